@@ -1,0 +1,90 @@
+"""The checks of this repository: `nox` runs the ones that every change must pass."""
+
+from __future__ import annotations
+
+import os
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests", "bare", "docs"]
+nox.options.reuse_existing_virtualenvs = not os.environ.get("CI")
+
+# Keeps the working directory off sys.path, here and in every python that a test starts, so that
+# `attnbench` is the installed wheel and never the source tree.
+INSTALLED_ONLY = {"PYTHONSAFEPATH": "1"}
+
+# What runs on any machine; docs and bench have sessions of their own, alone on the cores.
+ANYWHERE = (
+    "tests",
+    "--ignore=tests/docs",
+    "--ignore=tests/bench",
+    "--numprocesses=2",
+    "-m",
+    "not gpu and not slow",
+)
+
+
+def install(session: nox.Session, extras: str) -> None:
+    """Build the wheel and install it with these extras at the versions of constraints.txt."""
+    session.install("--constraint", "constraints.txt", f".[{extras}]")
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest against the installed wheel, and against nothing else."""
+    origin = "import attnbench; assert 'site-packages' in attnbench.__file__, attnbench.__file__"
+    session.run("python", "-c", origin, env=INSTALLED_ONLY)
+    session.run("pytest", *arguments, *session.posargs, env=INSTALLED_ONLY)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format and who imports whom."""
+    session.install("--constraint", "constraints.txt", "ruff", "import-linter")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the package with mypy, strictly, against the real types of its libraries."""
+    install(session, "torch,dev")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test the built wheel on this machine's CPU."""
+    install(session, "torch,dev")
+    pytest(session, *ANYWHERE)
+
+
+@nox.session
+def bare(session: nox.Session) -> None:
+    """Test the analysing half where torch is not installed."""
+    install(session, "dev")
+    pytest(session, *ANYWHERE, "--bare")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every console block of README and docs and compare what it prints."""
+    install(session, "torch,dev")
+    pytest(session, "tests/docs")
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Test on a CUDA device."""
+    install(session, "torch,dev")
+    devices = "import torch; print(torch.cuda.device_count())"
+    if session.run("python", "-c", devices, silent=True).strip() == "0":
+        session.error("the gpu session needs a CUDA device, and torch sees none here")
+    pytest(session, "tests", "--ignore=tests/bench", "-m", "gpu")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time attnbench itself: start-up, expansion, planning, bookkeeping."""
+    install(session, "torch,dev")
+    pytest(session, "tests/bench", "--benchmark-only")

@@ -1,0 +1,86 @@
+"""The rules of the house that no `noqa` lifts: small files and functions, names that speak."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "attnbench"
+FILES = sorted(PACKAGE.rglob("*.py"))
+IDS = [str(path.relative_to(ROOT)) for path in FILES]
+
+each_file = pytest.mark.parametrize("path", FILES, ids=IDS)
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+MAY_PRINT = ("attnbench/cli/", "attnbench/execute/worker.py")
+# A kernel is one function, because Triton inlines nothing that Python could split.
+MAY_BE_LONG = ("attnbench/kernels/",)
+
+
+def test_the_package_is_where_these_tests_look():
+    assert PACKAGE / "errors.py" in FILES
+
+
+@each_file
+def test_no_file_is_longer_than_a_reader_can_hold(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+
+
+@each_file
+def test_no_function_is_longer_than_a_screen(path):
+    if _relative(path).startswith(MAY_BE_LONG):
+        return
+    long = {
+        f"{node.name}, line {node.lineno}": lines
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    }
+
+    assert long == {}
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    drawers = [
+        str(path.relative_to(ROOT))
+        for path in [*FILES, *(ROOT / "tests").rglob("*.py")]
+        if re.fullmatch(r"_?(utils?|common|helpers?|misc)", path.stem)
+        or path.parent.name in {"utils", "common", "helpers", "misc"}
+    ]
+
+    assert drawers == []
+
+
+@each_file
+def test_only_the_command_line_and_the_worker_print(path):
+    if _relative(path).startswith(MAY_PRINT):
+        return
+
+    assert "print" not in _called_names(path)
+
+
+@each_file
+def test_logging_is_left_to_the_application(path):
+    assert "logging.basicConfig" not in _called_names(path)
+
+
+@each_file
+def test_unfinished_work_is_not_left_in_comments(path):
+    assert re.findall(r"\b(?:TODO|FIXME)\b", path.read_text(encoding="utf-8")) == []
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _called_names(path: Path) -> set[str]:
+    return {ast.unparse(node.func) for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)}
