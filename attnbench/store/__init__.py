@@ -1,0 +1,27 @@
+"""The result file: its columns, its journal, reading, writing, repairing, joining, exporting."""
+
+from attnbench.store.export import EXPORTERS, export_text
+from attnbench.store.merge import merge_runs
+from attnbench.store.repair import Repaired, repair_run
+from attnbench.store.resume import Difference, Done, Unfinished, differences, done, unfinished_runs
+from attnbench.store.run import Run, load, read, result_files
+from attnbench.store.writer import RunWriter
+
+__all__ = [
+    "EXPORTERS",
+    "Difference",
+    "Done",
+    "Repaired",
+    "Run",
+    "RunWriter",
+    "Unfinished",
+    "differences",
+    "done",
+    "export_text",
+    "load",
+    "merge_runs",
+    "read",
+    "repair_run",
+    "result_files",
+    "unfinished_runs",
+]

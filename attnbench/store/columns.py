@@ -1,0 +1,291 @@
+"""The columns of a result file: names, types, order and meaning, in one table.
+
+New columns are added at the end; a type or a unit never changes. Nothing here imports pyarrow until
+``arrow_schema`` is called, so that the words can be listed cheaply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from attnbench.measurement import (
+    BOUNDS,
+    CEILINGS_SOURCES,
+    CHECKS,
+    L2_STATES,
+    NOTES,
+    STATUSES,
+    STOP_REASONS,
+    TIMERS,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+# Columns whose words are a closed list; for ``notes``, a list column, each element is.
+CLOSED: dict[str, tuple[str, ...]] = {
+    "status": STATUSES,
+    "notes": NOTES,
+    "stop_reason": STOP_REASONS,
+    "timer": TIMERS,
+    "l2": L2_STATES,
+    "bound": BOUNDS,
+    "ceilings_source": CEILINGS_SOURCES,
+    "check": CHECKS,
+}
+
+# (group, ((name, type, unit or meaning), …)); the order is the order in the file.
+_TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "identity",
+        (
+            ("schema_version", "int64", "the version of this table"),
+            ("attnbench_version", "string", "the attnbench that measured"),
+            ("run_id", "string", "one execution of a suite on one device"),
+            ("run_name", "string", "its name for people"),
+            ("side", "string", "base or new in a run of `ab`"),
+            ("suite", "string", "the suite's name"),
+            ("suite_sha256", "string", "of the suite's text"),
+            ("suite_tags", "list<string>", "the suite's tags"),
+            ("run_args", "string", "the arguments of the run, JSON"),
+            ("problem_id", "string", "12 hex digits over the problem"),
+            ("case_id", "string", "12 hex digits over problem, backend and options"),
+            ("method_id", "string", "12 hex digits over the rules of timing"),
+            ("device_id", "string", "12 hex digits over what makes a device the same"),
+            ("environment_id", "string", "12 hex digits over device and software"),
+            ("case_label", "string", "the case for people"),
+            ("launch", "int64", "which fresh process, from 0; NULL: decided by the plan"),
+            ("seq", "int64", "the position in the order of measuring"),
+            ("started_at", "timestamp[us, UTC]", "when the case began"),
+        ),
+    ),
+    (
+        "problem",
+        (
+            ("mode", "string", "fwd, bwd or fwd_bwd"),
+            ("phase", "string", "prefill, decode, extend or mixed"),
+            ("batch", "int64", "sequences"),
+            ("q_len", "int64", "query tokens a sequence"),
+            ("kv_len", "int64", "key tokens a sequence"),
+            ("requests", "string", "a ragged batch in the batch grammar"),
+            ("q_heads", "int64", "query heads"),
+            ("kv_heads", "int64", "key-value heads"),
+            ("group_size", "int64", "query heads a key-value head"),
+            ("head_dim", "int64", "width of q and k"),
+            ("v_head_dim", "int64", "width of v and o"),
+            ("dtype", "string", "of q and o"),
+            ("kv_dtype", "string", "of the stored k and v"),
+            ("mask", "string", "none, causal or window"),
+            ("mask_align", "string", "bottom_right or top_left"),
+            ("window", "int64", "keys a row sees at most"),
+            ("sinks", "int64", "first keys always seen"),
+            ("sink_logits", "bool", "one learned logit a head in the denominator"),
+            ("bias", "string", "none or alibi"),
+            ("softcap", "float64", "scores are softcap · tanh(score / softcap)"),
+            ("scale", "float64", "factor of the scores"),
+            ("rope", "string", "none, neox or gptj"),
+            ("rope_base", "float64", "base of the rotation's angles"),
+            ("rope_dim", "int64", "dimensions that rotate"),
+            ("append", "int64", "new k, v rows that the call writes first"),
+            ("attention", "string", "softmax, linear, additive or block_sparse"),
+            ("feature", "string", "feature map of linear attention"),
+            ("chunk", "int64", "tokens a chunk of linear attention"),
+            ("additive_dim", "int64", "hidden width of additive attention"),
+            ("block", "int64", "tokens a block of block_sparse"),
+            ("density", "float64", "share of kept blocks"),
+            ("pattern", "string", "which blocks are kept"),
+            ("kv_layout", "string", "contiguous or paged"),
+            ("page_size", "int64", "tokens a page"),
+            ("page_order", "string", "identity or shuffled"),
+            ("page_format", "string", "nhd or hnd"),
+            ("input_dist", "string", "what inputs are drawn from"),
+            ("seed", "int64", "of the inputs"),
+            ("model", "string", "the model that the heads come from"),
+            ("tp", "int64", "tensor-parallel ranks"),
+            ("weight", "float64", "layers of the model that look like this"),
+        ),
+    ),
+    (
+        "backend",
+        (
+            ("backend", "string", "the backend's name"),
+            ("backend_label", "string", "name[option=value] for what differs from its defaults"),
+            ("backend_options", "string", "JSON, {} where none differ"),
+            ("backend_source", "string", "built in, a distribution or a path"),
+            ("backend_version", "string", "of the distribution, or a digest of the file"),
+            ("kernels", "list<string>", "names of the executed kernels"),
+        ),
+    ),
+    (
+        "method",
+        (
+            ("timer", "string", "what was timed"),
+            ("l2", "string", "state of the last-level cache before a sample"),
+            ("flush_bytes", "int64", "bytes read between samples to flush that cache"),
+            ("warmup_s", "float64", "seconds of warm-up"),
+            ("stop_reason", "string", "why sampling ended"),
+            ("isolation", "string", "what a launch is"),
+        ),
+    ),
+    (
+        "status",
+        (
+            ("status", "string", "what came of the case in this launch"),
+            ("reason", "string", "why, where it is not ok"),
+            ("notes", "list<string>", "codes that the value carries"),
+            ("repro", "string", "the command that measures this row alone"),
+        ),
+    ),
+    (
+        "time",
+        (
+            ("samples_us", "list<float32>", "µs, every sample in its order"),
+            ("n_samples", "int64", "samples"),
+            ("latency_us", "float64", "µs: exp of the mean of the middle half of log samples"),
+            ("latency_low_us", "float64", "µs, low end of the in-process 95 % interval"),
+            ("latency_high_us", "float64", "µs, its high end"),
+            ("median_us", "float64", "µs"),
+            ("min_us", "float64", "µs"),
+            ("p90_us", "float64", "µs"),
+            ("noise", "float64", "half-width of that interval over the latency"),
+            ("first_call_us", "float64", "µs, compilation included"),
+            ("prepare_us", "float64", "µs"),
+            ("check_us", "float64", "µs"),
+            ("launch_overhead_us", "float64", "µs on the host a call"),
+            ("seconds", "float64", "s that the case took in this launch"),
+        ),
+    ),
+    (
+        "memory",
+        (
+            ("peak_bytes", "int64", "B, the allocator's peak, inputs and outputs included"),
+            ("workspace_bytes", "int64", "B, peak - inputs - prepared - outputs"),
+            ("prepared_bytes", "int64", "B that prepare left allocated"),
+            ("input_bytes", "int64", "B"),
+            ("output_bytes", "int64", "B"),
+            ("kv_cache_bytes", "int64", "B of this layer's K and V, whole pages"),
+            ("llc_bytes", "int64", "B of the last-level cache"),
+        ),
+    ),
+    (
+        "cost",
+        (
+            ("cost_model", "int64", "the version of the formulas"),
+            ("pairs", "int64", "(row, key) pairs that one query head sees"),
+            ("flops", "float64", "FLOP with mask credit"),
+            ("flops_dense", "float64", "FLOP without it"),
+            ("min_bytes", "int64", "B, the least traffic"),
+            ("bytes_q", "int64", "B"),
+            ("bytes_k", "int64", "B"),
+            ("bytes_v", "int64", "B"),
+            ("bytes_o", "int64", "B"),
+            ("bytes_lse", "int64", "B"),
+            ("bytes_scales", "int64", "B"),
+            ("bytes_table", "int64", "B"),
+            ("intensity", "float64", "FLOP a byte"),
+        ),
+    ),
+    (
+        "derived",
+        (
+            ("tflops", "float64", "TFLOP/s"),
+            ("bandwidth_gbps", "float64", "GB/s of the least traffic"),
+            ("pct_peak_bandwidth", "float64", "% of peak_bandwidth_gbps"),
+            ("pct_peak_flops", "float64", "% of peak_tflops"),
+            ("bound", "string", "what limits the case"),
+        ),
+    ),
+    (
+        "ceilings",
+        (
+            ("peak_bandwidth_gbps", "float64", "GB/s, best of read, copy and triad"),
+            ("copy_gbps", "float64", "GB/s"),
+            ("peak_tflops", "float64", "TFLOP/s, best GEMM of the dtype"),
+            ("ceilings_source", "string", "where the ceilings come from"),
+            ("dram_bytes", "int64", "B that the profiler counted"),
+        ),
+    ),
+    (
+        "energy",
+        (
+            ("energy_j_per_call", "float64", "J"),
+            ("power_w", "float64", "W"),
+            ("sm_clock_mhz", "float64", "MHz"),
+            ("mem_clock_mhz", "float64", "MHz"),
+            ("temperature_c", "float64", "°C"),
+            ("throttle_reasons", "string", "as the driver names them"),
+        ),
+    ),
+    (
+        "check",
+        (
+            ("check", "string", "whether the output was right"),
+            ("error_rel", "float64", "largest relative error of a row of the output"),
+            ("error_ratio", "float64", "it over plain PyTorch's of the same dtype"),
+            ("deterministic", "bool", "two calls agree bit by bit"),
+        ),
+    ),
+    (
+        "environment",
+        (
+            ("device_name", "string", "the device"),
+            ("device_uuid", "string", "this very chip"),
+            ("device_arch", "string", "sm_90, x86_64"),
+            ("device_memory_bytes", "int64", "B"),
+            ("power_limit_w", "float64", "W"),
+            ("driver", "string", "version"),
+            ("cuda", "string", "version"),
+            ("torch_version", "string", "version"),
+            ("triton_version", "string", "version"),
+            ("python", "string", "version"),
+            ("threads", "int64", "of the CPU backend"),
+            ("host", "string", "the machine's name"),
+            ("git_commit", "string", "of the working directory"),
+            ("git_dirty", "bool", "it had uncommitted changes"),
+        ),
+    ),
+    (
+        "problem",
+        (("latent", "bool", "absorbed MLA: v is the first v_head_dim columns of k"),),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: ``type`` is the word of the design, ``meaning`` starts with the unit if any."""
+
+    name: str
+    type: str
+    group: str
+    meaning: str
+
+
+COLUMNS: tuple[Column, ...] = tuple(
+    Column(name, kind, group, meaning)
+    for group, members in _TABLE
+    for name, kind, meaning in members
+)
+BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
+
+
+@cache
+def arrow_schema() -> pa.Schema:
+    """Return the arrow schema of a result file, without metadata."""
+    import pyarrow as pa
+
+    types = {
+        "string": pa.string(),
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+        "bool": pa.bool_(),
+        "timestamp[us, UTC]": pa.timestamp("us", tz="UTC"),
+        # Parquet names the child of a list "element"; the same name here survives the round trip.
+        "list<float32>": pa.list_(pa.field("element", pa.float32())),
+        "list<string>": pa.list_(pa.field("element", pa.string())),
+    }
+    return pa.schema([pa.field(column.name, types[column.type]) for column in COLUMNS])
