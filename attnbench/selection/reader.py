@@ -1,0 +1,154 @@
+"""From a filter's text to its tree: recursive descent over either > every > not > one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from attnbench.selection.fields import ORDERINGS, unknown_field, wrong_order, wrong_value
+from attnbench.selection.tree import Condition, Either, Every, Node, Not, Word
+
+# A piece of a word or value: brackets and quotes hold blanks, commas and signs together.
+_HELD = r""""[^"]*"|'[^']*'|\[[^\]]*\]"""
+_TOKEN = re.compile(
+    rf"""\s*(?: (?P<paren>[()])
+              | (?P<field>[A-Za-z_]\w*)\s*(?P<op>!=|<=|>=|=|<|>)\s*
+                (?P<values>(?:{_HELD}|[^\s()\[\]"'])*)
+              | (?P<word>(?:{_HELD}|[^\s()\[\]"'])+)
+              | (?P<stray>\S) )""",
+    re.VERBOSE,
+)
+_VALUE = re.compile(rf"(?:{_HELD}|[^,])+")
+_QUOTED = re.compile(r"""(["'])(.*?)\1""")
+_SIGN = re.compile(r"[<>=]")
+# Deeper nesting than any filter needs, and far from the interpreter's own limit.
+_DEEPEST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with a filter's text, where in it, and what to write instead."""
+
+    message: str
+    start: int
+    width: int
+    advice: str = ""
+
+
+class _Stop(Exception):
+    """Carries a mistake out of the descent."""
+
+    def __init__(self, mistake: Mistake) -> None:
+        super().__init__(mistake.message)
+        self.mistake = mistake
+
+
+def read(text: str, extra: Iterable[str]) -> Node | Mistake:
+    """Read a filter; ``extra`` names the fields that a case does not have by itself."""
+    try:
+        return _Reader(text, frozenset(extra)).whole()
+    except _Stop as stop:
+        return stop.mistake
+
+
+class _Reader:
+    def __init__(self, text: str, extra: frozenset[str]) -> None:
+        self.text = text
+        self.extra = extra
+        self.tokens = list(_TOKEN.finditer(text))
+        self.at = 0
+        self.depth = 0
+
+    def whole(self) -> Node:
+        if not self.tokens:
+            return Every(())
+        node = self.either()
+        if self.at < len(self.tokens):
+            self.stop("this ) closes nothing")
+        return node
+
+    def either(self) -> Node:
+        nodes = [self.every()]
+        while self.take("or"):
+            nodes.append(self.every())
+        return nodes[0] if len(nodes) == 1 else Either(tuple(nodes))
+
+    def every(self) -> Node:
+        nodes = [self.one()]
+        while self.take("and") or self.peek() not in (None, ")", "or"):
+            nodes.append(self.one())
+        return nodes[0] if len(nodes) == 1 else Every(tuple(nodes))
+
+    def one(self) -> Node:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self.stop("the filter is nested too deeply")
+        node = self.inner()
+        self.depth -= 1
+        return node
+
+    def inner(self) -> Node:
+        word = self.peek()
+        if word is None:
+            self.stop("the filter ends where something to match should stand")
+        if word in (")", "or", "and"):
+            self.stop(f"{word!r} needs something to match before it")
+        if self.take("not"):
+            return Not(self.one())
+        if self.take("("):
+            node = self.either()
+            if not self.take(")"):
+                self.stop("a ( is not closed")
+            return node
+        token = self.tokens[self.at]
+        if token["stray"]:
+            self.stop(f"{token['stray']} is not closed, or closes nothing")
+        if not token["field"] and _SIGN.search(re.sub(_HELD, "", token["word"])):
+            self.stop(f"{token['word']!r} compares nothing", "write field=value")
+        self.at += 1
+        return self.test(token) if token["field"] else Word(_unquoted(token["word"]).casefold())
+
+    def test(self, token: re.Match[str]) -> Condition:
+        field, sign, values = token["field"], token["op"], token["values"]
+        start = token.start("values")
+        if advice := unknown_field(field, self.extra):
+            place = (token.start("field"), len(field))
+            raise _Stop(Mistake(f"unknown field {field!r}", *place, advice))
+        if not values.strip(",") or _SIGN.match(values):
+            advice = "write = once" if values.startswith("=") else ""
+            raise _Stop(Mistake(f"{field}{sign} needs a value", start, len(values), advice))
+        parts = list(_VALUE.finditer(values))
+        for part in parts:
+            if wrong := wrong_value(field, _unquoted(part[0])):
+                place = (start + part.start(), len(part[0]))
+                raise _Stop(Mistake(wrong[0], *place, wrong[1]))
+        texts = tuple(_unquoted(part[0]) for part in parts)
+        if sign in ORDERINGS and (wrong := wrong_order(field, texts)):
+            raise _Stop(Mistake(wrong[0], start, len(values), wrong[1]))
+        return Condition(field, sign, texts)
+
+    def peek(self) -> str | None:
+        """Return the next token, as it matters to the grammar."""
+        if self.at >= len(self.tokens):
+            return None
+        token = self.tokens[self.at]
+        return token["paren"] or (token["word"] or "").lower()
+
+    def take(self, word: str) -> bool:
+        if self.peek() != word:
+            return False
+        self.at += 1
+        return True
+
+    def stop(self, message: str, advice: str = "") -> NoReturn:
+        if self.at >= len(self.tokens):
+            raise _Stop(Mistake(message, len(self.text), 1, advice))
+        token = self.tokens[self.at]
+        kind = "field" if token["field"] else str(token.lastgroup)
+        raise _Stop(Mistake(message, token.start(kind), len(token[kind]), advice))
+
+
+def _unquoted(text: str) -> str:
+    return _QUOTED.sub(r"\2", text)
