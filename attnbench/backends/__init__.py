@@ -1,0 +1,1 @@
+"""Built-in backends: each a module like any plugin's, importable without torch."""

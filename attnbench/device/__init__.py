@@ -1,0 +1,1 @@
+"""What a device is and how to ask it: one protocol, one module a kind."""

@@ -1,0 +1,77 @@
+"""The protocol through which measuring reaches a device.
+
+Rules (when to stop, what is noise) live in ``measure`` and are tested against scripted devices;
+what only a device can answer lives behind these few methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from attnbench.environment import Device
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One profiled call: bytes above what was allocated before it, and what ran.
+
+    ``peak_bytes`` is the highest point during the call, ``left_bytes`` what was still allocated at
+    its end (outputs, or what ``prepare`` keeps). ``result`` is what the call returned.
+    """
+
+    peak_bytes: int
+    left_bytes: int
+    kernels: tuple[str, ...]
+    result: Any
+
+
+class Driver(Protocol):
+    """A device as the worker sees it."""
+
+    kind: str
+    torch_name: str
+
+    def facts(self) -> Device:
+        """Describe the device; ``free_bytes`` as of now."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until all work given to the device is done."""
+        ...
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Say whether this exception means that memory ran out."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Say whether the device still answers after an exception."""
+        ...
+
+    def release(self) -> None:
+        """Give cached memory back between cases."""
+        ...
+
+    def profile(self, call: Call) -> Profile:
+        """Call once under the profiler."""
+        ...
+
+    def memory_of(self, call: Call) -> Profile:
+        """Call once, watching memory alone."""
+        ...
+
+    def events(self) -> tuple[Any, Any]:
+        """Return a pair of timing events (CUDA).
+
+        Raises:
+            NotImplementedError: the device has none.
+
+        """
+        ...
+
+    def delay(self) -> None:
+        """Keep the device busy long enough that the next launches queue up behind (CUDA)."""
+        ...

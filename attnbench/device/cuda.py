@@ -1,0 +1,126 @@
+"""An NVIDIA GPU as a device, through torch."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import torch
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from attnbench.device.base import Call, Profile
+from attnbench.device.trace import device_kernels
+from attnbench.environment import Device
+from attnbench.errors import DeviceMissing
+
+# Long enough that a Python call has queued its launches, short against any sample.
+_DELAY_S = 200e-6
+_CALIBRATION_CYCLES = 1_000_000
+
+
+class Cuda:
+    """One CUDA device by torch's index."""
+
+    kind = "cuda"
+
+    def __init__(self, index: int = 0) -> None:
+        if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+            raise DeviceMissing(
+                f"torch sees no CUDA device {index} ({torch.cuda.device_count()} here)",
+                hint=f"torch is {torch.__version__}; without a GPU: --device cpu",
+            )
+        self.index = index
+        self.torch_name = f"cuda:{index}"
+        torch.cuda.set_device(index)
+        self._delay_cycles = self._cycles_for(_DELAY_S)
+
+    def facts(self) -> Device:
+        """Describe the GPU; driver and power limit come from NVML where it answers."""
+        from attnbench.device.nvml import board_facts
+
+        properties = torch.cuda.get_device_properties(self.index)
+        free, _ = torch.cuda.mem_get_info(self.index)
+        uuid = getattr(properties, "uuid", None)
+        board = board_facts(str(uuid)) if uuid is not None else {}
+        return Device(
+            kind="cuda",
+            name=properties.name,
+            arch=f"sm_{properties.major}{properties.minor}",
+            memory_bytes=properties.total_memory,
+            free_bytes=free,
+            index=self.index,
+            uuid=f"GPU-{uuid}" if uuid is not None else None,
+            cores=properties.multi_processor_count,
+            llc_bytes=properties.L2_cache_size,
+            **board,
+        )
+
+    def synchronize(self) -> None:
+        """Wait for the whole device."""
+        torch.cuda.synchronize(self.index)
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Torch has a class for it; host allocations can fail too."""
+        return isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+    def is_alive(self) -> bool:
+        """After an illegal address every call on the context raises."""
+        try:
+            self.synchronize()
+        except RuntimeError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Return cached blocks, so that the next case's peak is its own."""
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def profile(self, call: Call) -> Profile:
+        """Call once under the profiler, with the allocator's peak beside it."""
+        with profile(
+            activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=False
+        ) as trace:
+            used = self.memory_of(call)
+        events = trace.profiler.kineto_results.events()
+        names = device_kernels(events, DeviceType.CUDA)
+        return Profile(
+            peak_bytes=used.peak_bytes,
+            left_bytes=used.left_bytes,
+            kernels=names,
+            result=used.result,
+        )
+
+    def memory_of(self, call: Call) -> Profile:
+        """Call once between two readings of the allocator."""
+        self.synchronize()
+        before = torch.cuda.memory_allocated(self.index)
+        torch.cuda.reset_peak_memory_stats(self.index)
+        result = call()
+        self.synchronize()
+        return Profile(
+            peak_bytes=torch.cuda.max_memory_allocated(self.index) - before,
+            left_bytes=torch.cuda.memory_allocated(self.index) - before,
+            kernels=(),
+            result=result,
+        )
+
+    def events(self) -> tuple[Any, Any]:
+        """Return a start and an end event that keep time."""
+        return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+
+    def delay(self) -> None:
+        """Spin the current stream for about 200 µs."""
+        torch.cuda._sleep(self._delay_cycles)  # noqa: SLF001  torch's only spin kernel
+
+    def _cycles_for(self, seconds: float) -> int:
+        """Calibrate the spin kernel: cycles are of a clock that differs between devices."""
+        torch.cuda._sleep(_CALIBRATION_CYCLES)  # noqa: SLF001  loads the kernel
+        start, end = self.events()
+        start.record()
+        torch.cuda._sleep(_CALIBRATION_CYCLES)  # noqa: SLF001
+        end.record()
+        end.synchronize()
+        took_s = max(start.elapsed_time(end) * 1e-3, 1e-6)
+        return int(_CALIBRATION_CYCLES * seconds / took_s)

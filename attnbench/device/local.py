@@ -1,0 +1,115 @@
+"""Facts about this machine's CPU and host from the standard library and /sys alone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from attnbench.environment import Device, Environment
+
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_KIB = 1024
+
+
+def cpu_facts() -> Device:
+    """Describe this machine's CPU; ``free_bytes`` is half of what is available now."""
+    memory = _meminfo()
+    return Device(
+        kind="cpu",
+        name=_cpu_name(),
+        arch=platform.machine(),
+        memory_bytes=memory.get("MemTotal", 0),
+        free_bytes=memory.get("MemAvailable", memory.get("MemTotal", 0)) // 2,
+        cores=usable_cores(),
+        llc_bytes=_last_level_cache(),
+    )
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_bytes() -> int | None:
+    """Memory that can be had without swapping; None where the system does not say."""
+    return _meminfo().get("MemAvailable")
+
+
+def environment_of(device: Device, *, threads: int | None, cuda: str | None) -> Environment:
+    """Put host and software beside a device, without importing torch."""
+    commit, dirty = git_state(Path.cwd())
+    return Environment(
+        device=device,
+        host=socket.gethostname(),
+        python=platform.python_version(),
+        threads=threads,
+        torch_version=version_of("torch"),
+        triton_version=version_of("triton"),
+        cuda=cuda,
+        git_commit=commit,
+        git_dirty=dirty,
+    )
+
+
+def version_of(distribution: str) -> str | None:
+    """Return an installed distribution's version without importing it."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """Return the commit of a folder's repository and whether its tracked files were changed."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit, bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(  # noqa: S603  fixed words, no shell
+        ["git", "-C", str(folder), *words],  # noqa: S607  the user's own git
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=10,
+    )
+    return done.stdout.strip()
+
+
+def _meminfo() -> dict[str, int]:
+    """Read /proc/meminfo in bytes; empty where there is none."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    return {name: int(rest.split()[0]) * _KIB for name, rest in pairs}
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _last_level_cache() -> int | None:
+    """Size of the largest cache that /sys lists for the first core."""
+    sizes = []
+    for size in _CACHES.glob("index*/size"):
+        text = size.read_text(encoding="ascii").strip()
+        if text.endswith("K") and text[:-1].isdigit():
+            sizes.append(int(text[:-1]) * _KIB)
+    return max(sizes, default=None)

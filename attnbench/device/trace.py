@@ -1,0 +1,92 @@
+"""Reading torch profiler traces: memory over time, and the names of what ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+_MEMORY = "[memory]"
+_OWN = ("aten::", "prims::", "triton")
+# Operators that move no data: they get memory or look at it differently.
+_BOOKKEEPING = frozenset(
+    f"aten::{name}"
+    for name in (
+        *("as_strided", "view", "_unsafe_view", "_reshape_alias", "reshape", "expand", "slice"),
+        *("transpose", "permute", "t", "unsqueeze", "squeeze", "select", "narrow", "unflatten"),
+        *("flatten", "detach", "alias", "empty", "empty_like", "empty_strided", "resolve_conj"),
+        *("resolve_neg", "unbind", "split", "split_with_sizes", "chunk", "view_as", "expand_as"),
+        *("lift_fresh", "result_type", "is_nonzero", "item", "_local_scalar_dense", "movedim"),
+        *("swapaxes", "diagonal", "real", "resize_", "set_", "to", "_to_copy", "contiguous", "mT"),
+    )
+)
+# Operators that a kernel uses for its own ends; they count only where nothing encloses them.
+_LIGHT = frozenset(
+    f"aten::{name}"
+    for name in (
+        *("copy_", "fill_", "zero_", "clone", "scalar_tensor", "zeros", "zeros_like", "ones"),
+        *("ones_like", "full"),
+    )
+)
+
+
+def memory_use(events: Iterable[Any]) -> tuple[int, int]:
+    """Return (peak, left) bytes above the start from a trace's ``[memory]`` events."""
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == _MEMORY)
+    levels = list(accumulate(nbytes for _, nbytes in changes))
+    return max([0, *levels]), levels[-1] if levels else 0
+
+
+@dataclass(slots=True)
+class _Span:
+    name: str
+    end: int
+    inside: list[_Span] = field(default_factory=list)
+
+
+def leaf_operators(events: Iterable[Any]) -> tuple[str, ...]:
+    """Name the operators that did the work on a CPU, each once, in order.
+
+    An operator did the work itself where nothing inside it computes: only bookkeeping, or copies
+    and fills that it makes for its own ends.
+    """
+    root = _Span("", 0)
+    stack = [root]
+    for start, negative_length, name in sorted(
+        (e.start_ns(), -e.duration_ns(), e.name()) for e in events if e.name() != _MEMORY
+    ):
+        while len(stack) > 1 and stack[-1].end <= start:
+            stack.pop()
+        span = _Span(name, start - negative_length)
+        stack[-1].inside.append(span)
+        stack.append(span)
+    return tuple(dict.fromkeys(_workers(root)))
+
+
+def _workers(span: _Span) -> Iterator[str]:
+    for one in span.inside:
+        if _computes(one.name) and not any(map(_holds_work, one.inside)):
+            yield one.name
+        else:
+            yield from _workers(one)
+
+
+def _computes(name: str) -> bool:
+    return name.startswith(_OWN) and name not in _BOOKKEEPING
+
+
+def _holds_work(span: _Span) -> bool:
+    if _computes(span.name) and span.name not in _LIGHT:
+        return True
+    return any(map(_holds_work, span.inside))
+
+
+def device_kernels(events: Iterable[Any], device_type: object) -> tuple[str, ...]:
+    """Name the kernels that ran on a device, in order of their first launch, each once."""
+    ran = sorted(
+        (e.start_ns(), e.name())
+        for e in events
+        if e.device_type() == device_type and not e.name().startswith(("Memcpy", "Memset"))
+    )
+    return tuple(dict.fromkeys(name for _, name in ran))

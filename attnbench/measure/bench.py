@@ -1,0 +1,163 @@
+"""What a worker keeps between cases: the device, its ceilings, and the inputs of one problem."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from attnbench.case import Case
+from attnbench.device.base import Driver
+from attnbench.device.ceilings import REPEATS, measure_ceilings
+from attnbench.device.cpu import Cpu
+from attnbench.device.cuda import Cuda
+from attnbench.device.local import available_bytes, environment_of, usable_cores
+from attnbench.device.rates import Ceilings
+from attnbench.environment import Device, Environment
+from attnbench.errors import DeviceMissing
+from attnbench.measure.cache import Flush
+from attnbench.measure.inputs import checksum, make_inputs
+from attnbench.measure.probe import backend_of
+from attnbench.measure.reference import Reference
+from attnbench.method import Measure, Method
+from attnbench.plugin import Inputs
+from attnbench.problem import Problem
+from attnbench.registry import Registry
+
+Message = dict[str, Any]
+_CPU_SHARE = 0.9  # of what is available, before malloc fails instead of the machine swapping
+
+
+class Shared:
+    """The inputs of one problem, made once for all its backends, and their reference."""
+
+    def __init__(self, problem: Problem, driver: Driver) -> None:
+        self.problem = problem
+        self.inputs: Inputs = make_inputs(problem, driver.torch_name)
+        self.checksum = checksum(self.inputs)
+        self.reference_of_inputs: Reference | None = None
+
+    def reference(self) -> Reference:
+        """The high-precision reference of the inputs as they were drawn."""
+        if self.reference_of_inputs is None:
+            self.reference_of_inputs = Reference.of(self.inputs)
+        return self.reference_of_inputs
+
+
+class Bench:
+    """One opened device and everything that outlives a case on it."""
+
+    def __init__(self, driver: Driver, stage: Callable[[str], None]) -> None:
+        self.driver = driver
+        self.enter = stage
+        self.device: Device = driver.facts()
+        self.ceilings: Ceilings | None = None
+        self._shared: Shared | None = None
+        self._modules: dict[tuple[str, str], ModuleType] = {}
+        settle()
+
+    @classmethod
+    def open(cls, device: str, *, stage: Callable[[str], None]) -> Bench:
+        """Open ``auto``, ``cpu`` or ``cuda[:N]``.
+
+        Raises:
+            DeviceMissing: torch sees no such device, or the word names none.
+
+        """
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", usable_cores())))
+        kind, _, index = device.partition(":")
+        if kind == "auto":
+            kind = "cuda" if torch.cuda.is_available() else "cpu"
+        if kind == "cuda" and (not index or index.isdigit()):
+            return cls(Cuda(int(index or 0)), stage)
+        if device not in ("auto", "cpu"):
+            raise DeviceMissing(f"no device {device!r}", hint="write auto, cpu, cuda or cuda:N")
+        _limit_memory()
+        return cls(Cpu(), stage)
+
+    @cached_property
+    def environment(self) -> Environment:
+        """Device, host and software of this worker."""
+        cuda = torch.version.cuda if self.driver.kind == "cuda" else None
+        return environment_of(self.device, threads=torch.get_num_threads(), cuda=cuda)
+
+    def measure_ceilings(self, repeats: int = REPEATS) -> Ceilings:
+        """Measure the device's best rates afresh; the best known of each is kept."""
+        self.enter("ceilings")
+        fresh = measure_ceilings(self.driver, self.device, repeats=repeats)
+        self.ceilings = fresh if self.ceilings is None else fresh.best_of(self.ceilings)
+        self.driver.release()
+        return self.ceilings
+
+    def flush(self) -> Flush:
+        """Make the buffer that empties the last-level cache."""
+        return Flush(self.driver, self.device.llc_bytes)
+
+    def shared_for(self, problem: Problem) -> Shared:
+        """Inputs of this problem; those of another are dropped first, to have their memory back."""
+        if self._shared is None or self._shared.problem != problem:
+            self._shared = None
+            self.driver.release()
+            self._shared = Shared(problem, self.driver)
+        return self._shared
+
+    def forget_inputs(self) -> None:
+        """Drop the inputs: a backend may have written them, or memory ran out."""
+        self._shared = None
+        self.driver.release()
+
+    def module_of(self, case: Case) -> ModuleType:
+        """Import a case's backend, once a worker."""
+        key = (case.backend, case.source)
+        if key not in self._modules:
+            self._modules[key] = Registry().load(backend_of(case))
+            settle()
+        return self._modules[key]
+
+    def measure_message(self, message: Message) -> Message:
+        """Answer a ``case`` message; see ``execute.worker``."""
+        from attnbench.measure.measure import Orders, measure, rehearse
+
+        if message.get("ceilings") and self.ceilings is None:
+            self.ceilings = Ceilings(**message["ceilings"])
+        case = Case.from_facts(message["case"])
+        orders = Orders(
+            method=Method(**message["method"]),
+            settings=Measure.from_facts(message["measure"]),
+            pilot=message.get("pilot", False),
+        )
+        if message.get("pilot") or message.get("check_only"):
+            return {"done": rehearse(case, orders, self), **self._state()}
+        return {"done": measure(case, orders, self).facts(), **self._state()}
+
+    def _state(self) -> Message:
+        """Say whether the device survived: the parent starts a new worker where it did not."""
+        return {"alive": self.driver.is_alive()}
+
+
+def settle() -> None:
+    """Leave what was imported out of later garbage collections: torch's half a second each."""
+    gc.collect()
+    gc.freeze()
+
+
+def _limit_memory() -> None:
+    """Let allocations fail before the machine swaps: in use + 90 % of what is available."""
+    available = available_bytes()
+    if available is None or sys.platform != "linux":
+        return
+    import resource
+
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file
+        in_use = int(statm.read().split()[0]) * resource.getpagesize()
+    limit = in_use + int(_CPU_SHARE * available)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

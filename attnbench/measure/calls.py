@@ -1,0 +1,126 @@
+"""From a backend's module to the call that is timed, for each mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attnbench.plugin import Inputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Gradients = tuple["Tensor", "Tensor", "Tensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a backend computed; ``lse`` and ``gradients`` are None where there are none."""
+
+    o: Tensor | None
+    lse: Tensor | None
+    gradients: Gradients | None
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor there is."""
+        return [one for one in (self.o, self.lse, *(self.gradients or ())) if one is not None]
+
+    def same_bits(self, other: Outputs) -> bool:
+        """Compare bit by bit; NaN equals NaN."""
+        mine, theirs = self.tensors(), other.tensors()
+        return len(mine) == len(theirs) and all(map(_same_bits, mine, theirs))
+
+    @staticmethod
+    def nbytes_of(returned: Any) -> int:
+        """Bytes of all tensors in what a call returned."""
+        if isinstance(returned, torch.Tensor):
+            return returned.nbytes
+        return sum(map(Outputs.nbytes_of, returned)) if isinstance(returned, tuple | list) else 0
+
+
+class Prepared:
+    """One backend bound to inputs: the timed call and the way to its outputs.
+
+    ``timed`` is the forward; in ``bwd`` the gradient alone (``torch.autograd.grad`` over a forward
+    made once while preparing, its graph kept); in ``fwd_bwd`` both.
+    """
+
+    def __init__(self, module: ModuleType, inputs: Inputs, options: Mapping[str, Any]) -> None:
+        self._inputs = inputs
+        self._mode = inputs.problem.mode
+        self._forward: Callable[[], Any] | None = None
+        self._own_backward: Callable[[], Gradients] | None = None
+        self._o: Tensor | None = None
+        if self._mode != "fwd" and hasattr(module, "prepare_backward"):
+            self._own_backward = module.prepare_backward(inputs, **options)
+        if self._mode != "bwd" or self._own_backward is None:
+            self._forward = module.prepare(inputs, **options)
+        if self._mode == "bwd" and self._own_backward is None:
+            self._o = _output_of(self._run_forward())[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Note codes that the backend hangs on its call, such as FALLBACK."""
+        calls = (self._forward, self._own_backward)
+        return tuple(code for call in calls for code in getattr(call, "notes", ()))
+
+    def timed(self) -> Any:
+        """Make the call whose time is the case's latency."""
+        if self._mode == "fwd":
+            return self._run_forward()
+        if self._mode == "bwd":
+            return self._gradients_of_kept()
+        if self._own_backward is not None:
+            return self._run_forward(), self._own_backward()
+        return self._gradients(_output_of(self._run_forward())[0])
+
+    def outputs(self) -> Outputs:
+        """Compute everything that can be checked, from the inputs as they are now."""
+        if self._mode == "fwd":
+            return Outputs(*_output_of(self._run_forward()), None)
+        if self._own_backward is not None:
+            o, lse = _output_of(self._run_forward()) if self._forward else (None, None)
+            return Outputs(o, lse, self._own_backward())
+        o, lse = _output_of(self._run_forward())
+        self._o = o
+        return Outputs(o, lse, self._gradients(o))
+
+    def _run_forward(self) -> Any:
+        assert self._forward is not None
+        return self._forward()
+
+    def _gradients_of_kept(self) -> Gradients:
+        if self._own_backward is not None:
+            return self._own_backward()
+        assert self._o is not None
+        return self._gradients(self._o)
+
+    def _gradients(self, o: Tensor) -> Gradients:
+        inputs = self._inputs
+        assert inputs.k is not None and inputs.v is not None and inputs.grad_out is not None  # noqa: PT018
+        wanted = (inputs.q, inputs.k, inputs.v)
+        dq, dk, dv = torch.autograd.grad(o, wanted, inputs.grad_out, retain_graph=True)
+        return dq, dk, dv
+
+
+def _output_of(returned: Any) -> tuple[Tensor, Tensor | None]:
+    """Take ``o`` or ``(o, lse)``; anything else is the backend's mistake."""
+    if isinstance(returned, torch.Tensor):
+        return returned, None
+    if isinstance(returned, tuple) and len(returned) == 2:  # noqa: PLR2004
+        o, lse = returned
+        if isinstance(o, torch.Tensor) and (lse is None or isinstance(lse, torch.Tensor)):
+            return o, lse
+    raise TypeError(f"the call returns o or (o, lse), not {type(returned).__name__}")
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(
+        one.detach().contiguous().view(torch.uint8), other.detach().contiguous().view(torch.uint8)
+    )

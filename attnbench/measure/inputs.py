@@ -1,0 +1,279 @@
+"""Make the tensors of a problem: seeded, in the layout that ``plugin.Inputs`` describes, poisoned.
+
+Every tensor has a random stream of its own, told by the seed and the tensor's name, so that one
+problem has the same values whatever else it holds; the streams of different devices differ. What no
+correct backend may read (unused pages, page tails, the slots that an append is about to write) is
+NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from attnbench.measure import sizes
+from attnbench.measure.draw import DRAWN_AT_ONCE, fill, stream, values
+from attnbench.measure.poison import CACHE_FIELDS, poison_appended, poison_pages
+from attnbench.measure.quantise import TORCH_DTYPES, Codes, quantise
+from attnbench.plugin import Inputs
+from attnbench.problem import Problem
+
+
+def make_inputs(
+    problem: Problem, device: str, *, seed: int | None = None, poison: bool = True
+) -> Inputs:
+    """Allocate and fill every tensor of ``problem`` on ``device`` (``cpu``, ``cuda:0``).
+
+    ``seed`` stands instead of the problem's own. Without ``poison`` unused pages and page tails
+    hold ordinary numbers. In a backward mode q, k and v require gradients.
+    """
+    seed = problem.seed if seed is None else seed
+    maker = _Maker(problem, device, seed)
+    longest_q, longest_kv = sizes.max_lengths(problem)
+    grad_out = None
+    if problem.mode != "fwd":
+        grad_out = maker.draw("grad_out", maker.rows(problem.v_dim))
+    assert problem.scale is not None
+    inputs = Inputs(
+        problem=problem,
+        scale=problem.scale,
+        q=maker.draw("q", maker.rows(problem.head_dim)),
+        max_q_len=longest_q,
+        max_kv_len=longest_kv,
+        grad_out=grad_out,
+        **maker.cache(),
+        **maker.lengths(),
+        **maker.position_and_bias(),
+        **maker.appended(),
+    )
+    if problem.page_size is not None and poison:
+        poison_pages(inputs)
+    poison_appended(inputs)
+    if problem.mode != "fwd":
+        for tensor in (inputs.q, inputs.k, inputs.v):
+            assert tensor is not None
+            tensor.requires_grad_()
+    return inputs
+
+
+def redraw(inputs: Inputs, *, back: bool = False, seed: int | None = None) -> None:
+    """Draw q anew in place, and poison again the slots that an append must write.
+
+    ``back`` draws again what ``make_inputs`` drew, so that the next backend finds everything as it
+    was.
+    """
+    problem = inputs.problem
+    seed = problem.seed if seed is None else seed
+    generator = stream(inputs.q.device, seed, "q" if back else "q again")
+    with torch.no_grad():
+        fill(inputs.q, problem.input_dist, generator)
+        poison_appended(inputs)
+
+
+def tensors_of(inputs: Inputs) -> dict[str, Tensor]:
+    """Every tensor that the inputs carry, by field name."""
+    found = {one.name: getattr(inputs, one.name) for one in fields(inputs)}
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def input_bytes(inputs: Inputs) -> int:
+    """Bytes that the inputs hold; a view of another tensor counts nothing."""
+    return sum(storage.numel() for storage in _storages(tensors_of(inputs)).values())
+
+
+def checksum(inputs: Inputs) -> int:
+    """Sum every byte that a call must leave as it was; an append may write the cache."""
+    kept = tensors_of(inputs)
+    if inputs.problem.append:
+        for name in CACHE_FIELDS:
+            kept.pop(name, None)
+    total = 0
+    for storage in _storages(kept).values():
+        words = storage.view(torch.int32) if storage.numel() % 4 == 0 else storage
+        total += int(words.sum(dtype=torch.int64))
+    return total
+
+
+@contextmanager
+def matmul_precision(problem: Problem) -> Iterator[None]:
+    """Let torch's fp32 products be rounded to tf32 where the dtype is tf32, and nowhere else."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if problem.dtype == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Slopes of Press et al. 2022: 2^(-8(h+1)/H), and between them where H is no power of two."""
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]
+    return slopes + [2 ** (-8 * (2 * head + 1) / (2 * power)) for head in range(heads - power)]
+
+
+class _Maker:
+    """Draws the tensors of one problem on one device with one seed."""
+
+    def __init__(self, problem: Problem, device: str, seed: int) -> None:
+        self.problem = problem
+        self.device = torch.device(device)
+        self.seed = seed
+
+    def rows(self, width: int) -> tuple[int, ...]:
+        """Shape of q, or with v_head_dim of o."""
+        problem = self.problem
+        if problem.is_ragged:
+            return sizes.count_rows(problem), problem.q_heads, width
+        assert problem.batch is not None
+        assert problem.q_len is not None
+        return problem.batch, problem.q_heads, problem.q_len, width
+
+    def draw(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Draw a tensor of the problem's dtype from the stream of this name."""
+        tensor = torch.empty(shape, dtype=TORCH_DTYPES[self.problem.dtype], device=self.device)
+        dist = "normal" if name == "grad_out" else self.problem.input_dist
+        fill(tensor, dist, stream(self.device, self.seed, name))
+        return tensor
+
+    def cache(self) -> dict[str, Tensor | None]:
+        """K and V with their scales; V is a view of K where the problem is latent."""
+        problem = self.problem
+        k = self._stored("k", problem.head_dim)
+        if problem.latent:
+            packed = 2 if problem.kv_dtype == "int4" else 1
+            v = k._replace(codes=k.codes[..., : problem.v_dim // packed])
+        else:
+            v = self._stored("v", problem.v_dim)
+        k_name, v_name = ("k", "v") if problem.page_size is None else ("k_pages", "v_pages")
+        found: dict[str, Tensor | None] = {k_name: k.codes, v_name: v.codes}
+        if problem.is_quantized:
+            found |= {"k_scale": k.scale, "v_scale": v.scale, "k_zero": k.zero, "v_zero": v.zero}
+        return found
+
+    def _stored(self, name: str, width: int) -> Codes:
+        """Draw K or V in the layout and dtype of the cache, part by part."""
+        problem = self.problem
+        lead = self._places()
+        count, packed = math.prod(lead), 2 if problem.kv_dtype == "int4" else 1
+        kind = TORCH_DTYPES[problem.stored_dtype]
+        codes = torch.empty(count, width // packed, dtype=kind, device=self.device)
+        generator = stream(self.device, self.seed, name)
+        if not problem.is_quantized:
+            fill(codes, problem.input_dist, generator)
+            return Codes(codes.view(*lead, width), codes.new_empty(0), None)
+        scale = torch.empty(count, dtype=torch.float32, device=self.device)
+        zero = torch.empty_like(scale) if problem.kv_dtype == "int4" else None
+        at_once = max(1, DRAWN_AT_ONCE // width)
+        for start in range(0, count, at_once):
+            part = slice(start, min(start + at_once, count))
+            shape = (part.stop - part.start, width)
+            drawn = quantise(values(shape, problem.input_dist, generator), problem.stored_dtype)
+            codes[part], scale[part] = drawn.codes, drawn.scale
+            if zero is not None and drawn.zero is not None:
+                zero[part] = drawn.zero
+        return Codes(
+            codes.view(*lead, width // packed),
+            self._scale_layout(scale.view(lead)),
+            None if zero is None else self._scale_layout(zero.view(lead)),
+        )
+
+    def _places(self) -> tuple[int, ...]:
+        """Shape of the cache without its last axis."""
+        problem = self.problem
+        heads = problem.n_kv_heads
+        if problem.page_size is not None:
+            pages, size = sizes.count_pages(problem), problem.page_size
+            return (pages, size, heads) if problem.page_format == "nhd" else (pages, heads, size)
+        if problem.is_ragged:
+            return sizes.count_slots(problem), heads
+        assert problem.batch is not None
+        assert problem.kv_len is not None
+        return problem.batch, heads, problem.kv_len
+
+    def _scale_layout(self, scale: Tensor) -> Tensor:
+        """Scales of pages lie ``[pages, kv_heads, page_size]`` in either format."""
+        if self.problem.page_format == "nhd":
+            return scale.transpose(1, 2).contiguous()
+        return scale
+
+    def lengths(self) -> dict[str, Tensor]:
+        """cu_seqlens of packed requests; the page table and the lengths of a paged cache."""
+        problem = self.problem
+        found: dict[str, Tensor] = {}
+        requests = problem.request_list
+        if problem.is_ragged:
+            found["cu_seqlens_q"] = self._int32([0, *accumulate(r.q_len for r in requests)])
+        if problem.page_size is not None:
+            found["kv_lens"] = self._int32([request.kv_len for request in requests])
+            found["page_table"] = self._page_table()
+        elif problem.is_ragged:
+            found["cu_seqlens_k"] = self._int32([0, *accumulate(r.kv_len for r in requests)])
+        return found
+
+    def _page_table(self) -> Tensor:
+        """Give each sequence its pages; entries past a sequence's end name the unused page."""
+        problem = self.problem
+        total = sizes.count_pages(problem)
+        order = torch.arange(total)
+        if problem.page_order == "shuffled":
+            cpu = stream(torch.device("cpu"), self.seed, "page_table")
+            order = torch.randperm(total, generator=cpu)
+        needed = [sizes.pages_of(problem, request) for request in problem.request_list]
+        table = order[-1].repeat(len(needed), max(needed))
+        for row, (first, count) in enumerate(zip(accumulate([0, *needed]), needed, strict=False)):
+            table[row, :count] = order[first : first + count]
+        return table.to(device=self.device, dtype=torch.int32)
+
+    def position_and_bias(self) -> dict[str, Tensor]:
+        """ALiBi slopes, sink logits and the rope's angles, all fp32."""
+        problem = self.problem
+        found: dict[str, Tensor] = {}
+        if problem.bias == "alibi":
+            slopes = alibi_slopes(problem.q_heads)
+            found["alibi_slopes"] = torch.tensor(slopes, dtype=torch.float32, device=self.device)
+        if problem.sink_logits:
+            generator = stream(self.device, self.seed, "sink_logits")
+            found["sink_logits"] = values((problem.q_heads,), "normal", generator)
+        if problem.rope_dim is not None:
+            assert problem.rope_base is not None
+            pair = torch.arange(problem.rope_dim // 2, dtype=torch.float64)
+            speed = problem.rope_base ** (-2 * pair / problem.rope_dim)
+            longest = max(sizes.max_lengths(problem))
+            angle = torch.arange(longest, dtype=torch.float64).unsqueeze(1) * speed
+            found["cos"] = angle.cos().float().to(self.device)
+            found["sin"] = angle.sin().float().to(self.device)
+        return found
+
+    def appended(self) -> dict[str, Tensor]:
+        """Rows that the call is to write at the end of each sequence, in the problem's dtype."""
+        problem = self.problem
+        if not problem.append:
+            return {}
+        heads, count = problem.n_kv_heads, sizes.count_requests(problem)
+        dense = (count, heads, problem.append)
+        lead = (count * problem.append, heads) if problem.is_ragged else dense
+        k_new = self.draw("k_new", (*lead, problem.head_dim))
+        if problem.latent:
+            return {"k_new": k_new, "v_new": k_new[..., : problem.v_dim]}
+        return {"k_new": k_new, "v_new": self.draw("v_new", (*lead, problem.v_dim))}
+
+    def _int32(self, values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int32, device=self.device)
+
+
+def _storages(tensors: dict[str, Tensor]) -> dict[int, Tensor]:
+    """The memory behind the tensors as bytes, each once."""
+    found = {}
+    for tensor in tensors.values():
+        storage = tensor.detach().untyped_storage()
+        found[storage.data_ptr()] = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(
+            storage
+        )
+    return found

@@ -1,0 +1,328 @@
+"""One case in one launch: prepare, first call, check, memory, warm-up, samples, check again.
+
+Nothing a backend does escapes as an exception; what came of it is the status of a Measurement, and
+no case has a latency unless its output passed.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnbench.case import Case
+from attnbench.cost import price
+from attnbench.errors import Unsupported
+from attnbench.measure.calls import Outputs, Prepared
+from attnbench.measure.check import check
+from attnbench.measure.inputs import checksum, input_bytes, matmul_precision, redraw
+from attnbench.measure.physics import excess, is_resident
+from attnbench.measure.probe import why_not
+from attnbench.measure.reference import Reference
+from attnbench.measure.stopping import MIN_SAMPLES, Stopping
+from attnbench.measure.timers import make_timer
+from attnbench.measurement import Measurement
+from attnbench.method import Measure, Method
+from attnbench.stats.summary import summarize
+
+if TYPE_CHECKING:
+    from attnbench.measure.bench import Bench, Shared
+
+_MICRO = 1e6
+_WARMUP_CALLS = 3
+# A case is about sixteen calls long: ten samples, three warm-up calls, the checks.
+_CALLS_A_CASE = 16
+_REASON_LENGTH = 600
+# A busy machine lowers what its ceilings seem to be; only a rate above all of these is accused.
+_SECOND_LOOKS = 3
+_PILOT_CALLS, _PILOT_S = 20, 0.15
+
+
+class TooSlow(Exception):
+    """Between two calls it became clear that the case would take far longer than its limit."""
+
+
+class Incorrect(Exception):
+    """The output did not pass."""
+
+
+class Implausible(Exception):
+    """The latency would break a ceiling of the device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """How to treat a case: its method, the suite's settings; a pilot stops after two calls."""
+
+    method: Method
+    settings: Measure
+    pilot: bool = False
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One case under way: what it is, where it runs, and what was found so far."""
+
+    case: Case
+    orders: Orders
+    bench: Bench
+    found: dict[str, Any] = field(default_factory=dict)
+    call_s: float | None = None
+
+    def note(self, *codes: str) -> None:
+        self.found["notes"] = tuple(dict.fromkeys((*self.found.get("notes", ()), *codes)))
+
+
+def measure(case: Case, orders: Orders, bench: Bench) -> Measurement:
+    """Run one case and say what came of it."""
+    attempt = _Attempt(case, orders, bench)
+    method = orders.method
+    attempt.found |= {"timer": method.timer, "l2": method.l2, "isolation": "worker"}
+    attempt.found["started_at"] = time.time()
+    status, reason = _settle(attempt, _measure_all)
+    if status != "ok":
+        for name in ("samples_us", "stop_reason"):
+            attempt.found.pop(name, None)
+    return Measurement(case=case, status=status, reason=reason, **attempt.found)
+
+
+def rehearse(case: Case, orders: Orders, bench: Bench) -> dict[str, Any]:
+    """Call and check a case without timing it: the pilot of a run, and ``attnbench check``."""
+    attempt = _Attempt(case, orders, bench)
+    status, reason = _settle(attempt, _rehearse)
+    names = ("notes", "error_rel", "error_ratio", "deterministic", "seconds", "first_call_us")
+    known = {name: attempt.found[name] for name in names if name in attempt.found}
+    return {"status": status, "reason": reason, "call_s": attempt.call_s, **known}
+
+
+def _settle(attempt: _Attempt, steps: Any) -> tuple[str, str | None]:
+    """Take the steps and turn whatever ends them into a status and a reason."""
+    bench = attempt.bench
+    began = time.perf_counter()
+    status, reason = "ok", None
+    try:
+        with matmul_precision(attempt.case.problem):
+            steps(attempt)
+    except Exception as error:  # noqa: BLE001  a backend may raise anything at all
+        status, reason = _outcome(error, attempt)
+        # The traceback holds tensors; the inputs may be what did not fit, or half written.
+        del error
+        bench.forget_inputs()
+    bench.driver.release()
+    attempt.found["seconds"] = time.perf_counter() - began
+    return status, reason
+
+
+def _rehearse(attempt: _Attempt) -> None:
+    prepared, shared, outputs = _start(attempt)
+    if attempt.orders.pilot:
+        attempt.call_s = _quickest(attempt, prepared)
+    else:
+        attempt.bench.enter("check")
+        _check(attempt, outputs, shared.reference())
+
+
+def _quickest(attempt: _Attempt, prepared: Prepared) -> float:
+    """The quickest of a few calls: one alone may have met another process on its core."""
+    driver = attempt.bench.driver
+    assert attempt.call_s is not None
+    began, best = time.perf_counter(), attempt.call_s
+    for _ in range(_PILOT_CALLS):
+        if time.perf_counter() - began > _PILOT_S:
+            break
+        driver.synchronize()
+        start = time.perf_counter()
+        prepared.timed()
+        driver.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _measure_all(attempt: _Attempt) -> None:
+    prepared, shared, outputs = _start(attempt)
+    _stop_if_slow(attempt)
+    attempt.bench.enter("check")
+    start = time.perf_counter()
+    _check(attempt, outputs, shared.reference())
+    attempt.found["check_us"] = (time.perf_counter() - start) * _MICRO
+    del outputs
+    attempt.bench.enter("memory")
+    _memory(attempt, prepared)
+    _sample(attempt, prepared)
+    attempt.bench.enter("recheck")
+    _check_redrawn(attempt, prepared, shared)
+    _physics(attempt)
+
+
+def _start(attempt: _Attempt) -> tuple[Prepared, Shared, Outputs]:
+    """Inputs, prepare, and two calls: the first pays for compilers, both must agree to the bit."""
+    case, bench, found = attempt.case, attempt.bench, attempt.found
+    options = dict(case.options)
+    bench.enter("prepare")
+    module = bench.module_of(case)
+    if reason := why_not(module, case.problem, bench.device, options):
+        raise Unsupported(reason)
+    shared = bench.shared_for(case.problem)
+    found["input_bytes"] = input_bytes(shared.inputs)
+    found["llc_bytes"] = bench.device.llc_bytes
+    start = time.perf_counter()
+    profile = bench.driver.memory_of(lambda: Prepared(module, shared.inputs, options))
+    bench.driver.synchronize()
+    found["prepare_us"] = (time.perf_counter() - start) * _MICRO
+    found["prepared_bytes"] = max(0, profile.left_bytes)
+    prepared: Prepared = profile.result
+    bench.enter("first_call")
+    outputs, first_s = _timed_outputs(prepared, bench)
+    found["first_call_us"] = first_s * _MICRO
+    bench.enter("second_call")
+    again, second_s = _timed_outputs(prepared, bench)
+    attempt.call_s = min(first_s, second_s)
+    found["deterministic"] = outputs.same_bits(again)
+    attempt.note(*prepared.notes, *([] if found["deterministic"] else ["NONDETERMINISTIC"]))
+    return prepared, shared, outputs
+
+
+def _timed_outputs(prepared: Prepared, bench: Bench) -> tuple[Outputs, float]:
+    bench.driver.synchronize()
+    start = time.perf_counter()
+    outputs = prepared.outputs()
+    bench.driver.synchronize()
+    return outputs, time.perf_counter() - start
+
+
+def _stop_if_slow(attempt: _Attempt) -> None:
+    assert attempt.call_s is not None
+    limit_s, needed_s = attempt.orders.settings.case_limit_s, _CALLS_A_CASE * attempt.call_s
+    if needed_s > 2 * limit_s:
+        raise TooSlow(
+            f"one call takes {attempt.call_s:.2g} s, so the case about {needed_s:.3g} s; "
+            f"case_limit_s is {limit_s:g}"
+        )
+
+
+def _check(attempt: _Attempt, outputs: Outputs, reference: Reference) -> None:
+    result = check(outputs, reference)
+    attempt.found["error_rel"] = result.error_rel
+    attempt.found["error_ratio"] = result.error_ratio
+    attempt.found["check"] = "passed" if result.passed else "failed"
+    if not result.passed:
+        raise Incorrect(result.reason)
+
+
+def _check_redrawn(attempt: _Attempt, prepared: Prepared, shared: Shared) -> None:
+    """Draw q again in place: a call that remembered its answer is found out."""
+    redraw(shared.inputs)
+    result = check(prepared.outputs(), Reference.few_rows(shared.inputs, like=shared.reference()))
+    redraw(shared.inputs, back=True)
+    if not result.passed:
+        attempt.found["check"] = "failed"
+        raise Incorrect(f"after q was drawn again: {result.reason}")
+    if checksum(shared.inputs) != shared.checksum:
+        attempt.found["check"] = "failed"
+        raise Incorrect("the call wrote its inputs")
+
+
+def _memory(attempt: _Attempt, prepared: Prepared) -> None:
+    """Peak, workspace and executed kernels of one profiled call."""
+    found = attempt.found
+    profile = attempt.bench.driver.profile(prepared.timed)
+    output_bytes = Outputs.nbytes_of(profile.result)
+    # What the call returned but did not allocate (a buffer of prepare's) is no part of its peak.
+    allocated = min(output_bytes, profile.left_bytes)
+    found["output_bytes"] = output_bytes
+    found["workspace_bytes"] = max(0, profile.peak_bytes - allocated)
+    found["peak_bytes"] = found["input_bytes"] + found["prepared_bytes"] + profile.peak_bytes
+    found["kernels"] = profile.kernels
+
+
+def _sample(attempt: _Attempt, prepared: Prepared) -> None:
+    """Warm up, then take samples until the stop rule ends them."""
+    bench, method, found = attempt.bench, attempt.orders.method, attempt.found
+    flush = bench.flush() if method.l2 == "cold" else None
+    found["flush_bytes"] = flush.nbytes if flush else None
+    timer = make_timer(method.timer, bench.driver, prepared.timed, flush)
+    bench.enter("warmup")
+    start = time.perf_counter()
+    calls = 0
+    while calls < _WARMUP_CALLS or time.perf_counter() - start < method.warmup_s:
+        timer.sample()
+        calls += 1
+    found["warmup_s"] = time.perf_counter() - start
+    timer.launches.samples = timer.launches.bound = 0
+    stopping = Stopping.of(attempt.orders.settings)
+    samples: list[float] = []
+    bench.enter("sample")
+    gc.collect()
+    gc.disable()  # a collection inside a sample would be charged to the backend
+    try:
+        start = time.perf_counter()
+        while not (stop := stopping.reason(samples, time.perf_counter() - start)):
+            samples.append(timer.sample())
+    finally:
+        gc.enable()
+    found["samples_us"] = tuple(one * _MICRO for one in samples)
+    found["stop_reason"] = stop
+    noise = summarize(samples).noise
+    if noise is not None and noise > attempt.orders.settings.max_noise:
+        attempt.note("NOISY")
+    if len(samples) < MIN_SAMPLES:
+        attempt.note("FEW_SAMPLES")
+    if timer.launches.mostly:
+        attempt.note("LAUNCH_BOUND")
+
+
+def _physics(attempt: _Attempt) -> None:
+    """Compare the rates with the device's ceilings; measure those afresh before accusing."""
+    bench, found, l2 = attempt.bench, attempt.found, attempt.orders.method.l2
+    cost = price(attempt.case.problem)
+    latency_s = summarize(found["samples_us"]).latency / _MICRO
+    llc = bench.device.llc_bytes or 0
+    resident = is_resident(found["input_bytes"] + found["output_bytes"], llc, l2)
+    if resident:
+        attempt.note("L2_RESIDENT")
+    cached = None if resident else (llc if l2 == "warm" else 0)
+    ceilings = bench.ceilings or bench.measure_ceilings()
+    kind = bench.device.kind
+    reason = excess(cost, latency_s, ceilings, kind, cached_bytes=cached)
+    for _ in range(_SECOND_LOOKS):
+        if reason is None:
+            break
+        ceilings = bench.measure_ceilings()
+        reason = excess(cost, latency_s, ceilings, kind, cached_bytes=cached)
+    if reason is not None:
+        raise Implausible(reason)
+    found["peak_bandwidth_gbps"] = ceilings.peak_bandwidth_gbps
+    found["copy_gbps"] = ceilings.copy_gbps
+    found["peak_tflops"] = ceilings.peak_tflops(attempt.case.problem.dtype, kind)
+    found["ceilings_source"] = ceilings.source
+
+
+def _outcome(error: Exception, attempt: _Attempt) -> tuple[str, str]:
+    """Turn what ended a case into its status and reason."""
+    if attempt.bench.driver.is_out_of_memory(error):
+        return "oom", _first_lines(error)
+    status = {
+        Unsupported: "unsupported",
+        TooSlow: "skipped",
+        Incorrect: "incorrect",
+        Implausible: "implausible",
+    }.get(type(error), "failed")
+    if status != "failed":
+        return status, str(error)
+    return status, f"{type(error).__name__}: {_first_lines(error)} ({_where(error)})"
+
+
+def _first_lines(error: Exception) -> str:
+    """The message on one line, cut to a readable length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]}…"
+
+
+def _where(error: Exception) -> str:
+    """File and line of the innermost frame outside torch: where its author wants to look."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if f"{Path('torch')}/" not in one.filename] or frames
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "nowhere"

@@ -1,0 +1,221 @@
+"""Attention by its definition, in any arithmetic: fp64 for the reference, the dtype for its twin.
+
+Row i of a request sits at key i + offset (bottom-right: kv_len - q_len, top-left: 0). Score: scale
+times q·k, then softcap c·tanh(s/c), then ALiBi -slope·|i + offset - j|, then the mask; a sink logit
+joins the denominator; a row that sees no key is 0. Memory is bounded by working block by block and
+row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attnbench.batch import Request
+from attnbench.errors import Unsupported
+from attnbench.measure import twin
+from attnbench.measure.sequences import (
+    Block,
+    Group,
+    read_k,
+    read_rows,
+    read_v,
+    rotate_keys,
+    rotate_rows,
+    rows_view,
+)
+from attnbench.measure.sizes import CHUNK_SCORES
+from attnbench.pairs import alignment_offset, kept_blocks
+from attnbench.plugin import Inputs
+from attnbench.problem import Problem
+
+NO_KEY = float("-inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What attention gives on some rows; the gradients are None forward.
+
+    From a block: o, dq ``[n, h, group, q_len, dim]``, lse without dim, dk, dv ``[n, h, kv_len,
+    dim]``. From picked rows: o, dq ``[rows, dim]``, lse ``[rows]``, no dk and dv.
+    """
+
+    o: Tensor
+    lse: Tensor
+    dq: Tensor | None = None
+    dk: Tensor | None = None
+    dv: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """Rows of one sequence under one KV head: for each, which head of the group and which row."""
+
+    block: Block
+    heads: Tensor
+    rows: Tensor
+
+
+def blocks_of(problem: Problem, group: Group) -> Iterator[Block]:
+    """Cut a group into blocks of about CHUNK_SCORES scores, keys counted too."""
+    heads, request = problem.n_kv_heads, group.request
+    width = problem.head_dim + problem.v_dim + problem.group_size * request.q_len
+    at_once = max(1, CHUNK_SCORES // (request.kv_len * width))
+    if at_once < heads:
+        for one in range(group.count):
+            for start in range(0, heads, at_once):
+                part = slice(start, min(start + at_once, heads))
+                yield Block(group=group, batch=slice(one, one + 1), heads=part)
+        return
+    step = at_once // heads
+    for start in range(0, group.count, step):
+        batch = slice(start, min(start + step, group.count))
+        yield Block(group=group, batch=batch, heads=slice(0, heads))
+
+
+def answer_block(inputs: Inputs, block: Block, kind: torch.dtype) -> Answer:
+    """Compute every row of a block, and in a backward mode its gradients."""
+    problem, request = inputs.problem, block.group.request
+    math = _Math(inputs, block, kind)
+    q = read_rows(inputs, block, kind)
+    step = max(1, CHUNK_SCORES // (request.kv_len * q.shape[0] * q.shape[1] * q.shape[2]))
+    found: list[tuple[Tensor, ...]] = []
+    for start in range(0, request.q_len, step):
+        rows = torch.arange(start, min(start + step, request.q_len), device=q.device)
+        heads = torch.arange(problem.group_size, device=q.device).repeat_interleave(len(rows))
+        grad_out = _grad(inputs, block, rows)
+        chunk = q[..., rows, :].flatten(2, 3)
+        part = math.answer(chunk, heads, rows.repeat(problem.group_size), grad_out)
+        found.append(tuple(torch.unflatten(one, 2, (-1, len(rows))) for one in part))
+    o, lse, *rest = (torch.cat(part, 3) for part in zip(*found, strict=True))
+    return Answer(o=o, lse=lse, dq=rest[0] if rest else None, dk=math.dk, dv=math.dv)
+
+
+def answer_rows(inputs: Inputs, picked: Picked, kind: torch.dtype) -> Answer:
+    """Compute a few rows of one sequence and KV head, and in a backward mode their dq."""
+    math = _Math(inputs, picked.block, kind, keys_too=False)
+    at = (0, 0, picked.heads, picked.rows)
+    q = read_rows(inputs, picked.block, kind)[at].expand(1, 1, -1, -1)
+    grad_out = None
+    if inputs.grad_out is not None:
+        block = picked.block
+        grads = rows_view(inputs.grad_out, inputs.problem, block.group)[block.batch, block.heads]
+        grad_out = grads[at].expand(1, 1, -1, -1)
+    o, lse, *rest = (one[0, 0] for one in math.answer(q, picked.heads, picked.rows, grad_out))
+    return Answer(o=o, lse=lse, dq=rest[0] if rest else None)
+
+
+def seen_keys(problem: Problem, request: Request, rows: Tensor) -> Tensor | None:
+    """Which keys these rows see, bool ``[rows, kv_len]``; None where every row sees every key."""
+    seen = None
+    keys = torch.arange(request.kv_len, device=rows.device)
+    if problem.mask != "none":
+        last = (rows + alignment_offset(problem, request)).unsqueeze(1)
+        seen = keys <= last
+        if problem.window is not None:
+            seen &= (keys > last - problem.window) | (keys < problem.sinks)
+    if problem.attention == "block_sparse":
+        assert problem.block is not None
+        shape = (-(-request.q_len // problem.block), -(-request.kv_len // problem.block))
+        kept = torch.zeros(shape, dtype=torch.bool)
+        for row, columns in kept_blocks(problem, request):
+            kept[row, columns] = True
+        in_block = kept.to(rows.device)[rows // problem.block][:, keys // problem.block]
+        seen = in_block if seen is None else seen & in_block
+    return seen
+
+
+class _Math:
+    """Attention of one block in one arithmetic; keys are read once, gradients gather over rows."""
+
+    def __init__(
+        self, inputs: Inputs, block: Block, kind: torch.dtype, *, keys_too: bool = True
+    ) -> None:
+        problem = inputs.problem
+        if problem.attention not in ("softmax", "block_sparse"):
+            raise Unsupported(f"there is no reference for attention {problem.attention} yet")
+        self.inputs, self.block, self.problem = inputs, block, problem
+        self.k, self.v = read_k(inputs, block, kind), read_v(inputs, block, kind)
+        self.is_twin = kind != torch.float64
+        self.dk: Tensor | None = None
+        self.dv: Tensor | None = None
+        if problem.mode != "fwd" and keys_too:
+            # Low-precision gradients are gathered in fp32, as a library's would be.
+            wide = torch.float64 if kind == torch.float64 else torch.float32
+            self.dk = torch.zeros_like(self.k, dtype=wide)
+            self.dv = torch.zeros_like(self.v, dtype=wide)
+
+    def answer(
+        self, q: Tensor, heads: Tensor, rows: Tensor, grad_out: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """o, lse and in a backward mode dq of ``q [n, h, m, dim]``.
+
+        Its m rows are given as (head of the group, row).
+        """
+        if grad_out is None:
+            return self._attend(q, self.k, self.v, heads, rows)
+        q, k, v = (one.detach() for one in (q, self.k, self.v))
+        wanted = [q] if self.dk is None else [q, k, v]
+        for leaf in wanted:
+            leaf.requires_grad_()
+        with torch.enable_grad():
+            o, lse = self._attend(q, k, v, heads, rows)
+        dq, *of_keys = torch.autograd.grad(o, wanted, grad_out.to(o.dtype))
+        if self.dk is not None and self.dv is not None:
+            self.dk += of_keys[0]
+            self.dv += of_keys[1]
+        return o.detach(), lse, dq
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, heads: Tensor, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        kv_len = self.block.group.request.kv_len
+        seen = seen_keys(self.problem, self.block.group.request, rows)
+        scores = self._scores(q, k, heads, rows)
+        if seen is not None:
+            scores = scores.masked_fill(~seen, NO_KEY)
+        if self.inputs.sink_logits is not None:
+            sink = self._of_heads(self.inputs.sink_logits, heads).to(q.dtype)
+            scores = torch.cat((scores, sink.expand(q.shape[0], -1, -1).unsqueeze(-1)), -1)
+        lse = scores.detach().to(torch.promote_types(q.dtype, torch.float32)).logsumexp(-1)
+        if not self.is_twin:
+            return _softmax(scores, seen)[..., :kv_len] @ v, lse
+        weights = _softmax(scores.detach(), seen)[..., :kv_len]
+        return twin.weigh(scores[..., :kv_len], v, weights, self.problem.group_size), lse
+
+    def _scores(self, q: Tensor, k: Tensor, heads: Tensor, rows: Tensor) -> Tensor:
+        """Scores ``[n, h, m, kv_len]`` before the mask."""
+        inputs, problem = self.inputs, self.problem
+        q, k = rotate_rows(inputs, self.block, q, rows), rotate_keys(inputs, self.block, k)
+        products = twin.product(q, k, problem.group_size) if self.is_twin else q @ k.mT
+        scores = products * inputs.scale
+        if problem.softcap is not None:
+            scores = (scores / problem.softcap).tanh() * problem.softcap
+        if inputs.alibi_slopes is not None:
+            slope = self._of_heads(inputs.alibi_slopes, heads).to(q.dtype).unsqueeze(-1)
+            place = rows + alignment_offset(problem, self.block.group.request)
+            keys = torch.arange(k.shape[-2], device=q.device)
+            scores = scores - slope * (place.unsqueeze(1) - keys).abs().to(q.dtype)
+        return scores
+
+    def _of_heads(self, per_head: Tensor, heads: Tensor) -> Tensor:
+        """Pick one value a query head: ``[h, m]`` for m rows under each KV head of the block."""
+        return per_head.view(-1, self.problem.group_size)[self.block.heads][:, heads]
+
+
+def _softmax(scores: Tensor, seen: Tensor | None) -> Tensor:
+    """Softmax over the last axis; 0 (and gradient 0) in rows that see no key."""
+    if seen is None or bool((some := seen.any(-1, keepdim=True)).all()):
+        return scores.softmax(-1)
+    return scores.masked_fill(~some, 0).softmax(-1).masked_fill(~some, 0)
+
+
+def _grad(inputs: Inputs, block: Block, rows: Tensor) -> Tensor | None:
+    """grad_out of these rows as ``[n, h, group * rows, v_dim]``; None forward."""
+    if inputs.grad_out is None:
+        return None
+    grads = rows_view(inputs.grad_out, inputs.problem, block.group)[block.batch, block.heads]
+    return grads[..., rows, :].flatten(2, 3)

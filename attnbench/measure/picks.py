@@ -1,0 +1,75 @@
+"""Which (batch, head, row) triples of a problem too large to check whole are checked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+
+from attnbench.batch import Request
+from attnbench.measure.oracle import Picked
+from attnbench.measure.sequences import Block, Group, groups_of
+from attnbench.measure.sizes import count_requests
+from attnbench.pairs import alignment_offset
+from attnbench.problem import Problem
+
+_ROWS_A_PAIR = 16  # rows that share one read of a head's keys
+_TILES = (64, 128)  # where kernels cut the rows
+
+
+def pick_rows(problem: Problem, count: int, device: torch.device) -> Iterator[Picked]:
+    """Pick about ``count`` rows: first and last of each axis, block edges, the rest drawn.
+
+    Rows come in up to ``_ROWS_A_PAIR`` a (sequence, KV head) pair, because reading the keys is what
+    a row costs. The seed is the problem's.
+    """
+    draw = random.Random(problem.seed)  # noqa: S311  no secret
+    for group, sequence, head in pick_pairs(problem, count, draw):
+        block = Block(group=group, batch=slice(sequence, sequence + 1), heads=slice(head, head + 1))
+        places = _rows_of_pair(problem, group.request, min(_ROWS_A_PAIR, count), draw)
+        heads, rows = zip(*places, strict=True)
+        yield Picked(
+            block=block,
+            heads=torch.tensor(heads, device=device),
+            rows=torch.tensor(rows, device=device),
+        )
+
+
+def pick_pairs(
+    problem: Problem, count: int, draw: random.Random
+) -> Iterator[tuple[Group, int, int]]:
+    """Pick (group, sequence in it, KV head) so that ``count`` rows can come from them."""
+    longest = max(request.q_len for _, request in problem.request_groups)
+    rows = min(_ROWS_A_PAIR, problem.group_size * longest)
+    pairs = count_requests(problem) * problem.n_kv_heads
+    wanted = min(pairs, -(-count // rows))
+    between = draw.sample(range(1, pairs - 1), max(0, wanted - 2)) if pairs > 2 else []  # noqa: PLR2004
+    for pair in sorted({0, *between, *([pairs - 1] if wanted > 1 else [])}):
+        sequence, head = divmod(pair, problem.n_kv_heads)
+        for group in groups_of(problem):
+            if sequence < group.first + group.count:
+                yield group, sequence - group.first, head
+                break
+
+
+def _rows_of_pair(
+    problem: Problem, request: Request, count: int, draw: random.Random
+) -> list[tuple[int, int]]:
+    """Pick (head of the group, row), edges first."""
+    heads, q_len = problem.group_size, request.q_len
+    if heads * q_len <= count:
+        return [(head, row) for head in range(heads) for row in range(q_len)]
+    edges = [0, q_len - 1]
+    for tile in _TILES:
+        middle = q_len // 2 // tile * tile
+        edges += [tile - 1, tile, middle - 1, middle, (q_len - 1) // tile * tile]
+    # The first row that sees a key, and the first that no longer sees them all.
+    start = -alignment_offset(problem, request)
+    edges += [start, start + (problem.window or 0)]
+    inside = [row for row in dict.fromkeys(edges) if 0 <= row < q_len][: count - 2]
+    places = [(draw.randrange(heads), row) for row in inside]
+    places[:2] = [(0, 0), (heads - 1, q_len - 1)]
+    while len(places) < count:
+        places.append((draw.randrange(heads), draw.randrange(q_len)))
+    return places

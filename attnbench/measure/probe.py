@@ -1,0 +1,55 @@
+"""Importing a backend in a worker and asking what it can do."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attnbench.case import BUILT_IN, Case
+from attnbench.environment import Device
+from attnbench.errors import AttnbenchError
+from attnbench.plugin import BackendFacts
+from attnbench.problem import Problem
+from attnbench.registry import Registry
+
+
+def backend_of(case: Case) -> BackendFacts:
+    """Look a case's backend up again where it came from."""
+    reference = case.source if case.source.endswith(".py") else case.backend
+    return Registry().facts(reference, folder=Path("/"), name=case.backend)
+
+
+def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Import one backend: its capabilities as plain values, or the error in words."""
+    started = time.perf_counter()
+    registry = Registry()
+    name = wanted["name"]
+    reference = wanted["source"] if wanted["source"].endswith(".py") else name
+    try:
+        module = registry.load(registry.facts(reference, folder=Path("/"), name=name))
+    except AttnbenchError as error:
+        return {"name": name, "error": error.message, "hint": error.hint}
+    except Exception as error:  # noqa: BLE001  a broken plugin is a row, not a crash
+        return {"name": name, "error": f"{type(error).__name__}: {error}", "hint": None}
+    return {
+        "name": name,
+        "capabilities": module.capabilities.facts(),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def why_not(
+    module: ModuleType, problem: Problem, device: Device, options: dict[str, Any]
+) -> str | None:
+    """Ask a backend's capabilities, then its own rule where it has one."""
+    reason: str | None = module.capabilities.why_not(problem, device)
+    if reason is None and hasattr(module, "why_not"):
+        reason = module.why_not(problem, device, **options)
+    return reason
+
+
+def is_built_in(case: Case) -> bool:
+    """Say whether a case's backend is one of ours, so that its rules may be asked in the parent."""
+    return case.source == BUILT_IN

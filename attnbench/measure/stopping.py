@@ -1,0 +1,53 @@
+"""When enough is enough: a budget within one launch, never a claim.
+
+How sure a number is comes from between launches. The rule looks at precision and time alone, never
+at a difference between two backends, so it cannot favour one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnbench.method import Measure
+from attnbench.stats.summary import summarize
+
+MIN_SAMPLES = 10
+MAX_SAMPLES = 200
+FEWEST_SAMPLES = 3  # never fewer, however slow a call is
+_LOOK_EVERY = 10  # looking at the interval costs a sort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """The stop rule of one case in one launch; times in seconds.
+
+    ``precise``: the 95 % in-process half-width is under ``max_noise``. ``samples``: 200 are in.
+    ``time``: ``sample_s`` has passed and 10 are in. ``cut``: the case's own limit has passed and 3
+    are in, because a single call is slow.
+    """
+
+    sample_s: float
+    max_noise: float
+    limit_s: float
+
+    @classmethod
+    def of(cls, measure: Measure) -> Stopping:
+        """Take the rule from a suite's measure block."""
+        limit_s = max(measure.sample_s, measure.case_limit_s)
+        return cls(sample_s=measure.sample_s, max_noise=measure.max_noise, limit_s=limit_s)
+
+    def reason(self, samples: Sequence[float], elapsed_s: float) -> str | None:
+        """Say why sampling ends now, or None to go on."""
+        n = len(samples)
+        if n < FEWEST_SAMPLES:
+            return None
+        if n >= MAX_SAMPLES:
+            return "samples"
+        if n < MIN_SAMPLES:
+            return "cut" if elapsed_s >= self.limit_s else None
+        if n % _LOOK_EVERY == 0:
+            noise = summarize(samples).noise
+            if noise is not None and noise < self.max_noise:
+                return "precise"
+        return "time" if elapsed_s >= self.sample_s else None

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attnbench.backends import flex
+from attnbench.environment import Device
+from attnbench.measure.calls import Prepared
+from attnbench.measure.check import check
+from attnbench.measure.inputs import make_inputs
+from attnbench.measure.reference import Reference
+from attnbench.plugin import notes_of
+from attnbench.problem import Problem
+
+pytestmark = pytest.mark.torch
+
+HEADS = {"q_heads": 4, "kv_heads": 2, "head_dim": 16, "dtype": "fp32"}
+CPU = Device(kind="cpu", name="any", arch="x86_64", memory_bytes=1, free_bytes=1)
+GPU = Device(kind="cuda", name="any", arch="sm_90", memory_bytes=1, free_bytes=1)
+PROBLEMS = [
+    {"q_len": 40, "kv_len": 24},
+    {"q_len": 40, "kv_len": 24, "mask": "causal"},
+    {"q_len": 24, "kv_len": 40, "mask": "causal", "mask_align": "top_left"},
+    {"q_len": 24, "kv_len": 40, "mask": "window", "window": 7, "sinks": 3},
+    {"q_len": 24, "kv_len": 40, "mask": "causal", "softcap": 2.0, "bias": "alibi"},
+]
+
+
+def test_a_cpu_only_on_request_and_forward_only():
+    forward, backward = Problem(**HEADS, q_len=8), Problem(**HEADS, q_len=8, mode="bwd")
+
+    assert "flex[cpu=true]" in flex.why_not(forward, CPU)
+    assert flex.why_not(forward, CPU, cpu=True) is None
+    assert flex.why_not(backward, CPU, cpu=True) == "flex has no backward on a CPU"
+    assert flex.why_not(backward, GPU) is None
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("fields", PROBLEMS)
+def test_masks_and_scores_are_right_and_running_eagerly_is_noted(fields, monkeypatch):
+    # Compiling is for the slow tests: here flex runs torch's eager stand-in and says so.
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    inputs = make_inputs(Problem(**HEADS, **fields), "cpu")
+    prepared = Prepared(flex, inputs, {"cpu": True})
+
+    assert prepared.notes == ()
+    result = check(prepared.outputs(), Reference.of(inputs))
+
+    assert result.passed, result.reason
+    assert prepared.notes == ("FALLBACK",)
+
+
+@pytest.mark.slow
+def test_what_was_compiled_carries_no_note():
+    inputs = make_inputs(Problem(**HEADS, q_len=40, mask="causal"), "cpu")
+    call = flex.prepare(inputs, cpu=True)
+
+    o = call()
+
+    assert notes_of(call) == ()
+    assert o.shape == inputs.q.shape

@@ -1,0 +1,101 @@
+"""Reading traces: memory over time and who did the work."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnbench.device.trace import device_kernels, leaf_operators, memory_use
+
+
+class Event:
+    """What a kineto event answers."""
+
+    def __init__(
+        self, name: str, start: int, duration: int = 0, nbytes: int = 0, device: str = "cpu"
+    ) -> None:
+        self._name, self._start, self._duration = name, start, duration
+        self._nbytes, self._device = nbytes, device
+
+    def name(self) -> str:
+        return self._name
+
+    def start_ns(self) -> int:
+        return self._start
+
+    def duration_ns(self) -> int:
+        return self._duration
+
+    def nbytes(self) -> int:
+        return self._nbytes
+
+    def device_type(self) -> str:
+        return self._device
+
+
+def test_memory_is_the_running_sum_in_time_order() -> None:
+    events = [
+        Event("[memory]", 3, nbytes=-50),
+        Event("[memory]", 1, nbytes=100),
+        Event("aten::mm", 0, 9),
+        Event("[memory]", 2, nbytes=70),
+    ]
+    assert memory_use(events) == (170, 120)
+
+
+def test_freeing_what_was_there_before_is_no_negative_peak() -> None:
+    assert memory_use([Event("[memory]", 1, nbytes=-50)]) == (0, -50)
+    assert memory_use([]) == (0, 0)
+
+
+def test_leaves_are_operators_with_no_other_inside() -> None:
+    events = [
+        Event("aten::matmul", 0, 100),
+        Event("aten::expand", 5, 5),
+        Event("aten::bmm", 20, 70),
+        Event("aten::resolve_conj", 25, 1),
+        Event("aten::softmax", 110, 50),
+        Event("aten::_softmax", 115, 40),
+        Event("aten::bmm", 200, 10),
+        Event("ProfilerStep#0", 0, 300),
+    ]
+    assert leaf_operators(events) == ("aten::bmm", "aten::_softmax")
+
+
+def test_a_kernels_own_copies_do_not_hide_it() -> None:
+    events = [
+        Event("aten::_flash_backward", 0, 100),
+        Event("aten::empty", 1, 2),
+        Event("aten::copy_", 10, 20),
+        Event("autograd::engine::evaluate_function: AccumulateGrad", 110, 30),
+        Event("aten::detach", 112, 2),
+        Event("aten::contiguous", 200, 20),
+        Event("aten::copy_", 205, 10),
+    ]
+    assert leaf_operators(events) == ("aten::_flash_backward", "aten::copy_")
+
+
+def test_device_kernels_leave_out_copies_and_the_host() -> None:
+    events = [
+        Event("flash_fwd", 20, 5, device="cuda"),
+        Event("Memcpy DtoD", 5, 5, device="cuda"),
+        Event("combine", 30, 5, device="cuda"),
+        Event("aten::mm", 0, 50),
+        Event("flash_fwd", 40, 5, device="cuda"),
+    ]
+    assert device_kernels(events, "cuda") == ("flash_fwd", "combine")
+
+
+@pytest.mark.torch
+def test_a_known_workspace_is_read_exactly() -> None:
+    import torch
+
+    from attnbench.device.cpu import Cpu
+
+    def call() -> object:
+        workspace = torch.empty(3_000_000, dtype=torch.uint8)
+        del workspace
+        return torch.empty(1_000_000, dtype=torch.uint8)
+
+    profile = Cpu().profile(call)
+    assert profile.peak_bytes == 3_000_000
+    assert profile.left_bytes == 1_000_000
