@@ -1,0 +1,1 @@
+"""Many cases: the plan, the runner and its worker processes. The parent imports no torch."""

@@ -1,0 +1,129 @@
+"""The one worker of a device: opened when it is needed, replaced when it died."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnbench.case import BUILT_IN, Case
+from attnbench.device.rates import Ceilings
+from attnbench.environment import Environment
+from attnbench.errors import (
+    BackendImportError,
+    DeviceMissing,
+    EnvironmentProblem,
+    TorchMissing,
+)
+from attnbench.execute.local import LocalWorker, WorkerDied
+from attnbench.plugin import Capabilities
+
+_OPEN_S = 180.0  # importing torch from a cold network disk
+_CEILINGS_S = 120.0
+_INSTALL = 'python -m pip install "attnbench[torch]"'
+
+
+@dataclass(slots=True)
+class Crew:
+    """Opens workers on one device; at most one lives at a time."""
+
+    device: str
+    interpret: bool = False
+    _worker: LocalWorker | None = None
+    _environment: Environment | None = field(default=None)
+
+    @property
+    def is_open(self) -> bool:
+        """True while a worker lives."""
+        return self._worker is not None
+
+    def worker(self) -> LocalWorker:
+        """Return the living worker, opening one where there is none.
+
+        Raises:
+            TorchMissing: torch cannot be imported.
+            DeviceMissing: torch sees no such device.
+            EnvironmentProblem: the worker could not start at all.
+
+        """
+        if self._worker is None:
+            worker = LocalWorker(self.device, interpret=self.interpret)
+            try:
+                answer = worker.ask({"op": "hello", "device": self.device}, _OPEN_S)
+                self._environment = _environment_of(answer)
+            except (WorkerDied, TimeoutError) as error:
+                worker.kill()
+                raise EnvironmentProblem(f"a worker could not start: {error}") from error
+            except BaseException:
+                worker.kill()
+                raise
+            self._worker = worker
+        return self._worker
+
+    @property
+    def environment(self) -> Environment:
+        """What the first worker said of the device, host and software."""
+        self.worker()
+        assert self._environment is not None
+        return self._environment
+
+    def lost(self) -> None:
+        """Note that the worker is dead or must not be used any more."""
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
+
+    def dismiss(self) -> None:
+        """End the worker in good order: the next launch gets a fresh process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def ceilings(self, repeats: int) -> Ceilings:
+        """Measure the device's best rates, each the best of so many calls."""
+        answer = self.worker().ask({"op": "ceilings", "repeats": repeats}, _CEILINGS_S)
+        return Ceilings(**answer["ceilings"])
+
+    def capabilities(self, cases: list[Case]) -> dict[tuple[str, str], Capabilities]:
+        """Import the third-party backends of some cases and return what they can do.
+
+        Raises:
+            BackendImportError: one cannot be imported; said before anything is measured.
+
+        """
+        wanted = {(one.backend, one.source) for one in cases if one.source != BUILT_IN}
+        if not wanted:
+            return {}
+        found = {}
+        for name, source in sorted(wanted):
+            answer = self.probe(name, source)
+            if "error" in answer:
+                raise BackendImportError(
+                    f"backend {name} ({source}) cannot be imported: {answer['error']}",
+                    hint=answer["hint"] or "leave it out with --backend, or mend it",
+                )
+            sets = answer["capabilities"]
+            found[name, source] = Capabilities(**sets)
+        return found
+
+    def probe(self, name: str, source: str) -> dict[str, Any]:
+        """Import one backend: {"capabilities": …} or {"error": …, "hint": …}."""
+        try:
+            message = {"op": "probe", "backends": [{"name": name, "source": source}]}
+            answer: dict[str, Any] = self.worker().ask(message, _OPEN_S)["backends"][0]
+        except (WorkerDied, TimeoutError) as error:
+            self.lost()
+            return {"error": str(error), "hint": None}
+        return answer
+
+
+def _environment_of(answer: dict[str, Any]) -> Environment:
+    error = answer.get("error")
+    if error == "TorchMissing":
+        raise TorchMissing(
+            f"measuring needs torch: {answer['message']}", hint=f"install it: {_INSTALL}"
+        )
+    if error == "DeviceMissing":
+        raise DeviceMissing(answer["message"], hint=answer["hint"])
+    if error is not None:
+        raise RuntimeError(answer["message"])
+    return Environment.from_facts(answer["environment"])

@@ -1,0 +1,124 @@
+"""What a run tells whoever listens: a terminal, a log, a JSON stream.
+
+The runner calls ``listener(event)`` in the parent process, in order, and never prints itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attnbench.case import Case
+from attnbench.environment import Environment
+from attnbench.execute.plan import Plan
+from attnbench.measurement import Measurement
+from attnbench.method import Method
+from attnbench.stats.families import Standing
+from attnbench.stats.summary import Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """The device answered and the plan stands; nothing has been measured yet."""
+
+    run_name: str
+    out: Path
+    environment: Environment
+    plan: Plan
+    launches: int
+    resumed_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchStarted:
+    """A fresh worker begins to walk the suite; launches count from 0."""
+
+    launch: int
+    launches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseStarted:
+    """A case goes to the worker. ``position`` counts from 1 over all launches of the run."""
+
+    case: Case
+    method: Method
+    launch: int
+    position: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFinished:
+    """A row was written and fsync'd. ``summary`` is None unless the status is ok."""
+
+    measurement: Measurement
+    method: Method | None
+    summary: Summary | None
+    position: int
+    total: int
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseChecked:
+    """A case was checked and not timed; status ok means that its output passed."""
+
+    case: Case
+    status: str
+    reason: str | None
+    notes: tuple[str, ...]
+    error_rel: float | None
+    error_ratio: float | None
+    position: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """Now and then while a case runs, never while it samples; ``doing`` is the worker's word."""
+
+    doing: str
+    position: int
+    total: int
+    elapsed_s: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """Something a person should know; ``hint`` says what to type."""
+
+    text: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """The run ended; the parquet is on disk and was read back.
+
+    ``counts`` maps each status to the number of cases (not rows) that carry it. ``interrupted``
+    means the journal stays and ``--resume`` goes on.
+    """
+
+    run_name: str
+    out: Path
+    counts: dict[str, int]
+    seconds: float
+    rows: int
+    interrupted: bool = False
+    fastest: list[Standing] = field(default_factory=list)
+
+
+Event = (
+    RunStarted
+    | LaunchStarted
+    | CaseStarted
+    | CaseFinished
+    | CaseChecked
+    | Beat
+    | Remark
+    | RunFinished
+)
+Listener = Callable[[Event], None]

@@ -1,0 +1,109 @@
+"""What a run has written so far: rows through the writer, and what they add up to."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from attnbench.execute.plan import RUN, Plan, PlannedCase
+from attnbench.execute.predict import Key, rate_key
+from attnbench.execute.rows import RunIdentity, make_row
+from attnbench.measurement import Measurement, worst
+from attnbench.stats.families import Standing, standings
+from attnbench.stats.summary import Summary
+from attnbench.store.resume import Redo, done
+from attnbench.store.writer import RunWriter
+
+_CaseKey = tuple[str, str | None]
+
+
+class Ledger:
+    """Appends rows and remembers, per case and method, how it stands."""
+
+    def __init__(self, writer: RunWriter, identity: RunIdentity, redo: Redo = "none") -> None:
+        self._writer = writer
+        self._identity = identity
+        self._before = done(writer.rows(), redo)
+        self._statuses: dict[_CaseKey, dict[int | None, str]] = defaultdict(dict)
+        self._logs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._oom: dict[Key, PlannedCase] = {}
+        self._ended: set[_CaseKey] = set()
+        for row in writer.rows():
+            self._count(row)
+
+    @property
+    def rows(self) -> int:
+        """Rows in the journal."""
+        return self._writer.row_count
+
+    def covers(self, planned: PlannedCase, launch: int) -> bool:
+        """Say whether this case needs nothing more in this launch."""
+        key = (planned.case.id, planned.method.id)
+        return key in self._ended or self._before.covers(*key, launch)
+
+    def larger_than_oom(self, planned: PlannedCase) -> PlannedCase | None:
+        """Return the case of the same family that ran out of memory and was no larger, if any."""
+        small = self._oom.get(rate_key(planned.case))
+        if small is None or planned.predicted_bytes < small.predicted_bytes:
+            return None
+        return small
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write what the plan decided: one row a case that will not run, launch NULL."""
+        for planned in plan.planned:
+            if planned.status != RUN and not self.covers(planned, 0):
+                self.rule_out(planned, planned.status, planned.reason or planned.status)
+
+    def rule_out(self, planned: PlannedCase, status: str, reason: str) -> None:
+        """Write the one row, without a launch, of a case that is not measured."""
+        self.record(Measurement(case=planned.case, status=status, reason=reason), planned)
+
+    def record(self, measurement: Measurement, planned: PlannedCase) -> Summary | None:
+        """Write the row of a measurement; when this returns it survives a crash."""
+        numbered = replace(measurement, seq=self._writer.row_count)
+        row, summary = make_row(self._identity, numbered, planned.method)
+        self._writer.append(row)
+        self._count(row)
+        if measurement.status != "ok":
+            self._ended.add((measurement.case.id, planned.method.id))
+        if measurement.status == "oom":
+            small = self._oom.get(rate_key(planned.case))
+            if small is None or planned.predicted_bytes < small.predicted_bytes:
+                self._oom[rate_key(planned.case)] = planned
+        return summary
+
+    def is_known(self, planned: PlannedCase) -> bool:
+        """Say whether any row of this case and method was written."""
+        return (planned.case.id, planned.method.id) in self._statuses
+
+    def counts(self) -> dict[str, int]:
+        """Count cases by status, the worst of their rows."""
+        worsts: dict[str, list[str]] = defaultdict(list)
+        for (case_id, _), statuses in self._statuses.items():
+            worsts[case_id].append(worst(list(statuses.values())))
+        return dict(Counter(map(worst, worsts.values())))
+
+    def fastest(self) -> list[Standing]:
+        """Rank the backends over the problems that all of them finished."""
+        ok = {
+            problem: {label: math.exp(math.fsum(logs) / len(logs)) for label, logs in one.items()}
+            for problem, one in self._logs.items()
+        }
+        return standings(ok)
+
+    def finish(self) -> int:
+        """Write the result file from the journal; return its rows."""
+        return self._writer.finish()
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        launch = row.get("launch")
+        statuses = self._statuses[row["case_id"], row.get("method_id")]
+        if launch is not None:
+            statuses.pop(None, None)  # measured after all, whatever an earlier plan said
+        statuses[launch] = row["status"]
+        if row["status"] == "ok":
+            place = f"{row['problem_id']} {row.get('method_id')}"
+            self._logs[place][row["backend_label"]].append(math.log(row["latency_us"]))

@@ -1,0 +1,149 @@
+"""The ledger: what counts as done, what a case's status is, who is fastest."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnbench.case import Case
+from attnbench.environment import Device, Environment
+from attnbench.execute.ledger import Ledger
+from attnbench.execute.plan import Plan, PlannedCase
+from attnbench.execute.rows import RunIdentity
+from attnbench.measurement import Measurement
+from attnbench.method import Method
+from attnbench.problem import Problem
+from attnbench.store.writer import RunWriter
+
+DEVICE = Device(kind="cpu", name="c", arch="x86_64", memory_bytes=1, free_bytes=1)
+IDENTITY = RunIdentity(
+    attnbench_version="0",
+    run_id="r",
+    run_name="r",
+    suite="s",
+    suite_sha256="0",
+    suite_tags=(),
+    run_args="{}",
+    repro="attnbench run s",
+    environment=Environment(device=DEVICE, host="h", python="3.11"),
+)
+METHOD = Method(timer="wall", l2="warm")
+
+
+def planned(kv_len=16, backend="naive", status="run", reason=None):
+    problem = Problem(q_len=1, kv_len=kv_len, q_heads=2, head_dim=16, dtype="fp32")
+    return PlannedCase(
+        case=Case(problem=problem, backend=backend),
+        method=METHOD,
+        status=status,
+        reason=reason,
+        predicted_bytes=100 * kv_len,
+        predicted_s=0.1,
+    )
+
+
+def ok(one, launch, latency_us=5.0):
+    samples = (latency_us,) * 3
+    return Measurement(
+        case=one.case, status="ok", launch=launch, check="passed", samples_us=samples
+    )
+
+
+def not_ok(one, status, launch):
+    return Measurement(case=one.case, status=status, launch=launch, reason="because")
+
+
+@pytest.fixture
+def open_ledger(tmp_path):
+    writers = []
+
+    def open_one(*, resume=False, redo="none"):
+        for writer in writers:
+            writer.close()
+        path = tmp_path / "run.parquet"
+        header = {"suite_sha256": "0", "device_id": "0", "method": {}}
+        writers.append(RunWriter.resume(path) if resume else RunWriter.create(path, header))
+        return Ledger(writers[-1], IDENTITY, redo)
+
+    yield open_one
+    for writer in writers:
+        writer.close()
+
+
+def test_the_worst_row_is_the_cases_status(open_ledger):
+    ledger, one, other = open_ledger(), planned(), planned(32)
+    ledger.record(ok(one, 0), one)
+    ledger.record(not_ok(one, "incorrect", 1), one)
+    ledger.record(ok(other, 0), other)
+    assert ledger.counts() == {"incorrect": 1, "ok": 1}
+
+
+def test_what_ended_is_not_tried_again_in_later_launches(open_ledger):
+    ledger, one = open_ledger(), planned()
+    assert not ledger.covers(one, 0)
+    ledger.record(not_ok(one, "failed", 0), one)
+    assert ledger.covers(one, 1)
+
+
+def test_the_plan_is_written_once(open_ledger):
+    ledger = open_ledger()
+    plan = Plan(
+        device=DEVICE,
+        planned=(planned(), planned(32, status="skipped", reason="too large")),
+        launches=3,
+    )
+    ledger.write_plan(plan)
+    assert ledger.rows == 1
+    assert ledger.counts() == {"skipped": 1}
+    ledger.write_plan(plan)
+    assert ledger.rows == 1
+    again = open_ledger(resume=True)
+    again.write_plan(plan)
+    assert again.rows == 1
+
+
+def test_a_resumed_ledger_knows_what_was_measured(open_ledger):
+    ledger, one, other = open_ledger(), planned(), planned(32)
+    ledger.record(ok(one, 0), one)
+    ledger.record(not_ok(other, "crashed", 0), other)
+    again = open_ledger(resume=True)
+    assert again.covers(one, 0)
+    assert not again.covers(one, 1)
+    assert again.covers(other, 1)
+    assert again.counts() == {"ok": 1, "crashed": 1}
+    assert not open_ledger(resume=True, redo="failed").covers(other, 0)
+    assert not open_ledger(resume=True, redo="all").covers(one, 0)
+
+
+def test_the_smallest_case_that_ran_out_rules_out_what_is_no_smaller(open_ledger):
+    ledger = open_ledger()
+    small, middle, large = planned(16), planned(64), planned(256)
+    ledger.record(not_ok(large, "oom", 0), large)
+    assert ledger.larger_than_oom(middle) is None
+    ledger.record(not_ok(middle, "oom", 0), middle)
+    assert ledger.larger_than_oom(large) == middle
+    assert ledger.larger_than_oom(small) is None
+    assert ledger.larger_than_oom(planned(256, backend="sdpa")) is None
+
+
+def test_backends_are_ranked_where_all_finished(open_ledger):
+    ledger = open_ledger()
+    for kv_len, naive_us, sdpa_us in ((16, 10.0, 5.0), (32, 10.0, 20.0), (64, 40.0, None)):
+        ledger.record(ok(planned(kv_len), 0, naive_us), planned(kv_len))
+        if sdpa_us is not None:
+            one = planned(kv_len, "sdpa")
+            ledger.record(ok(one, 0, sdpa_us), one)
+    ranked = ledger.fastest()
+    assert {(one.label, one.n, one.wins) for one in ranked} == {("naive", 2, 1), ("sdpa", 2, 1)}
+    assert [one.ratio for one in ranked] == pytest.approx([1.0, 1.0])
+
+
+def test_rows_are_numbered_in_order(open_ledger, tmp_path):
+    ledger, one = open_ledger(), planned()
+    for launch in range(3):
+        ledger.record(ok(one, launch), one)
+    assert ledger.finish() == 3
+    import attnbench
+
+    frame = attnbench.load(tmp_path / "run.parquet")
+    assert list(frame["seq"]) == [0, 1, 2]
+    assert list(frame["launch"]) == [0, 1, 2]
