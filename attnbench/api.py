@@ -1,0 +1,190 @@
+"""The verbs as Python functions: what a notebook or a script calls, and the command line too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnbench.units import parse_duration
+
+if TYPE_CHECKING:
+    from attnbench.device.rates import Ceilings
+    from attnbench.environment import Device
+    from attnbench.execute.checker import CheckFinished
+    from attnbench.execute.events import Event, Listener, RunFinished
+    from attnbench.execute.plan import Plan
+    from attnbench.store.resume import Redo
+    from attnbench.suite import Suite
+
+QUICK = "quick"
+
+
+def load_suite(
+    suite: str | Path | Suite,
+    *,
+    backends: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    select: str | None = None,
+) -> Suite:
+    """Read a suite by its path or shipped name, and keep the cases that ``select`` picks.
+
+    ``backends`` (names, labels or files) replace the suite's own; ``overrides`` are texts such as
+    ``kv_len=1k,4k``.
+
+    Raises:
+        InputError: no such suite, or a filter that cannot be read.
+        SuiteError: the file has faults; each is told with its place.
+        NothingSelected: ``exclude`` or ``select`` leaves no case.
+
+    """
+    from attnbench.registry import Registry
+    from attnbench.suite import Suite, find, load
+
+    if not isinstance(suite, Suite):
+        suite = load(find(str(suite)), Registry(), overrides=overrides, backends=backends)
+    return suite if select is None else suite.select(select)
+
+
+def run(  # noqa: PLR0913  as many as the command line has flags
+    suite: str | Path | Suite = QUICK,
+    *,
+    backends: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    select: str | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    name: str | None = None,
+    launches: int | None = None,
+    budget: str | float | None = None,
+    resume: bool = False,
+    redo: Redo = "none",
+    oom_skip: bool = True,
+    seed: int = 0,
+    run_args: Mapping[str, Any] | None = None,
+    repro: str | None = None,
+    listener: Listener | None = None,
+) -> RunFinished:
+    """Measure a suite and return where the rows are and what came of the cases.
+
+    ``select`` is a filter (``backend=sdpa kv_len>=4k``), ``budget`` a duration (``10m``), ``redo``
+    goes with ``resume``. ``run_args`` adds to what the file says of how the run was asked for,
+    ``repro`` is the command that chooses the suite again, ``listener`` hears every event.
+
+    Raises:
+        AttnbenchError: see ``attnbench.errors`` for the tree.
+
+    """
+    from attnbench.execute.request import RunRequest
+    from attnbench.execute.runner import run as run_suite
+
+    loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
+    named = str(suite) if isinstance(suite, str | Path) else loaded.name
+    typed = {"suite": named, "device": device, "select": select, **(run_args or {})}
+    request = RunRequest(
+        suite=loaded,
+        device=device,
+        out=None if out is None else Path(out),
+        name=name,
+        launches=launches,
+        budget_s=parse_duration(budget) if isinstance(budget, str) else budget,
+        resume=resume,
+        redo=redo,
+        oom_skip=oom_skip,
+        seed=seed,
+        run_args=json.dumps(typed),
+        repro=repro or f"attnbench run {named}",
+    )
+    return run_suite(request, listener or _silent)
+
+
+def check(
+    suite: str | Path | Suite = QUICK,
+    *,
+    backends: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    select: str | None = None,
+    device: str = "auto",
+    listener: Callable[[Event], None] | None = None,
+) -> CheckFinished:
+    """Check the output of every case of a suite against the reference; time nothing.
+
+    Raises:
+        AttnbenchError: see ``attnbench.errors`` for the tree.
+
+    """
+    from attnbench.execute.checker import check as check_suite
+    from attnbench.execute.request import RunRequest
+
+    loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
+    request = RunRequest(suite=loaded, device=device)
+    return check_suite(request, listener or _silent)
+
+
+def plan(
+    suite: str | Path | Suite = QUICK,
+    *,
+    device: str = "auto",
+    backends: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    select: str | None = None,
+) -> Plan:
+    """Predict every case of a suite on a device: this one, one of the datasheets, or a run's.
+
+    Needs neither torch nor the device.
+
+    Raises:
+        AttnbenchError: see ``attnbench.errors`` for the tree.
+
+    """
+    from attnbench.execute.plan import make_plan
+    from attnbench.execute.predict import Predictor
+    from attnbench.execute.request import RunRequest
+    from attnbench.execute.survey import known_backends
+
+    loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
+    cases = RunRequest(suite=loaded).cases()
+    target, ceilings = device_rates(device)
+    return make_plan(cases, Predictor(target, ceilings), loaded.measure, known_backends(cases))
+
+
+def device_rates(word: str) -> tuple[Device, Ceilings]:
+    """Find a device and its rates: auto, cpu, cuda:0, a datasheet's name, or a run.
+
+    Raises:
+        DeviceMissing: no such device is known.
+        ResultFileError: the run cannot be read, or measured no ceilings.
+
+    """
+    from attnbench.analysis.runs import ceilings_of, find_run
+    from attnbench.device.datasheet import SHEETS, default_ceilings, lookup
+
+    if word in ("auto", "cpu") or word.startswith("cuda"):
+        device = _device_here(word)
+        return device, default_ceilings(device)
+    run = find_run(word)
+    if word.lower() in SHEETS or not (run.exists() or "/" in word or run.suffix):
+        sheet = lookup(word)
+        return sheet.device, sheet.ceilings
+    return ceilings_of(run)
+
+
+def _device_here(word: str) -> Device:
+    """The device that a run would take; without torch only the CPU can be described."""
+    from attnbench.device.local import cpu_facts
+    from attnbench.errors import TorchMissing
+    from attnbench.execute.probe import environment
+
+    if word == "cpu":
+        return cpu_facts()
+    try:
+        return environment(word).device
+    except TorchMissing:
+        if word != "auto":
+            raise
+        return cpu_facts()
+
+
+def _silent(event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,200 @@
+"""The command ``attnbench``: finds the verb, runs it, and turns what it raises into an exit code.
+
+A verb's module is imported when the verb is called and not before, so that ``attnbench --help``
+costs no more than click itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import shlex
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import click
+
+from attnbench.cli import exit_codes
+from attnbench.errors import AttnbenchError
+
+# Each verb is a module of this package with a ``command``; the order is that of the help.
+VERBS = {
+    "run": "measure a suite",
+    "plan": "say what a run would do, without torch or a GPU",
+    "check": "check a suite file and every case's output, without timing",
+    "list": "backends, suites, models, metrics, devices or runs",
+    "show": "one run's table, or one case in full",
+    "export": "a run as CSV or Markdown",
+    "doctor": "look at this machine and say what to do",
+    "init": "write a suite to start from",
+    "schema": "print the JSON schema of suite files, for an editor",
+    "repair": "rebuild a result file from its journal",
+    "merge": "join result files into one",
+}
+WELCOME = """\
+attnbench measures attention backends: latency, memory and bandwidth, checked and kept.
+  attnbench run            measure the built-in quick suite (under a minute)
+  attnbench run SUITE      measure a suite                attnbench init    write one
+  attnbench plan SUITE     what a run would do, and take  attnbench list    what there is
+  attnbench show           the newest run as a table      attnbench export  it as CSV
+  attnbench doctor         check this machine             attnbench --help  every verb
+"""
+
+
+class VerbGroup(click.Group):
+    """A group of verbs that imports a verb's module only when the verb is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs in the order of the help."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        return cast("click.Command", importlib.import_module(f"attnbench.cli.{cmd_name}").command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or say which one may be meant."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            raise click.UsageError(f"no such command {args[0]!r}{nearest(args[0], VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from attnbench import __version__
+
+        click.echo(f"attnbench {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=VerbGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 a case is bad, 2 wrong input, 4 this machine cannot, "
+    "5 nothing selected, 70 a bug, 130 interrupted.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Measure attention backends; see what ran, how fast, and whether it was right."""
+    if ctx.invoked_subcommand is None:
+        click.echo(WELCOME, nl=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    _write_what_the_terminal_can()
+    stdout = sys.stdout
+    try:
+        with _warnings_as_talk():
+            arguments = None if argv is None else list(argv)
+            result = cli.main(arguments, prog_name="attnbench", standalone_mode=False)
+            sys.stdout.flush()
+        return result if isinstance(result, int) else exit_codes.DONE
+    except click.ClickException as error:
+        return _say(usage_text(error), exit_codes.INPUT)
+    except AttnbenchError as error:
+        return _say(str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", exit_codes.INTERRUPTED)
+    except (BrokenPipeError, SystemExit) as left:
+        return _left(left, stdout)
+    except Exception as error:  # noqa: BLE001  whatever else escapes is ours, and is kept whole
+        return _say(_bug_text(error), exit_codes.BUG)
+
+
+def usage_text(error: click.ClickException) -> str:
+    """Say what was typed wrong, and the nearest right word."""
+    message = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        known = [] if error.ctx is None else _options(error.ctx)
+        message = f"no such option {error.option_name}{nearest(error.option_name, known)}"
+    message = message[:1].lower() + message[1:]
+    ctx = getattr(error, "ctx", None)
+    if ctx is not None and ctx.command_path:
+        message += f"\n  {ctx.command_path} --help tells what there is"
+    return message
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean 'x'?`` or nothing."""
+    from attnbench.selection import did_you_mean
+
+    advice = did_you_mean(word, known)
+    return f", {advice}" if advice else ""
+
+
+def _options(ctx: click.Context) -> list[str]:
+    return [name for parameter in ctx.command.get_params(ctx) for name in parameter.opts]
+
+
+def _say(text: str, code: int) -> int:
+    # The faults of a suite file say so themselves, each at its place.
+    click.echo(text if text.startswith("error: ") else f"error: {text}", err=True)
+    return code
+
+
+def _bug_text(error: BaseException) -> str:
+    """Keep the traceback in a file and name it; where that fails too, print it."""
+    from attnbench.store.atomic import write_text
+
+    trace = "".join(traceback.format_exception(error))
+    first_line = str(error).partition("\n")[0]
+    what = f"a bug in attnbench: {type(error).__name__}: {first_line}"
+    path = Path(tempfile.gettempdir()) / f"attnbench-bug-{secrets.token_hex(4)}.txt"
+    try:
+        write_text(path, f"attnbench {shlex.join(sys.argv[1:])}\n\n{trace}")
+    except AttnbenchError:
+        return f"{what}\n{trace}"
+    return f"{what}\n  the traceback is in {path}: please send it along with a report"
+
+
+def _left(left: BaseException, stdout: TextIO) -> int:
+    """Tell a reader that has gone, as ``| head`` does, from whoever else ends the process.
+
+    When a reader has gone, click puts another stdout in place and ends the process with the code of
+    a bad case. It is none; and python must not flush into the pipe.
+    """
+    if isinstance(left, SystemExit) and sys.stdout is stdout:
+        return int(left.code or 0)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    return exit_codes.DONE
+
+
+def _write_what_the_terminal_can() -> None:
+    """Replace a character that an ASCII terminal lacks rather than die of it."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def _warnings_as_talk() -> Iterator[None]:
+    """Print a warning of ours as a line, not with the place in the code that gave it."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        click.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

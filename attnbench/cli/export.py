@@ -1,0 +1,36 @@
+"""``attnbench export``: a run in the format of another tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from attnbench.cli import exit_codes, options
+
+
+@click.command("export")
+@click.argument("run", required=False)
+@click.option(
+    "--as", "form", default="csv", show_default=True, metavar="csv|markdown", help="The format."
+)
+@options.select
+@click.option(
+    "-o", "--out", type=options.FILE, metavar="FILE", help="Write here instead of to stdout."
+)
+def command(run: str | None, form: str, select: str | None, out: Path | None) -> int:
+    """Write the rows of RUN (a path, a name in results/, or the newest) in another format."""
+    from attnbench.analysis.runs import find_run
+    from attnbench.analysis.table import selected
+    from attnbench.store import export_text, load
+
+    frame = selected(load(find_run(run)), select)
+    text = export_text(frame, form)
+    if out is None:
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        from attnbench.store.atomic import write_text
+
+        write_text(out, text)
+        click.echo(f"wrote {out}: {len(frame):,} rows", err=True)
+    return exit_codes.DONE

@@ -1,0 +1,144 @@
+"""``attnbench plan``: what a run would do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attnbench.cli import exit_codes, options
+
+if TYPE_CHECKING:
+    from attnbench.execute.plan import Plan, PlannedCase
+    from attnbench.suite import Suite
+
+
+@click.command("plan")
+@click.argument("suite", default="quick")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda:N|h200|…|RUN",
+    help="This machine's, a datasheet's (attnbench list devices), or a run's.",
+)
+@options.backends
+@options.overrides
+@options.select
+@click.option("--all", "every", is_flag=True, help="A line for every case.")
+@options.as_json
+def command(suite: str, every: bool, as_json: bool, **settings: Any) -> int:
+    """Say of every case of SUITE whether it will run, why not, in what memory and time.
+
+    Needs neither torch nor a GPU.
+    """
+    from attnbench import api
+
+    device = settings.pop("device")
+    loaded = api.load_suite(suite, **settings)
+    plan = api.plan(loaded, device=device)
+    if as_json:
+        click.echo(json.dumps(_facts(plan), indent=1, ensure_ascii=False))
+    else:
+        _show(plan, loaded, every=every)
+    return exit_codes.DONE if plan.planned else exit_codes.NOTHING
+
+
+def _show(plan: Plan, suite: Suite, *, every: bool) -> None:
+    from attnbench.cli.screen import data
+    from attnbench.cli.summary import counted
+    from attnbench.cli.tally import about
+    from attnbench.units import bytes_text
+
+    screen = data()
+    if every:
+        header = ("status", "case", "memory", "seconds", "reason")
+        screen.table([header, *map(_line, plan.planned)], right="  rr")
+        screen.line()
+    else:
+        screen.table(
+            [("problems", "cases", "backend", "time", "largest"), *_groups(plan)], right=" r rr"
+        )
+        screen.line()
+        for line in _reasons(plan):
+            screen.line(line)
+    for line in suite.derived:
+        screen.line(f"model   {line}")
+    if suite.excluded:
+        screen.line(f"suite   {counted(suite.excluded, 'case')} excluded by {suite.name} itself")
+    will_run = plan.of_status("run")
+    device = f"{plan.device.name}, {bytes_text(plan.device.free_bytes)} free"
+    screen.line(f"device  {device}")
+    largest = max((one.predicted_bytes for one in will_run), default=0)
+    launches = counted(plan.launches, "launch").replace("launchs", "launches")
+    screen.line(
+        f"plan    {counted(len(will_run), 'case')} to run in {launches}, {about(plan.seconds)}; "
+        f"the largest needs {bytes_text(largest)}"
+    )
+
+
+def _line(one: PlannedCase) -> tuple[str, ...]:
+    from attnbench.units import bytes_text, significant
+
+    return (
+        one.status,
+        one.case.label,
+        bytes_text(one.predicted_bytes) if one.predicted_bytes else "",
+        significant(one.predicted_s) if one.predicted_s else "",
+        one.reason or "",
+    )
+
+
+def _groups(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """A line for each (phase and mode, backend): how many of its cases will run, and the cost."""
+    from attnbench.units import bytes_text, duration_text
+
+    groups: dict[tuple[str, str], list[PlannedCase]] = {}
+    for one in plan.planned:
+        problem = one.case.problem
+        kind = problem.phase if problem.mode == "fwd" else f"{problem.phase} {problem.mode}"
+        groups.setdefault((kind, one.case.backend_label), []).append(one)
+    for (kind, backend), members in groups.items():
+        able = [one for one in members if one.status == "run"]
+        seconds = plan.launches * sum(one.predicted_s for one in able)
+        largest = max((one.predicted_bytes for one in able), default=0)
+        cost = (duration_text(seconds), bytes_text(largest)) if able else ("", "")
+        yield (kind, f"{len(able)} of {len(members)}", backend, *cost)
+
+
+def _reasons(plan: Plan) -> Iterator[str]:
+    """Every status that will not run, with its reasons, the commonest first."""
+    from attnbench.cli.summary import reason_lines
+
+    for status in ("unsupported", "skipped"):
+        members = plan.of_status(status)
+        if members:
+            yield f"{len(members)} {status}"
+            yield from reason_lines((one.case.backend_label, one.reason) for one in members)
+            yield ""
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "device": asdict(plan.device),
+        "launches": plan.launches,
+        "seconds": plan.seconds,
+        "cases": [
+            {
+                "case_id": one.case.id,
+                "case_label": one.case.label,
+                "backend": one.case.backend_label,
+                "timer": one.method.timer,
+                "l2": one.method.l2,
+                "status": one.status,
+                "reason": one.reason,
+                "predicted_bytes": one.predicted_bytes,
+                "predicted_s": one.predicted_s,
+            }
+            for one in plan.planned
+        ],
+    }

@@ -1,0 +1,150 @@
+"""The rows of a run: a case's label split into columns, its latency, and how near the limit it is.
+
+The columns are fixed before the first row is printed, from the plan. What all cases have in common
+is said once, above; the rest has a column, so that a sweep is read downwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from attnbench.case import Case
+from attnbench.cli.screen import GAP, cropped, padded
+from attnbench.cost import price
+from attnbench.execute.events import CaseFinished
+from attnbench.measurement import BAD_STATUSES, Measurement
+from attnbench.method import Method
+from attnbench.metrics import derive
+from attnbench.stats.summary import Summary
+from attnbench.units import time_text
+
+HEADERS = ("phase", "lengths", "heads", "dtype", "", "timer", "backend")
+_BACKEND = HEADERS.index("backend")
+_NARROWEST = 6
+_TWO_DIGITS = 9.95  # what is below is written with one decimal
+_LATENCY, _NOISE, _SHARE = 8, 7, 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowLayout:
+    """Which parts of a label have a column, and how wide it is."""
+
+    shown: tuple[int, ...]
+    widths: tuple[int, ...]
+    in_common: str
+
+    @property
+    def header(self) -> str:
+        """The names above the columns."""
+        names = [HEADERS[index] for index in self.shown]
+        return self._line(names, ("latency", "noise", " ", "of peak"))
+
+    def row(self, finished: CaseFinished) -> str:
+        """One ok case: what it is, how long it took, how noisy, how near the limit."""
+        measured, method, summary = finished.measurement, finished.method, finished.summary
+        assert method is not None
+        assert summary is not None
+        parts = label_parts(measured.case, method)
+        return self._line([parts[index] for index in self.shown], figures(measured, summary))
+
+    def _line(self, parts: Sequence[str], tail: tuple[str, str, str, str]) -> str:
+        fitted = (
+            padded(cropped(part, width), width)
+            for part, width in zip(parts, self.widths, strict=True)
+        )
+        latency, noise, mark, share = tail
+        numbers = f"{padded(latency, _LATENCY, right=True)} {padded(noise, _NOISE, right=True)}"
+        return f"{GAP.join(fitted)}{GAP}{numbers} {mark} {share:>{_SHARE}}".rstrip()
+
+
+def layout(pairs: Iterable[tuple[Case, Method]], width: int | None) -> RowLayout:
+    """Lay out rows for these cases; where a width is given, the widest parts are cropped to it."""
+    parts = [label_parts(case, method) for case, method in pairs] or [("",) * len(HEADERS)]
+    columns = list(zip(*parts, strict=True))
+    varying = [len(set(column)) > 1 for column in columns]
+    shown = tuple(i for i, varies in enumerate(varying) if varies or i == _BACKEND)
+    fixed = [columns[i][0] for i, varies in enumerate(varying) if not varies and i != _BACKEND]
+    widths = [max(cell_len(HEADERS[i]), *map(cell_len, columns[i])) for i in shown]
+    if width is not None:
+        _shrink(widths, width - _tail_width())
+    return RowLayout(shown=shown, widths=tuple(widths), in_common=" ".join(filter(None, fixed)))
+
+
+def label_parts(case: Case, method: Method) -> tuple[str, ...]:
+    """Split what names a row: phase, lengths, heads, dtype, the rest, timer, backend."""
+    phase, lengths, heads, dtype, *rest = case.problem.label.split(" ")
+    return (
+        *(phase, lengths, heads, dtype, " ".join(rest)),
+        f"{method.timer} {method.l2}",
+        case.backend_label,
+    )
+
+
+def figures(measured: Measurement, summary: Summary) -> tuple[str, str, str, str]:
+    """Latency, in-process noise, the mark of a noisy one, share of the measured peak."""
+    noise = "" if summary.noise is None else f"±{100 * summary.noise:.1f}%"
+    mark = "~" if "NOISY" in measured.notes else " "
+    return time_text(summary.latency / 1e6), noise, mark, share_of_peak(measured, summary)
+
+
+def share_of_peak(measured: Measurement, summary: Summary) -> str:
+    """The nearer of the two limits: ``91% mem`` or ``63% flop``; empty where no peak is known."""
+    derived = derive(
+        price(measured.case.problem),
+        summary.latency,
+        measured.peak_bandwidth_gbps,
+        measured.peak_tflops,
+    )
+    # What never leaves the cache has no share of the memory's bandwidth.
+    in_cache = "L2_RESIDENT" in measured.notes
+    memory = None if in_cache else derived.pct_peak_bandwidth
+    shares = [
+        (share, word)
+        for share, word in ((memory, "mem"), (derived.pct_peak_flops, "flop"))
+        if share is not None
+    ]
+    return percent_text(*max(shares)) if shares else ""
+
+
+def percent_text(percent: float, word: str) -> str:
+    """``91% mem``, ``0.3% flop``: two digits at least."""
+    return f"{percent:.{0 if percent >= _TWO_DIGITS else 1}f}% {word}"
+
+
+def failure(measured: Measurement) -> str:
+    """A case that is not ok, on a line of its own."""
+    return failure_text(measured.status, measured.case.label, measured.reason)
+
+
+def failure_text(status: str, label: str, reason: str | None) -> str:
+    """Status, case, and the first line of why."""
+    first, _, more = (reason or "").partition("\n")
+    return f"{status}  {label}: {first}{' …' if more.strip() else ''}"
+
+
+def case_line(event: CaseFinished, columns: RowLayout | None) -> str:
+    """The line of a finished case: a row of the table, or on its own why there is none."""
+    if event.measurement.status != "ok" or columns is None:
+        return failure(event.measurement)
+    return columns.row(event)
+
+
+def row_style(measured: Measurement) -> str:
+    """The colour of a row; it repeats what a word or a mark says."""
+    if measured.status in BAD_STATUSES:
+        return "red"
+    return "yellow" if measured.status != "ok" or "NOISY" in measured.notes else ""
+
+
+def _tail_width() -> int:
+    return len(GAP) + _LATENCY + 1 + _NOISE + 3 + _SHARE
+
+
+def _shrink(widths: list[int], room: int) -> None:
+    """Take from the widest column, one at a time, until all fit or none can give more."""
+    room -= len(GAP) * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1

@@ -1,0 +1,122 @@
+"""One case in full: its samples, its notes, its machine, and how to measure it again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attnbench.cli.sketch import histogram, sparkline
+from attnbench.cli.words import NOTES, STATUSES
+from attnbench.units import bytes_text, flops_text, rate_text, significant, time_text
+
+if TYPE_CHECKING:
+    from attnbench.analysis.table import CaseRows
+    from attnbench.cli.screen import Screen
+
+_NAMES = 9  # width of the names on the left
+
+
+def show_case(one: CaseRows, screen: Screen) -> None:
+    """Print everything a run knows of one case."""
+    telling = next((row for row in one.rows if row["status"] == one.status), one.rows[0])
+    for name, text in (*_outcome(one, telling), *_figures(one, telling), *_notes(one)):
+        screen.line(f"{name:<{_NAMES}} {text}")
+    samples = [row for row in one.rows if row["samples_us"]]
+    if samples:
+        screen.line()
+        for line in sample_lines(samples):
+            screen.line(line)
+    screen.line()
+    for name, text in _surroundings(telling):
+        screen.line(f"{name:<{_NAMES}} {text}")
+
+
+def sample_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line of each launch's samples in their order, then a histogram of all of them in µs."""
+    for row in rows:
+        samples = row["samples_us"]
+        latency = f"{time_text(row['latency_us'] / 1e6):>9}  {len(samples):>4} samples"
+        yield f"launch {row['launch']:<2} {latency}  {sparkline(samples)}"
+    yield ""
+    bins = list(histogram([one for row in rows for one in row["samples_us"]]))
+    step = bins[0][1] - bins[0][0]
+    # As many digits as tell two neighbouring bins apart.
+    digits = max(0, 1 - math.floor(math.log10(step))) if step > 0 else 1
+    ends = [(f"{low:.{digits}f}", f"{high:.{digits}f}") for low, high, _, _ in bins]
+    width = max(len(text) for pair in ends for text in pair)
+    for (low, high), (_, _, count, bar) in zip(ends, bins, strict=True):
+        yield f"  {low:>{width}} to {high:>{width}} µs  {count:>5}  {bar}".rstrip()
+
+
+def _outcome(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "case", one.label
+    yield "id", f"{one.case_id} (problem {row['problem_id']})"
+    yield "status", f"{one.status}: {STATUSES[one.status]}"
+    if one.reason:
+        yield "reason", one.reason.replace("\n", "\n" + " " * (_NAMES + 1))
+    if (latency := one.latency) is not None:
+        text = f"{time_text(latency.centre)} over {latency.launches} "
+        text += "launch" if latency.launches == 1 else "launches"
+        if latency.low is not None and latency.high is not None:
+            text += f", 95 % interval {time_text(latency.low)} to {time_text(latency.high)}"
+        yield "latency", text
+    if one.timing:
+        ended = f", sampling ended by {row['stop_reason']}" if row["stop_reason"] else ""
+        yield "timing", f"{one.timing}{ended}"
+
+
+def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if one.latency is not None:
+        seconds = one.latency.centre
+        parts = [rate_text(row["min_bytes"] / seconds), flops_text(row["flops"] / seconds)]
+        if row["bound"]:
+            parts.append(f"{row['bound']} bound")
+        yield "rates", ", ".join(parts)
+    if row["peak_bandwidth_gbps"] or row["peak_tflops"]:
+        bandwidth = rate_text((row["peak_bandwidth_gbps"] or 0) * 1e9)
+        flops = flops_text((row["peak_tflops"] or 0) * 1e12)
+        yield "ceilings", f"{bandwidth}, {flops} ({row['ceilings_source']})"
+    if row["peak_bytes"] is not None:
+        named = ("input", "prepared", "workspace", "output")
+        sizes = [f"{name} {bytes_text(row[f'{name}_bytes'] or 0)}" for name in named]
+        yield "memory", f"peak {bytes_text(row['peak_bytes'])}: {', '.join(sizes)}"
+    if row["check"]:
+        text = row["check"]
+        if row["error_rel"] is not None:
+            text += f", error {significant(row['error_rel'])}"
+        if row["error_ratio"] is not None:
+            text += f", {significant(row['error_ratio'])} x that of plain PyTorch"
+        yield "check", text
+    if row["kernels"]:
+        yield "kernels", ", ".join(row["kernels"])
+
+
+def _notes(one: CaseRows) -> Iterator[tuple[str, str]]:
+    for number, code in enumerate(one.notes):
+        yield "" if number else "notes", f"{code}: {NOTES[code]}"
+
+
+def _surroundings(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    device = [row["device_name"], row["device_arch"], row["driver"] and f"driver {row['driver']}"]
+    yield "device", ", ".join(filter(None, device))
+    stack = [
+        f"{name} {row[column]}"
+        for name, column in (
+            ("torch", "torch_version"),
+            ("triton", "triton_version"),
+            ("cuda", "cuda"),
+            ("python", "python"),
+            ("threads", "threads"),
+        )
+        if row[column]
+    ]
+    yield "stack", ", ".join(stack)
+    if row["git_commit"]:
+        dirty = " with changes" if row["git_dirty"] else ""
+        yield "commit", f"{row['git_commit'][:12]}{dirty}"
+    source = row["backend_source"] or "built in"
+    version = f" {row['backend_version']}" if row["backend_version"] else ""
+    yield "backend", f"{row['backend_label']}, {source}{version}"
+    if row["repro"]:
+        yield "again", row["repro"]

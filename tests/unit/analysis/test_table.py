@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from attnbench.analysis.table import (
+    case_rows,
+    option_names,
+    over_launches,
+    pivot,
+    plain_rows,
+    ranked,
+    selected,
+)
+from attnbench.errors import NothingSelected
+from attnbench.store.columns import COLUMNS
+
+
+def row(backend="naive", *, kv_len=1024, launch=0, latency=100.0, status="ok", **values):
+    label = f"{backend}{values.pop('suffix', '')}"
+    own = {
+        "case_id": f"{backend}{kv_len}",
+        "method_id": "m",
+        "case_label": f"decode q1s{kv_len} · {label}",
+        "backend": backend,
+        "backend_label": label,
+        "backend_options": "{}",
+        "kv_len": kv_len,
+        "launch": launch,
+        "latency_us": latency if status == "ok" else None,
+        "status": status,
+        "reason": None if status == "ok" else "why",
+        "notes": [],
+        "timer": "wall",
+        "l2": "warm",
+    }
+    return {**dict.fromkeys(column.name for column in COLUMNS), **own, **values}
+
+
+def frame(*rows):
+    return pd.DataFrame(list(rows)).astype({"launch": "Int64", "kv_len": "Int64"})
+
+
+def test_a_latency_is_the_geometric_mean_of_its_launches():
+    found = over_launches([1.0, 4.0])
+
+    assert found.centre == pytest.approx(2.0)
+    assert (found.low, found.high, found.half_width) == (None, None, None)
+
+
+def test_from_three_launches_on_there_is_a_t_interval_on_the_log_scale():
+    found = over_launches([math.exp(x) for x in (0.0, 1.0, 2.0)])
+
+    # t(0.975, 2) = 4.302653, standard error 1/sqrt(3)
+    assert math.log(found.low) == pytest.approx(1 - 4.302653 / math.sqrt(3), abs=1e-6)
+    assert math.log(found.high) == pytest.approx(1 + 4.302653 / math.sqrt(3), abs=1e-6)
+
+
+def test_equal_launches_have_an_interval_of_no_width():
+    assert over_launches([3.0, 3.0, 3.0]).half_width == pytest.approx(0.0)
+
+
+def test_a_case_is_as_bad_as_its_worst_row_and_has_no_latency_then():
+    found = case_rows(frame(row(launch=0), row(launch=1, status="crashed")))
+
+    assert [one.status for one in found] == ["crashed"]
+    assert found[0].latency is None
+    assert found[0].reason == "why"
+
+
+def test_cases_come_in_the_order_of_their_numbers():
+    found = case_rows(frame(*(row(kv_len=kv_len) for kv_len in (4096, 512, 1024))))
+
+    assert [one.rows[0]["kv_len"] for one in found] == [512, 1024, 4096]
+
+
+def test_what_is_missing_is_none_and_lists_are_lists():
+    rows = plain_rows(frame(row(launch=None, status="skipped")))
+
+    assert rows[0]["launch"] is None
+    assert rows[0]["started_at"] is None
+    assert rows[0]["notes"] == []
+
+
+def test_two_timers_of_one_case_are_two_lines():
+    cases = case_rows(frame(row(), row(method_id="n", timer="graph")))
+
+    assert list(pivot(cases)[1]) == ["decode q1s1024 wall warm", "decode q1s1024 graph warm"]
+
+
+def test_a_ranking_is_over_what_all_backends_finished():
+    cases = case_rows(
+        frame(
+            row("a", latency=100.0),
+            row("b", latency=200.0),
+            row("a", kv_len=4096, latency=900.0),
+            row("b", kv_len=4096, status="oom"),
+        )
+    )
+
+    assert [(one.label, one.ratio, one.n) for one in ranked(cases)] == [
+        ("a", 1.0, 1),
+        ("b", pytest.approx(2.0), 1),
+    ]
+
+
+def test_a_filter_may_name_columns_and_options():
+    rows = frame(
+        row("a", backend_options='{"kernel": "flash"}', device_name="H200"),
+        row("b", device_name="H200"),
+    )
+
+    assert option_names(rows) == {"kernel"}
+    assert list(selected(rows, "kernel=flash").backend) == ["a"]
+    assert len(selected(rows, "device_name=H200")) == 2
+    assert len(selected(rows, None)) == 2
+
+
+def test_a_filter_that_picks_nothing_names_a_case():
+    with pytest.raises(NothingSelected, match="zzz") as caught:
+        selected(frame(row()), "zzz")
+
+    assert "decode q1s1024 · naive" in caught.value.hint

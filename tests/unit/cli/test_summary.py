@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from attnbench.cli.summary import counted, reason_lines, shown_path
+from attnbench.cli.tally import Tally, about, elapsed_text, left
+
+
+def test_reasons_that_differ_in_figures_alone_are_one_line():
+    pairs = [
+        ("naive", "needs 12.5 GB, 3.00 GB is free"),
+        ("sdpa", "mask causal is not one of none"),
+        ("naive", "needs 140 MB, 3.00 GB is free"),
+        ("naive", "about 63 s a launch, over case_limit_s 5"),
+        ("naive", "about 2 min a launch, over case_limit_s 5"),
+        ("naive", "about 7 s a launch, over case_limit_s 5"),
+    ]
+
+    assert list(reason_lines(pairs)) == [
+        "  3 x naive: about 63 s a launch, over case_limit_s 5, and the like",
+        "  2 x naive: needs 12.5 GB, 3.00 GB is free, and the like",
+        "  1 x sdpa: mask causal is not one of none",
+    ]
+
+
+def test_names_that_hold_digits_are_not_figures():
+    assert len(list(reason_lines([("a", "needs sm_80"), ("b", "needs sm_80")]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3.0, "under a minute"), (430.0, "about 7 min"), (7300.0, "about 2 h 1 min")],
+)
+def test_a_prediction_claims_no_precision(seconds, text):
+    assert about(seconds) == text
+
+
+def test_what_nobody_knows_is_not_said():
+    assert left(None) == ""
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (842, "14:02"), (4442, "1:14:02")])
+def test_elapsed_time(seconds, text):
+    assert elapsed_text(seconds) == text
+
+
+def test_the_bar_never_goes_back():
+    tally = Tally()
+
+    assert tally.share(10, 10) == 0.5
+    assert tally.share(11, 100) == 0.5
+    assert tally.share(12, None) == 0.5
+    assert tally.share(20, 0) == 0.98
+    assert Tally().share(0, 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 cases"), (1, "1 case"), (12345, "12,345 cases")]
+)
+def test_counting(count, text):
+    assert counted(count, "case") == text
+
+
+def test_a_path_is_shown_as_one_would_type_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert shown_path(tmp_path / "results" / "x.parquet") == "results/x.parquet"
+    assert shown_path(tmp_path.parent) == str(tmp_path.parent)
