@@ -24,8 +24,8 @@ RUN, SKIPPED, UNSUPPORTED = "run", "skipped", "unsupported"
 class PlannedCase:
     """One case under one method; ``status`` is run, unsupported or skipped.
 
-    ``predicted_bytes`` is the peak of device memory that the case will need; ``predicted_s`` is what
-    it takes in one launch, reference and all.
+    ``predicted_bytes`` is the peak of device memory that the case will need, ``predicted_s`` the
+    time that it takes in one launch, reference and all.
     """
 
     case: Case

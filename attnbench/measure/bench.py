@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
-from typing import Any
 
 import torch
 
@@ -25,12 +24,10 @@ from attnbench.measure.cache import Flush
 from attnbench.measure.inputs import checksum, make_inputs
 from attnbench.measure.probe import backend_of
 from attnbench.measure.reference import Reference
-from attnbench.method import Measure, Method
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 from attnbench.registry import Registry
 
-Message = dict[str, Any]
 _CPU_SHARE = 0.9  # of what is available, before malloc fails instead of the machine swapping
 
 
@@ -119,26 +116,6 @@ class Bench:
             self._modules[key] = Registry().load(backend_of(case))
             settle()
         return self._modules[key]
-
-    def measure_message(self, message: Message) -> Message:
-        """Answer a ``case`` message; see ``execute.worker``."""
-        from attnbench.measure.measure import Orders, measure, rehearse
-
-        if message.get("ceilings") and self.ceilings is None:
-            self.ceilings = Ceilings(**message["ceilings"])
-        case = Case.from_facts(message["case"])
-        orders = Orders(
-            method=Method(**message["method"]),
-            settings=Measure.from_facts(message["measure"]),
-            pilot=message.get("pilot", False),
-        )
-        if message.get("pilot") or message.get("check_only"):
-            return {"done": rehearse(case, orders, self), **self._state()}
-        return {"done": measure(case, orders, self).facts(), **self._state()}
-
-    def _state(self) -> Message:
-        """Say whether the device survived: the parent starts a new worker where it did not."""
-        return {"alive": self.driver.is_alive()}
 
 
 def settle() -> None:

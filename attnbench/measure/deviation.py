@@ -15,7 +15,7 @@ from torch import Tensor
 GRADIENTS = ("dq", "dk", "dv")
 # Of the rms row norm: below it a row counts as that large.
 _SMALLEST_NORM, _SMALLEST_GRADIENT = 1e-3, 1.0
-_AT_ONCE = 2**22  # elements compared at a time, in fp64
+_AT_ONCE = 2**20  # elements compared at a time, in fp64
 
 
 def row_errors(got: Tensor, exact: Tensor, name: str, unit: float = 0.0) -> Tensor:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.case import Case
@@ -19,6 +17,7 @@ from attnbench.errors import Unsupported
 from attnbench.measure.calls import Outputs, Prepared
 from attnbench.measure.check import check
 from attnbench.measure.inputs import checksum, input_bytes, matmul_precision, redraw
+from attnbench.measure.outcome import Implausible, Incorrect, TooSlow, outcome
 from attnbench.measure.physics import excess, is_resident
 from attnbench.measure.probe import why_not
 from attnbench.measure.reference import Reference
@@ -35,22 +34,9 @@ _MICRO = 1e6
 _WARMUP_CALLS = 3
 # A case is about sixteen calls long: ten samples, three warm-up calls, the checks.
 _CALLS_A_CASE = 16
-_REASON_LENGTH = 600
 # A busy machine lowers what its ceilings seem to be; only a rate above all of these is accused.
 _SECOND_LOOKS = 3
 _PILOT_CALLS, _PILOT_S = 20, 0.15
-
-
-class TooSlow(Exception):
-    """Between two calls it became clear that the case would take far longer than its limit."""
-
-
-class Incorrect(Exception):
-    """The output did not pass."""
-
-
-class Implausible(Exception):
-    """The latency would break a ceiling of the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +93,7 @@ def _settle(attempt: _Attempt, steps: Any) -> tuple[str, str | None]:
         with matmul_precision(attempt.case.problem):
             steps(attempt)
     except Exception as error:  # noqa: BLE001  a backend may raise anything at all
-        status, reason = _outcome(error, attempt)
+        status, reason = outcome(error, bench.driver)
         # The traceback holds tensors; the inputs may be what did not fit, or half written.
         del error
         bench.forget_inputs()
@@ -298,31 +284,3 @@ def _physics(attempt: _Attempt) -> None:
     found["copy_gbps"] = ceilings.copy_gbps
     found["peak_tflops"] = ceilings.peak_tflops(attempt.case.problem.dtype, kind)
     found["ceilings_source"] = ceilings.source
-
-
-def _outcome(error: Exception, attempt: _Attempt) -> tuple[str, str]:
-    """Turn what ended a case into its status and reason."""
-    if attempt.bench.driver.is_out_of_memory(error):
-        return "oom", _first_lines(error)
-    status = {
-        Unsupported: "unsupported",
-        TooSlow: "skipped",
-        Incorrect: "incorrect",
-        Implausible: "implausible",
-    }.get(type(error), "failed")
-    if status != "failed":
-        return status, str(error)
-    return status, f"{type(error).__name__}: {_first_lines(error)} ({_where(error)})"
-
-
-def _first_lines(error: Exception) -> str:
-    """The message on one line, cut to a readable length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]}…"
-
-
-def _where(error: Exception) -> str:
-    """File and line of the innermost frame outside torch: where its author wants to look."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if f"{Path('torch')}/" not in one.filename] or frames
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "nowhere"

@@ -180,11 +180,12 @@ class _Math:
         if self.inputs.sink_logits is not None:
             sink = self._of_heads(self.inputs.sink_logits, heads).to(q.dtype)
             scores = torch.cat((scores, sink.expand(q.shape[0], -1, -1).unsqueeze(-1)), -1)
-        lse = scores.detach().to(torch.promote_types(q.dtype, torch.float32)).logsumexp(-1)
         if not self.is_twin:
-            return _softmax(scores, seen)[..., :kv_len] @ v, lse
+            weights = _softmax(scores, seen)
+            return weights[..., :kv_len] @ v, _lse(scores.detach(), weights.detach())
         weights = _softmax(scores.detach(), seen)[..., :kv_len]
-        return twin.weigh(scores[..., :kv_len], v, weights, self.problem.group_size), lse
+        o = twin.weigh(scores[..., :kv_len], v, weights, self.problem.group_size)
+        return o, scores.detach().float().logsumexp(-1)
 
     def _scores(self, q: Tensor, k: Tensor, heads: Tensor, rows: Tensor) -> Tensor:
         """Scores ``[n, h, m, kv_len]`` before the mask."""
@@ -211,6 +212,12 @@ def _softmax(scores: Tensor, seen: Tensor | None) -> Tensor:
     if seen is None or bool((some := seen.any(-1, keepdim=True)).all()):
         return scores.softmax(-1)
     return scores.masked_fill(~some, 0).softmax(-1).masked_fill(~some, 0)
+
+
+def _lse(scores: Tensor, weights: Tensor) -> Tensor:
+    """What the softmax divided by, told from the largest score and its weight: one pass less."""
+    most = scores.amax(-1)
+    return torch.where(most == NO_KEY, NO_KEY, most - weights.amax(-1).log())
 
 
 def _grad(inputs: Inputs, block: Block, rows: Tensor) -> Tensor | None:

@@ -15,7 +15,7 @@ from attnbench.problem import DTYPE_BITS, Problem
 FULL_CHECK_SCORES = 2**28  # above this many scores only sampled rows are checked
 SAMPLED_ROWS = 256
 REDRAWN_ROWS = 64
-CHUNK_SCORES = 2**23  # scores that the reference holds at a time: 64 MB in fp64
+CHUNK_SCORES = 2**21  # scores that the reference holds at a time: 16 MB in fp64
 _COPIES = 5  # tensors of CHUNK_SCORES that live at once in the reference
 _COPIES_BACKWARD = 9
 _PASSES = 16  # times that a score goes through memory in the reference, element-wise work included

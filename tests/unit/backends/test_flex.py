@@ -51,6 +51,7 @@ def test_masks_and_scores_are_right_and_running_eagerly_is_noted(fields, monkeyp
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
 def test_what_was_compiled_carries_no_note():
     inputs = make_inputs(Problem(**HEADS, q_len=40, mask="causal"), "cpu")
     call = flex.prepare(inputs, cpu=True)

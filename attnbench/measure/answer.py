@@ -1,0 +1,33 @@
+"""From a worker's ``case`` message to its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attnbench.case import Case
+from attnbench.device.rates import Ceilings
+from attnbench.measure.bench import Bench
+from attnbench.measure.measure import Orders, measure, rehearse
+from attnbench.method import Measure, Method
+
+Message = dict[str, Any]
+
+
+def answer_case(message: Message, bench: Bench) -> Message:
+    """Measure a case, or only call it (``pilot``), or only check it (``check_only``).
+
+    ``alive`` says whether the device survived: the parent starts a new worker where it did not.
+    """
+    if message.get("ceilings") and bench.ceilings is None:
+        bench.ceilings = Ceilings(**message["ceilings"])
+    case = Case.from_facts(message["case"])
+    orders = Orders(
+        method=Method(**message["method"]),
+        settings=Measure.from_facts(message["measure"]),
+        pilot=message.get("pilot", False),
+    )
+    if message.get("pilot") or message.get("check_only"):
+        done = rehearse(case, orders, bench)
+    else:
+        done = measure(case, orders, bench).facts()
+    return {"done": done, "alive": bench.driver.is_alive()}
