@@ -8,13 +8,12 @@ reference, times, and prices FLOPs and bytes. A call may carry an attribute ``no
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attnbench.case import option_text, type_of_option
+from attnbench.case import type_of_option
 from attnbench.environment import Device, arch_number
 from attnbench.errors import Unsupported
 from attnbench.problem import Problem
@@ -29,12 +28,6 @@ _SETS = (
     *("page_sizes", "page_formats", "attentions", "devices"),
 )
 # What an option without choices may be, told by the type of its default.
-_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
-    bool: ("true or false", (bool,)),
-    int: ("a whole number", (int,)),
-    float: ("a number", (int, float)),
-    str: ("a word", (str,)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,20 +183,6 @@ class OptionFacts:
     default: type_of_option
     choices: tuple[type_of_option, ...] | None = None
 
-    def fault(self, value: object) -> str | None:
-        """Say what is wrong with this value, with the nearest right one; None if nothing is."""
-        if self.choices is not None:
-            # True == 1: a flag is not the number that it happens to equal.
-            if any(type(value) is type(one) and value == one for one in self.choices):
-                return None
-            words = [option_text(one) for one in self.choices]
-            near = _did_you_mean(value, words)
-            return f"{self.name} is one of {', '.join(words)}; got {value}{near}"
-        expected, kinds = _KINDS.get(type(self.default), ("", ()))
-        if not kinds or type(value) in kinds:
-            return None
-        return f"{self.name} is {expected}; got {value!r}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendFacts:
@@ -220,34 +199,10 @@ class BackendFacts:
     why_not: Callable[..., str | None] | None = None
     about: str = ""
 
-    def option_fault(self, name: str, value: object) -> str | None:
-        """Say what is wrong with an option and its value, with the nearest right word.
-
-        ``kernel is one of auto, math, flash; got flsh, did you mean flash?`` None if nothing is.
-        """
-        option = self.options.get(name)
-        if option is not None:
-            return option.fault(value)
-        if not self.options:
-            return f"{self.name} has no options; got {name}"
-        known = sorted(self.options)
-        there_are = f"{self.name} has no option {name}{_did_you_mean(name, known)}"
-        return f"{there_are} (it has {', '.join(known)})"
-
-
-def nearest(word: object, words: Iterable[str]) -> str | None:
-    """Return the one of ``words`` that was probably meant; None where none is near."""
-    return next(iter(difflib.get_close_matches(str(word), list(words), n=1)), None)
-
 
 def notes_of(call: Callable[[], Any]) -> tuple[str, ...]:
     """Return the note codes that a prepared call carries; the harness asks after the first call."""
     return tuple(getattr(call, "notes", ()))
-
-
-def _did_you_mean(word: object, words: list[str]) -> str:
-    near = nearest(word, words)
-    return f", did you mean {near}?" if near else ""
 
 
 class Catalogue(Protocol):

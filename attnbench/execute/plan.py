@@ -15,6 +15,7 @@ from attnbench.environment import Device
 from attnbench.execute.predict import Predictor
 from attnbench.method import Measure, Method
 from attnbench.plugin import BackendFacts, Capabilities
+from attnbench.registry import BUILT_INS
 from attnbench.units import bytes_text, duration_text
 
 RUN, SKIPPED, UNSUPPORTED = "run", "skipped", "unsupported"
@@ -68,7 +69,7 @@ def known_backend(facts: BackendFacts, probed: Capabilities | None = None) -> Kn
     """Take a backend's rules from its torch-free module, or from what a worker said of it."""
     if facts.source != BUILT_IN:
         return Known(capabilities=probed)
-    module = importlib.import_module(f"attnbench.backends.{facts.name}")
+    module = importlib.import_module(BUILT_INS[facts.name])
     return Known(
         capabilities=module.capabilities,
         why_not=getattr(module, "why_not", None),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from attnbench.plugin import Inputs
+from attnbench.plugin import Inputs, notes_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,7 @@ class Prepared:
     """
 
     def __init__(self, module: ModuleType, inputs: Inputs, options: Mapping[str, Any]) -> None:
+        self._module = module
         self._inputs = inputs
         self._mode = inputs.problem.mode
         self._forward: Callable[[], Any] | None = None
@@ -65,8 +66,17 @@ class Prepared:
     @property
     def notes(self) -> tuple[str, ...]:
         """Note codes that the backend hangs on its call, such as FALLBACK."""
-        calls = (self._forward, self._own_backward)
-        return tuple(code for call in calls for code in getattr(call, "notes", ()))
+        return tuple(code for call in self._calls() for code in notes_of(call))
+
+    def teardown(self) -> None:
+        """Let the backend undo what ``prepare`` did outside its own tensors."""
+        undo = getattr(self._module, "teardown", None)
+        if undo is not None:
+            for call in self._calls():
+                undo(call)
+
+    def _calls(self) -> list[Callable[[], Any]]:
+        return [one for one in (self._forward, self._own_backward) if one is not None]
 
     def timed(self) -> Any:
         """Make the call whose time is the case's latency."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ class _Attempt:
     bench: Bench
     found: dict[str, Any] = field(default_factory=dict)
     call_s: float | None = None
+    prepared: Prepared | None = None
 
     def note(self, *codes: str) -> None:
         self.found["notes"] = tuple(dict.fromkeys((*self.found.get("notes", ()), *codes)))
@@ -97,9 +99,18 @@ def _settle(attempt: _Attempt, steps: Any) -> tuple[str, str | None]:
         # The traceback holds tensors; the inputs may be what did not fit, or half written.
         del error
         bench.forget_inputs()
+    _tear_down(attempt)
     bench.driver.release()
     attempt.found["seconds"] = time.perf_counter() - began
     return status, reason
+
+
+def _tear_down(attempt: _Attempt) -> None:
+    """A backend that fails while undoing has already said what it had to say."""
+    prepared, attempt.prepared = attempt.prepared, None
+    if prepared is not None:
+        with suppress(Exception):
+            prepared.teardown()
 
 
 def _rehearse(attempt: _Attempt) -> None:
@@ -160,6 +171,7 @@ def _start(attempt: _Attempt) -> tuple[Prepared, Shared, Outputs]:
     found["prepare_us"] = (time.perf_counter() - start) * _MICRO
     found["prepared_bytes"] = max(0, profile.left_bytes)
     prepared: Prepared = profile.result
+    attempt.prepared = prepared
     bench.enter("first_call")
     outputs, first_s = _timed_outputs(prepared, bench)
     found["first_call_us"] = first_s * _MICRO

@@ -8,12 +8,9 @@ import pytest
 from attnbench import errors
 from attnbench.environment import Device
 from attnbench.plugin import (
-    BackendFacts,
     Capabilities,
     Inputs,
-    OptionFacts,
     Unsupported,
-    nearest,
     notes_of,
 )
 from attnbench.problem import Problem
@@ -196,49 +193,6 @@ def test_a_backend_says_unsupported_with_the_one_class():
     assert Unsupported is errors.Unsupported
 
 
-KERNEL = OptionFacts(name="kernel", default="auto", choices=("auto", "math", "flash"))
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "fault"),
-    [
-        (KERNEL, "flash", None),
-        (KERNEL, "flsh", "kernel is one of auto, math, flash; got flsh, did you mean flash?"),
-        (KERNEL, "zzz", "kernel is one of auto, math, flash; got zzz"),
-        (OptionFacts(name="stages", default=2, choices=(1, 2)), 1, None),
-        (
-            OptionFacts(name="stages", default=2, choices=(1, 2)),
-            True,
-            "stages is one of 1, 2; got True",
-        ),
-        (OptionFacts(name="anything", default=None), "word", None),
-    ],
-)
-def test_an_option_says_what_is_wrong_with_a_value(option, value, fault):
-    assert option.fault(value) == fault
-
-
-@pytest.mark.parametrize(
-    ("options", "name", "fault"),
-    [
-        ({"kernel": KERNEL}, "kernel", None),
-        (
-            {"kernel": KERNEL},
-            "kernl",
-            "sdpa has no option kernl, did you mean kernel? (it has kernel)",
-        ),
-        ({}, "kernel", "sdpa has no options; got kernel"),
-    ],
-)
-def test_a_backend_says_which_options_it_has(options, name, fault):
-    assert (
-        BackendFacts(name="sdpa", source="x", options=options).option_fault(name, "auto") == fault
-    )
-
-
-def test_the_nearest_word_is_one_that_is_near():
-    assert nearest("flsh", ["math", "flash"]) == "flash"
-    assert nearest("zzz", ["math", "flash"]) is None
 
 
 def test_a_call_may_carry_notes():
