@@ -82,6 +82,22 @@ def show_run(
         screen.line(_LEGEND, "dim")
     for line in (*fastest_lines(ranked(cases)), *reasons(cases)):
         screen.line(line)
+    show_published(path, cases, screen)
+
+
+def show_published(path: Path, cases: Sequence[CaseRows], screen: Screen) -> None:
+    """Print what the suite quotes of these problems, with the hardware it was measured on."""
+    from attnbench.analysis.published import published_lines
+    from attnbench.store import read
+
+    run = read(path).metadata
+    lines = list(published_lines(run, cases))
+    if lines:
+        screen.line()
+        screen.line("published by others, on their hardware; shown beside ours, never compared")
+        screen.table([("problem", "backend", "figure", "device"), *lines], right="  r ")
+        if run.get("source"):
+            screen.line(f"source  {run['source']}", "dim")
 
 
 def heading(path: Path, cases: Sequence[CaseRows]) -> Iterator[str]:

@@ -96,6 +96,8 @@ def _header(request: RunRequest, ground: Survey, name: str) -> dict[str, Any]:
         "ceilings": ground.ceilings.facts(),
         "method": method,
         "baseline": request.suite.baseline,
+        "source": request.suite.source,
+        "published": [one.facts() for one in request.suite.published],
         "seed": request.seed,
     }
 

@@ -215,9 +215,12 @@ def _softmax(scores: Tensor, seen: Tensor | None) -> Tensor:
 
 
 def _lse(scores: Tensor, weights: Tensor) -> Tensor:
-    """What the softmax divided by, told from the largest score and its weight: one pass less."""
-    most = scores.amax(-1)
-    return torch.where(most == NO_KEY, NO_KEY, most - weights.amax(-1).log())
+    """What the softmax divided by, told from the largest score and its weight: one pass less.
+
+    A row that sees no key has no weights: its lse is the sink's logit, or -inf without one.
+    """
+    most, heaviest = scores.amax(-1), weights.amax(-1)
+    return torch.where(heaviest == 0, most, most - heaviest.log())
 
 
 def _grad(inputs: Inputs, block: Block, rows: Tensor) -> Tensor | None:

@@ -51,6 +51,17 @@ class Published:
     tflops: float | None = None
     gbps: float | None = None
 
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values, for the result file."""
+        return {
+            "where": self.where.text,
+            "device": self.device,
+            "backend": self.backend,
+            "latency_us": self.latency_us,
+            "tflops": self.tflops,
+            "gbps": self.gbps,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:

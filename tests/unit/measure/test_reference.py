@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from attnbench.backends import naive
@@ -95,6 +95,14 @@ def as_rows(inputs, answers, which):
 
 @FEW
 @given(st.one_of(DENSE, PACKED), HEADS, MASKS, SCORES, CACHES, PAGES)
+@example(
+    lengths={"requests": "q1s4_2q2s3"},
+    heads={"q_heads": 2, "kv_heads": 2},
+    mask={"mask": "causal", "attention": "block_sparse", "block": 2, "density": 0.5},
+    scores={"sink_logits": True},  # a row that sees no key but the sink
+    cache={},
+    pages={},
+)
 def test_the_reference_and_naive_are_the_definition(
     by_definition, lengths, heads, mask, scores, cache, pages
 ):
