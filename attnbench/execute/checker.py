@@ -1,20 +1,27 @@
-"""Correctness only: every case of a suite against the reference, nothing timed."""
+"""Correctness only: every case of a suite against the reference, nothing timed.
+
+Where there is no GPU a Triton backend is run by Triton's interpreter, in a worker of its own and on
+a problem that is small enough for it (REDUCED), in fp32 instead of bf16 (UPCAST).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnbench.case import Case
+from attnbench.environment import Device
 from attnbench.execute.crew import Crew
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import CaseChecked, Listener
 from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.launch import Walker
-from attnbench.execute.plan import RUN, PlannedCase, make_plan
+from attnbench.execute.plan import RUN, Known, PlannedCase, make_plan
 from attnbench.execute.predict import Predictor
 from attnbench.execute.request import RunRequest
-from attnbench.execute.survey import survey
+from attnbench.execute.survey import Survey, survey
+from attnbench.measure.reduce import reduced, upcast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,32 +49,67 @@ def check(request: RunRequest, listener: Listener) -> CheckFinished:
     """
     cases = request.cases()
     checked: list[CaseChecked] = []
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, ExitStack() as closing:
         crew = Crew(request.device)
+        closing.callback(crew.lost)
+        ground = survey(cases, crew)
+        desk = _Desk(request, ground, interrupt, closing, crew)
+        predictor = Predictor(ground.environment.device, ground.ceilings)
+        plan = make_plan(cases, predictor, request.settings, ground.backends)
+        once = {one.case.id: one for one in plan.planned}  # methods do not matter here
         try:
-            ground = survey(cases, crew)
-            predictor = Predictor(ground.environment.device, ground.ceilings)
-            plan = make_plan(cases, predictor, request.settings, ground.backends)
-            walker = Walker(crew, request.settings, ground.ceilings, interrupt, lambda _: None)
-            once = {one.case.id: one for one in plan.planned}  # methods do not matter here
             for position, planned in enumerate(once.values(), start=1):
                 if interrupt.asked:
                     break
-                facts = _check_one(planned, walker)
-                event = _event(planned.case, facts, position, len(once))
+                event = _event(planned.case, desk.check(planned), position, len(once))
                 checked.append(event)
                 listener(event)
         except Stopped:
             pass
-        finally:
-            crew.lost()
         return CheckFinished(checked=tuple(checked), interrupted=interrupt.asked)
 
 
-def _check_one(planned: PlannedCase, walker: Walker) -> dict[str, Any]:
-    if planned.status != RUN:
-        return {"status": planned.status, "reason": planned.reason}
-    return walker.check(planned)
+@dataclass(slots=True)
+class _Desk:
+    """Decides how a case is checked, and opens the interpreter's worker when it is first needed."""
+
+    request: RunRequest
+    ground: Survey
+    interrupt: Interrupt
+    closing: ExitStack
+    crew: Crew
+    _walkers: dict[bool, Walker] = field(default_factory=dict)
+
+    def check(self, planned: PlannedCase) -> dict[str, Any]:
+        """Check one case as it stands, or as the interpreter can take it."""
+        known = self.ground.backends[planned.case.backend, planned.case.source]
+        device = self.ground.environment.device
+        if not _is_interpreted(known, device):
+            if planned.status != RUN:
+                return {"status": planned.status, "reason": planned.reason}
+            return self._walker(interpret=False).check(planned)
+        problem = upcast(planned.case.problem)
+        notes = ["UPCAST"] if problem != planned.case.problem else []
+        smaller = reduced(problem, self.request.settings.case_limit_s)
+        notes += ["REDUCED"] if smaller != problem else []
+        stand_in = replace(planned, case=replace(planned.case, problem=smaller))
+        facts = self._walker(interpret=True).check(stand_in)
+        return {**facts, "notes": [*facts.get("notes", ()), *notes]}
+
+    def _walker(self, *, interpret: bool) -> Walker:
+        if interpret not in self._walkers:
+            crew = self.crew
+            if interpret:
+                crew = Crew("cpu", interpret=True)
+                self.closing.callback(crew.lost)
+            settings, ceilings = self.request.settings, self.ground.ceilings
+            walker = Walker(crew, settings, ceilings, self.interrupt, lambda _: None)
+            self._walkers[interpret] = walker
+        return self._walkers[interpret]
+
+
+def _is_interpreted(known: Known, device: Device) -> bool:
+    return known.is_triton and device.kind == "cpu"
 
 
 def _event(case: Case, facts: dict[str, Any], position: int, total: int) -> CaseChecked:

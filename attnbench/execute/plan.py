@@ -63,6 +63,7 @@ class Known:
     why_not: Callable[..., str | None] | None = None
     workspace_bytes: Callable[..., int] | None = None
     missing: str | None = None
+    is_triton: bool = False
 
 
 def known_backend(facts: BackendFacts, probed: Capabilities | None = None) -> Known:
@@ -74,6 +75,7 @@ def known_backend(facts: BackendFacts, probed: Capabilities | None = None) -> Kn
         capabilities=module.capabilities,
         why_not=getattr(module, "why_not", None),
         workspace_bytes=getattr(module, "workspace_bytes", None),
+        is_triton=hasattr(module, "inspected"),
     )
 
 

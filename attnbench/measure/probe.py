@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,8 @@ from attnbench.errors import AttnbenchError
 from attnbench.plugin import BackendFacts
 from attnbench.problem import Problem
 from attnbench.registry import Registry
+
+_STANDS_IN_FOR = "sm_90"
 
 
 def backend_of(case: Case) -> BackendFacts:
@@ -43,7 +47,12 @@ def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
 def why_not(
     module: ModuleType, problem: Problem, device: Device, options: dict[str, Any]
 ) -> str | None:
-    """Ask a backend's capabilities, then its own rule where it has one."""
+    """Ask a backend's capabilities, then its own rule where it has one.
+
+    A worker whose Triton is interpreted stands in for a GPU: its rules are those of one.
+    """
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        device = replace(device, kind="cuda", arch=_STANDS_IN_FOR)
     reason: str | None = module.capabilities.why_not(problem, device)
     if reason is None and hasattr(module, "why_not"):
         reason = module.why_not(problem, device, **options)
