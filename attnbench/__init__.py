@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attnbench.analysis.compare import compare
+    from attnbench.analysis.gate import gate
     from attnbench.api import plan, run
     from attnbench.case import Case
     from attnbench.errors import (
@@ -58,6 +60,8 @@ __all__ = [
     "SuiteError",
     "TorchMissing",
     "Unsupported",
+    "compare",
+    "gate",
     "load",
     "plan",
     "run",
@@ -67,6 +71,8 @@ _ELSEWHERE = {
     "Case": "case",
     "Problem": "problem",
     "Suite": "suite",
+    "compare": "analysis.compare",
+    "gate": "analysis.gate",
     "load": "store",
     "plan": "api",
     "run": "api",

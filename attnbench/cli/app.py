@@ -31,6 +31,10 @@ VERBS = {
     "check": "check a suite file and every case's output, without timing",
     "list": "backends, suites, models, metrics, devices or runs",
     "show": "one run's table, or one case in full",
+    "compare": "two runs, or what one holds several of, case by case",
+    "gate": "rule on a run against stored baselines",
+    "baseline": "accept a change on purpose, with a reason",
+    "inspect": "compile a backend's Triton kernels without a GPU",
     "export": "a run as CSV or Markdown",
     "doctor": "look at this machine and say what to do",
     "init": "write a suite to start from",
@@ -43,8 +47,8 @@ attnbench measures attention backends: latency, memory and bandwidth, checked an
   attnbench run            measure the built-in quick suite (under a minute)
   attnbench run SUITE      measure a suite                attnbench init    write one
   attnbench plan SUITE     what a run would do, and take  attnbench list    what there is
-  attnbench show           the newest run as a table      attnbench export  it as CSV
-  attnbench doctor         check this machine             attnbench --help  every verb
+  attnbench show           the newest run as a table      attnbench compare two of them
+  attnbench gate           fail a CI job on a slowdown    attnbench doctor  check this machine
 """
 
 
@@ -90,8 +94,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     cls=VerbGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 a case is bad, 2 wrong input, 4 this machine cannot, "
-    "5 nothing selected, 70 a bug, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 a case is bad or the gate failed, 2 wrong input, 3 inconclusive, "
+    "4 this machine cannot, 5 nothing selected, 70 a bug, 130 interrupted.",
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
 @click.pass_context

@@ -9,6 +9,7 @@ from attnbench.measurement import BAD_STATUSES
 DONE = 0
 BAD_CASE = 1
 INPUT = 2
+INCONCLUSIVE = 3
 ENVIRONMENT = 4
 NOTHING = 5
 BUG = 70

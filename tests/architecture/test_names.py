@@ -29,6 +29,8 @@ PUBLIC = [
     "SuiteError",
     "TorchMissing",
     "Unsupported",
+    "compare",
+    "gate",
     "load",
     "plan",
     "run",

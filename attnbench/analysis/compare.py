@@ -1,0 +1,269 @@
+"""Two sides case by case: latencies, the change with its interval, a verdict, and what is missing.
+
+Rows of one run are compared launch by launch (backends of one problem run side by side in the same
+process). Rows of different runs were measured in different sessions, and what moves between
+sessions is part of their error (``attnbench.stats.history``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attnbench.analysis import comparability
+from attnbench.analysis.comparability import Ceiling, Differing
+from attnbench.analysis.comparison import (
+    FEWEST_LAUNCHES,
+    MISSING,
+    Comparison,
+    Reading,
+    comparisons_of,
+)
+from attnbench.analysis.matching import BY_CASE, Matched, common_cases, facts, matched
+from attnbench.analysis.sides import ABSENT, Side, joined, load_side, split
+from attnbench.errors import InputError, NothingSelected
+from attnbench.stats.bootstrap import ratio_interval
+from attnbench.stats.difference import Array, Difference, paired
+from attnbench.stats.families import Mean, geometric_mean
+from attnbench.stats.history import Against, against_baselines
+
+__all__ = ["Compared", "Comparison", "Reading", "compare", "compare_sides", "sides_of"]
+
+THRESHOLD = 0.02
+BY = {"gpu": "device_name", "backend": "backend_label", "commit": "git_commit"}
+
+Source = str | Path
+Limits = Callable[[Sequence[Mapping[str, Any]]], Array]
+_FACTS = (
+    *("case_id", "case_label", "problem_id", "backend_label", "method_id", "timer", "l2"),
+    *("reason", "bound", "dtype"),
+)
+_WITH_ALL_FACTS = 2_000  # cases; of more, a fact that nobody asked for costs too much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Two sides, all their cases, and what the numbers must be read with.
+
+    ``ratios_only`` is set where the devices differ; ``paired`` where both sides are of one run.
+    ``difference``, ``against`` and ``launches`` (log latencies of both sides, [case, launch]) are
+    what the comparisons were made from, in their order.
+    """
+
+    base: Side
+    new: Side
+    comparisons: tuple[Comparison, ...]
+    differing: tuple[Differing, ...]
+    ceilings: tuple[Ceiling, ...]
+    mean: Mean
+    paired: bool
+    ratios_only: bool
+    difference: Difference
+    against: Against | None
+    launches: tuple[Array, Array]
+
+    @property
+    def verdicts(self) -> Counter[str]:
+        """How many cases have each verdict."""
+        return Counter(one.verdict for one in self.comparisons if one.verdict)
+
+    def changed_status(self) -> dict[str, list[Comparison]]:
+        """Cases that cannot be compared, by why: ``newly oom``, ``fixed``, ``only in base``, …."""
+        found: dict[str, list[Comparison]] = {}
+        for one in self.comparisons:
+            if word := _section(one):
+                found.setdefault(word, []).append(one)
+        return found
+
+    def resampled(self, row: int) -> tuple[float, float] | None:
+        """Bootstrap interval of the ratio of one comparison, as a second opinion on its launches.
+
+        Of runs of different sessions it knows launches alone, and is narrower than the truth.
+        """
+        base, new = (side[row] for side in self.launches)
+        width = min(len(base), len(new))
+        both = np.isfinite(base[:width]) & np.isfinite(new[:width])
+        pair = (
+            (base[:width][both], new[:width][both])
+            if self.paired
+            else (base[np.isfinite(base)], new[np.isfinite(new)])
+        )
+        return ratio_interval(*(np.exp(one).tolist() for one in pair), paired=self.paired)
+
+    @property
+    def kernels_changed(self) -> list[Comparison]:
+        """Cases whose executed kernels have other names than in the base."""
+        return [one for one in self.comparisons if one.kernels_changed]
+
+
+def compare(
+    base: Source,
+    *new: Source,
+    by: str | None = None,
+    against: str | None = None,
+    select: str | None = None,
+    threshold: float = THRESHOLD,
+    fields: Sequence[str] = (),
+) -> list[Compared]:
+    """Compare each of ``new`` with ``base``, or what ``by`` tells apart inside all of them.
+
+    ``by`` is gpu, backend, commit or a column; the base is then its value ``against``, or the
+    first. ``threshold`` is the share within which a change does not matter. ``fields`` are columns
+    that ``Comparison.facts`` shall have for certain.
+
+    Raises:
+        InputError: a file, filter or column that cannot be used.
+        NotComparable: no case was timed by the same method on both sides.
+        NothingSelected: the filter picks nothing, or there is no common case.
+
+    """
+    sides, column = sides_of([base, *new], by=by, against=against, select=select)
+    return [
+        compare_sides(sides[0], other, column=column, limit=threshold, fields=fields)
+        for other in sides[1:]
+    ]
+
+
+def sides_of(
+    sources: Sequence[Source],
+    *,
+    by: str | None = None,
+    against: str | None = None,
+    select: str | None = None,
+) -> tuple[list[Side], str]:
+    """Read the sides that are to be compared, the base first, and the column that sets them apart.
+
+    Raises:
+        InputError: a file, filter or column that cannot be used.
+        NothingSelected: the filter picks nothing, or there is one side alone.
+
+    """
+    loaded = [load_side(source).selected(select) for source in sources]
+    if by is None:
+        if len(loaded) == 1:
+            raise NothingSelected(
+                "one run has nothing to be compared with",
+                hint="name another run, or compare inside it: --by backend",
+            )
+        return loaded, BY_CASE
+    column = BY.get(by, by)
+    sides = split(joined(loaded), column)
+    if len(sides) == 1:
+        raise NothingSelected(f"there is one {by} alone: {sides[0].name}")
+    if against is not None:
+        sides = _base_first(sides, against, by)
+    return sides, BY_CASE if _of_a_run(column) else column
+
+
+def compare_sides(
+    base: Side,
+    new: Side,
+    *,
+    column: str = BY_CASE,
+    limit: float | Limits = THRESHOLD,
+    fields: Sequence[str] = (),
+) -> Compared:
+    """Compare two sides; see ``compare``. ``limit`` may say it for each case from its facts."""
+    one, other = matched([base, new], column)
+    differing = comparability.differences(base, new)
+    _require_common(one, other)
+    texts = _texts(one, other, fields)
+    limits = limit(texts) if callable(limit) else np.full(len(texts), limit)
+    ratios_only = "device" in comparability.kinds(differing)
+    same_run = base.runs[1] == new.runs[1] and len(base.runs[1]) == 1
+    against = None if same_run else against_baselines(one.centres(), other.centre())
+    if against is None:
+        difference = _enough(paired(_gaps(one, other)), one, other)
+    else:
+        difference = _enough(against.difference, one, other)
+    comparisons = comparisons_of(one, other, texts, difference, limits, ratios_only=ratios_only)
+    return Compared(
+        base=base,
+        new=new,
+        comparisons=comparisons,
+        differing=differing,
+        ceilings=comparability.ceilings(base, new),
+        mean=geometric_mean(
+            [one.base.latency if one.base else None for one in comparisons],
+            [one.new.latency if one.new else None for one in comparisons],
+        ),
+        paired=same_run,
+        ratios_only=ratios_only,
+        difference=difference,
+        against=against,
+        launches=(one.launches(), other.launches()),
+    )
+
+
+def _base_first(sides: list[Side], against: str, by: str) -> list[Side]:
+    names = [side.name for side in sides]
+    if against not in names:
+        from attnbench.selection import did_you_mean
+
+        raise InputError(
+            f"no {by} is {against!r}: there are {', '.join(names)}",
+            hint=did_you_mean(against, names) or None,
+        )
+    return sorted(sides, key=lambda side: side.name != against)
+
+
+def _of_a_run(column: str) -> bool:
+    """Whether a column says something of a whole run, so that cases stay what they are."""
+    from attnbench.store.columns import BY_NAME
+
+    return BY_NAME[column].group in ("identity", "environment", "method")
+
+
+def _require_common(one: Matched, other: Matched) -> None:
+    if np.any((one.status != ABSENT) & (other.status != ABSENT)):
+        return
+    if common_cases(one.side, other.side):
+        comparability.refuse_methods(one.side, other.side)
+    raise NothingSelected(
+        f"{one.side.name} and {other.side.name} have no case in common",
+        hint=f"such as {_example(one)!r} against {_example(other)!r}",
+    )
+
+
+def _example(one: Matched) -> str:
+    return str(one.side.table["case_label"][0].as_py() or one.side.table["case_id"][0].as_py())
+
+
+def _gaps(one: Matched, other: Matched) -> Array:
+    """Differences of the same launches of one run."""
+    base, new = one.log[0], other.log[0]
+    width = min(base.shape[1], new.shape[1])
+    return new[:, :width] - base[:, :width]
+
+
+def _enough(difference: Difference, one: Matched, other: Matched) -> Difference:
+    """Drop the intervals of cases with fewer than three launches on a side."""
+    counts = [np.isfinite(side.launches()).sum(axis=1) for side in (one, other)]
+    few = (counts[0] < FEWEST_LAUNCHES) | (counts[1] < FEWEST_LAUNCHES)
+    return difference.without(few)
+
+
+def _texts(one: Matched, other: Matched, fields: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """What is known of each case: from the new side, else from the base."""
+    there = one.side.table.column_names
+    wanted = [name for name in dict.fromkeys((*_FACTS, *fields)) if name in there]
+    if len(one.status) <= _WITH_ALL_FACTS:
+        wanted = [name for name in there if name not in ("notes", "kernels")]
+    return facts(one, other, wanted)
+
+
+def _section(one: Comparison) -> str:
+    """Name what keeps a case from being compared; nothing where both sides are ok."""
+    base, new = one.base_status, one.new_status
+    if base == new == "ok":
+        return ""
+    if MISSING in (base, new):
+        return "only in new" if base == MISSING else "only in base"
+    if base == "ok":
+        return f"newly {new}"
+    return "fixed" if new == "ok" else "ok on neither side"

@@ -1,0 +1,158 @@
+"""One case on both sides as a value, from the arrays that the statistics are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnbench.analysis.matching import Matched
+from attnbench.analysis.sides import ABSENT
+from attnbench.measurement import STATUSES
+from attnbench.stats.decision import UNCLEAR, verdicts
+from attnbench.stats.difference import CONFIDENCE, Array, Difference, quantile
+from attnbench.stats.mde import minimum_effect
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FEWEST_LAUNCHES = 3  # of a side; below it there is no interval
+MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One side of a case: seconds over launches; ``half_width`` is relative, from 3 launches on."""
+
+    latency: float
+    half_width: float | None
+    launches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One case on both sides.
+
+    ``change``, ``low`` and ``high`` are shares (0.03 is 3 % slower) with the 95 % interval;
+    ``verdict`` is None where a side is not ok, or where devices differ. ``effect`` is the smallest
+    slowdown that would be found four times in five. A status is ``missing`` where a side has no
+    row of the case.
+    """
+
+    key: str
+    case_id: str
+    label: str
+    backend: str
+    base_status: str
+    new_status: str
+    reason: str | None
+    base: Reading | None
+    new: Reading | None
+    change: float | None
+    low: float | None
+    high: float | None
+    verdict: str | None
+    limit: float
+    effect: float | None
+    kernels_changed: bool
+    facts: Mapping[str, Any]
+
+    @property
+    def ratio(self) -> float | None:
+        """New latency over base."""
+        if self.base is None or self.new is None:
+            return None
+        return self.new.latency / self.base.latency
+
+
+def comparisons_of(
+    one: Matched,
+    other: Matched,
+    texts: Sequence[Mapping[str, Any]],
+    difference: Difference,
+    limits: Array,
+    *,
+    ratios_only: bool,
+) -> tuple[Comparison, ...]:
+    """Put the arrays together as one value a case, in their order."""
+    both = one.is_ok & other.is_ok
+    words = verdicts(difference, limits)
+    effects = minimum_effect(difference, limits, family=int(np.isfinite(difference.se).sum()))
+    ends = [np.expm1(part).tolist() for part in _ends(difference)]
+    ends.append(effects.tolist())
+    readings = [_readings(side) for side in (one, other)]
+    changed = _kernels_changed(one, other) & both
+    found = []
+    for row, text in enumerate(texts):
+        change, low, high, effect = (_plain(part[row]) for part in ends)
+        old, now = readings[0][row], readings[1][row]
+        is_judged = bool(both[row]) and not ratios_only
+        found.append(
+            Comparison(
+                key=f"{text['case_id']} {text['method_id'] or ''}",
+                case_id=text["case_id"],
+                label=text["case_label"] or text["case_id"],
+                backend=text["backend_label"] or "",
+                base_status=_status(one, row),
+                new_status=_status(other, row),
+                reason=text["reason"],
+                base=old,
+                new=now,
+                change=change if both[row] else None,
+                low=low if is_judged else None,
+                high=high if is_judged else None,
+                verdict=(words[row] if low is not None else UNCLEAR) if is_judged else None,
+                limit=float(limits[row]),
+                effect=effect if is_judged else None,
+                kernels_changed=bool(changed[row]),
+                facts=text,
+            )
+        )
+    return tuple(found)
+
+
+def _ends(difference: Difference) -> tuple[Array, Array, Array]:
+    return difference.estimate, difference.low, difference.high
+
+
+def _readings(side: Matched) -> list[Reading | None]:
+    """Geometric mean over launches and half of its 95 % interval between them."""
+    log = side.launches()
+    count = np.isfinite(log).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.nansum(log, axis=1) / count
+        squares = np.nansum((log - mean[:, None]) ** 2, axis=1) / (count - 1)
+        reach = quantile(count - 1.0, (1 + CONFIDENCE) / 2) * np.sqrt(squares / count)
+        half = np.where(count >= FEWEST_LAUNCHES, np.sinh(reach), np.nan)
+    latency = np.exp(mean)
+    return [
+        Reading(latency=one, half_width=_plain(width), launches=n) if n else None
+        for one, width, n in zip(latency.tolist(), half.tolist(), count.tolist(), strict=True)
+    ]
+
+
+def _kernels_changed(one: Matched, other: Matched) -> NDArray[np.bool_]:
+    """Whether both sides name their kernels, and name others, though the backend is the same."""
+    import pyarrow.compute as pc
+
+    kernels, backends = [], []
+    for side in (one, other):
+        rows = np.where(side.first == ABSENT, 0, side.first)
+        text = pc.fill_null(pc.binary_join(side.side.table["kernels"], " "), "")
+        kernels.append(np.asarray(text.take(rows).to_pylist(), dtype=object))
+        labels = side.side.table["backend_label"].take(rows).to_pylist()
+        backends.append(np.asarray(labels, dtype=object))
+    named = (kernels[0] != "") & (kernels[1] != "")
+    flags: NDArray[np.bool_] = named & (kernels[0] != kernels[1]) & (backends[0] == backends[1])
+    return flags
+
+
+def _status(side: Matched, row: int) -> str:
+    place = int(side.status[row])
+    return MISSING if place == ABSENT else STATUSES[place]
+
+
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None

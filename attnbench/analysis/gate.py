@@ -1,0 +1,232 @@
+"""The rule that turns a run and stored baselines into pass, fail or inconclusive.
+
+This is the weaker way to gate: base and new were measured in different sessions, and what shifts
+between sessions must be paid for in the interval. More accepted baselines make it finer; measuring
+both sides interleaved makes it as fine as the machine allows.
+
+- fail: a case is slower, or was ok in the base and is oom, incorrect, implausible, timeout, crashed
+  or failed now;
+- inconclusive: no fail, but a case that was ok in the base is missing, not measured, timed by
+  another method or in too few launches, or its interval reaches past the limit;
+- pass: the rest. Cases only in new, fixed ones and improvements are listed and never ruled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from attnbench.analysis.accept import restarted
+from attnbench.analysis.comparability import kinds
+from attnbench.analysis.compare import Compared, Comparison, Limits, Source, compare_sides
+from attnbench.analysis.rule import rule_for
+from attnbench.analysis.sides import Side, joined, load_side, moments_of
+from attnbench.errors import NotComparable, NothingSelected
+from attnbench.problem import FIELDS
+from attnbench.stats.decision import SLOWER
+from attnbench.stats.mde import launches_needed
+from attnbench.suite import Gate
+
+PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
+LOST = ("oom", "incorrect", "implausible", "timeout", "crashed", "failed")
+LISTED = "listed"
+OLD_DAYS = 30.0
+_DAY_US = 86_400 * 1e6
+_FIELDS = (*FIELDS, "phase", "group_size", "backend", "backend_options", "model", "tp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One case and what the gate makes of it: fail, inconclusive, pass or listed.
+
+    ``launches`` is how many launches of the run in all would settle an inconclusive case, None
+    where it is not a question of launches, infinity where no number would.
+    """
+
+    case: Comparison
+    ruling: str
+    why: str = ""
+    launches: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What the gate says, and everything that it says it from.
+
+    ``rule_source`` tells where the limits are from, ``age_days`` how old the newest baseline is.
+    """
+
+    outcome: str
+    judged: tuple[Judged, ...]
+    compared: Compared
+    rule: Gate
+    rule_source: str
+    baselines: int
+    age_days: float | None
+    accepted: tuple[Mapping[str, Any], ...]
+
+    def of(self, ruling: str) -> list[Judged]:
+        """The cases with one ruling, the largest change first."""
+        found = [one for one in self.judged if one.ruling == ruling]
+        return sorted(found, key=lambda one: -(one.case.change or 0.0))
+
+    @property
+    def ruled(self) -> int:
+        """How many cases were judged: those that are ok in the baseline."""
+        return sum(one.ruling != LISTED for one in self.judged)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader must know of the baseline."""
+        found = list(self.compared.new.remarks)
+        found += self.compared.base.remarks
+        if self.age_days is not None and self.age_days > OLD_DAYS:
+            found.append(f"the newest baseline is {self.age_days:.0f} days older than the run")
+        return found
+
+
+def gate(
+    run: Source,
+    baselines: Sequence[Source],
+    *,
+    max_slowdown: float | None = None,
+    inconclusive: str | None = None,
+    select: str | None = None,
+    any_chip: bool = False,
+) -> Ruling:
+    """Rule on a run against one or more accepted runs of the same suite on the same device.
+
+    ``max_slowdown`` (a share) and ``inconclusive`` stand for what the run's suite says under
+    ``gate``; the suite's limits of single cases hold all the same.
+
+    Raises:
+        InputError: an unreadable file or filter, or no limit anywhere.
+        NotComparable: another device, another chip without ``any_chip``, or another method.
+        NothingSelected: no common case, or none that is ok in the baseline.
+
+    """
+    new = load_side(run).selected(select)
+    base = load_baselines(baselines, select)
+    rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
+    return rule_on(base, new, rule, source, any_chip=any_chip)
+
+
+def load_baselines(sources: Sequence[Source], select: str | None = None) -> list[Side]:
+    """Read baselines; one that the filter leaves nothing of is named in the remarks of the others.
+
+    Raises:
+        InputError: a file or the filter that cannot be read.
+        NothingSelected: the filter leaves nothing of any.
+
+    """
+    found, empty = [], []
+    for source in sources:
+        side = load_side(source)
+        try:
+            found.append(side.selected(select))
+        except NothingSelected:
+            empty.append(side.name)
+    if not found:
+        raise NothingSelected(f"no case of any baseline matches {select!r}")
+    if empty:
+        text = f"without a selected case, and left out: {', '.join(empty)}"
+        found[0] = replace(found[0], remarks=(*found[0].remarks, text))
+    return found
+
+
+def rule_on(
+    baselines: Sequence[Side], new: Side, rule: Gate, source: str, *, any_chip: bool = False
+) -> Ruling:
+    """Rule on sides that were read; see ``gate``."""
+    base, accepted = restarted(baselines)
+    pooled = joined(base, base[0].name if len(base) == 1 else f"{len(base)} baselines")
+    compared = compare_sides(pooled, new, limit=_limits(rule), fields=_FIELDS)
+    _require_same_device(compared, any_chip=any_chip)
+    wanted = launches_needed(
+        compared.difference, np.array([one.limit for one in compared.comparisons])
+    )
+    measured = set(new.values("case_id"))
+    judged = tuple(
+        _judge(one, float(launches), rule, measured)
+        for one, launches in zip(compared.comparisons, wanted, strict=True)
+    )
+    if all(one.ruling == LISTED for one in judged):
+        raise NothingSelected(f"no case of {pooled.name} is ok, so there is nothing to rule on")
+    rulings = {one.ruling for one in judged}
+    return Ruling(
+        outcome=next((word for word in (FAIL, INCONCLUSIVE) if word in rulings), PASS),
+        judged=judged,
+        compared=compared,
+        rule=rule,
+        rule_source=source,
+        baselines=len(pooled.runs[1]),
+        age_days=_age_days(pooled, new),
+        accepted=accepted,
+    )
+
+
+def _limits(rule: Gate) -> Limits:
+    from attnbench.analysis.table import row_fields
+
+    def limits(texts: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        if not rule.limits:
+            return np.full(len(texts), rule.max_slowdown)
+        return np.array([rule.limit_for(row_fields(text)) for text in texts])
+
+    return limits
+
+
+def _require_same_device(compared: Compared, *, any_chip: bool) -> None:
+    base, new = compared.base, compared.new
+    found = kinds(compared.differing)
+    if "device" in found:
+        named = "; ".join(one.text for one in compared.differing if one.kind == "device")
+        raise NotComparable(
+            f"the baseline was measured on another device than this run: {named}\n"
+            "  a limit on latency between different devices means nothing",
+            hint=f"for the ratios: attnbench compare {base.paths[0]} {new.paths[0]}",
+        )
+    if "chip" in found and not any_chip:
+        named = "; ".join(one.text for one in compared.differing if one.kind == "chip")
+        raise NotComparable(
+            f"the baseline was measured on another chip of the same kind: {named}\n"
+            "  chips of one kind differ by several percent",
+            hint="measure a baseline on this chip, or accept the difference with --any-chip",
+        )
+
+
+def _judge(case: Comparison, launches: float, rule: Gate, measured: set[str]) -> Judged:
+    if case.base_status != "ok":
+        return Judged(case=case, ruling=LISTED)
+    if case.new_status in LOST:
+        reason = (case.reason or "").partition("\n")[0]
+        return Judged(case=case, ruling=FAIL, why=f"{case.new_status} now: {reason}".rstrip(": "))
+    if case.new is None:
+        other = case.new_status == "missing" and case.case_id in measured
+        why = "timed by another method" if other else case.new_status
+        return Judged(case=case, ruling=INCONCLUSIVE, why=why)
+    if case.verdict == SLOWER:
+        return Judged(case=case, ruling=FAIL, why="slower")
+    return _unless_wide(case, launches, rule)
+
+
+def _unless_wide(case: Comparison, launches: float, rule: Gate) -> Judged:
+    """Pass a case whose interval lies below the limit, if it is of enough launches."""
+    have = case.new.launches if case.new else 0
+    if have < rule.min_launches:
+        why = f"{have} of {rule.min_launches} launches"
+        return Judged(case=case, ruling=INCONCLUSIVE, why=why, launches=float(rule.min_launches))
+    if case.high is None:
+        return Judged(case=case, ruling=INCONCLUSIVE, why="too few launches in the baseline")
+    if case.high > case.limit:
+        return Judged(case=case, ruling=INCONCLUSIVE, why="interval too wide", launches=launches)
+    return Judged(case=case, ruling=PASS)
+
+
+def _age_days(base: Side, new: Side) -> float | None:
+    """How much later the run began than the newest baseline."""
+    then, now = int(moments_of(base).max()), int(moments_of(new).max())
+    return (now - then) / _DAY_US if then and now else None

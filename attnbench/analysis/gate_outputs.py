@@ -1,0 +1,139 @@
+"""A ruling for machines: JUnit XML, and Markdown for a job summary or a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from attnbench.analysis import gate_text as words
+from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
+
+if TYPE_CHECKING:
+    from junitparser import TestCase
+
+    from attnbench.analysis.gate import Judged, Ruling
+
+COMMENT_BYTES = 60_000  # GitHub refuses a comment above 65,536 characters
+SUMMARY_BYTES = 1_000_000  # and a job summary above 1 MiB
+_SIGNS = {PASS: "✅", FAIL: "❌", INCONCLUSIVE: "⚠️"}
+
+
+def junit_text(ruling: Ruling) -> str:
+    """Return JUnit XML with a test for each ruled case.
+
+    A slower or lost case is a failure; an inconclusive one is skipped, or a failure where the rule
+    says that inconclusive fails.
+    """
+    from junitparser import JUnitXml, TestSuite
+
+    suite = TestSuite(f"attnbench gate {ruling.compared.new.name}")
+    for one in ruling.judged:
+        if one.ruling != LISTED:
+            suite.add_testcase(_test_case(one, strict=ruling.rule.inconclusive == "fail"))
+    suite.update_statistics()  # type: ignore[no-untyped-call]  # junitparser types it not
+    document = JUnitXml("attnbench gate")
+    document.add_testsuite(suite)
+    text: bytes = document.tostring()  # type: ignore[no-untyped-call]  # nor this
+    return text.decode()
+
+
+def marker(ruling: Ruling) -> str:
+    """The line by which a comment is found again and replaced instead of added."""
+    suites = "-".join(map(str, ruling.compared.new.values("suite"))) or "run"
+    device = "-".join(map(str, ruling.compared.new.values("device_id")))[:24] or "device"
+    return f"<!-- attnbench:{suites}:{device} -->"
+
+
+def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
+    """Return a ruling as Markdown of at most ``most_bytes``; rows that do not fit are counted."""
+    head = "\n".join(_head(ruling))
+    tail = "\n".join(_tail(ruling))
+    tables = [
+        (FAIL, "slower, or no longer ok", ruling.of(FAIL)),
+        (INCONCLUSIVE, "cannot be judged", ruling.of(INCONCLUSIVE)),
+    ]
+    room = most_bytes - len(head.encode()) - len(tail.encode()) - 200
+    parts = [head]
+    for kind, title, judged in tables:
+        if judged:
+            table = "\n".join(_table(kind, title, judged, room))
+            room -= len(table.encode())
+            parts.append(table)
+    return "\n\n".join([*parts, tail]) + "\n"
+
+
+def _test_case(one: Judged, *, strict: bool) -> TestCase:
+    from junitparser import Failure, Skipped, TestCase
+
+    case = one.case
+    test = TestCase(case.label, classname=case.backend or "case")
+    text = _line(one)
+    if one.ruling == FAIL:
+        test.result = [Failure(text, "slower" if case.new else case.new_status)]
+    elif one.ruling == INCONCLUSIVE:
+        test.result = [Failure(text, "inconclusive") if strict else Skipped(text)]
+    return test
+
+
+def _line(one: Judged) -> str:
+    case = one.case
+    if one.ruling == INCONCLUSIVE or case.change is None:
+        return words.remedy(one)
+    return f"{words.signed(case.change)} {words.interval(case)} limit {words.percent(case.limit)}"
+
+
+def _head(ruling: Ruling) -> Iterator[str]:
+    yield marker(ruling)
+    sign = _SIGNS[ruling.outcome]
+    yield f"### attnbench: {sign} {ruling.outcome}: {words.headline(ruling)}"
+    yield ""
+    yield f"{words.tallies(ruling)}."
+
+
+def _tail(ruling: Ruling) -> Iterator[str]:
+    yield f"Limits from {ruling.rule_source}. {words.baseline_text(ruling)}."
+    yield ""
+    yield f"{words.sight(ruling)}. History mode, {words.WEAKER}."
+    for entry in ruling.accepted:
+        why = f"{_cell(entry['only'])} ({_cell(entry['reason'])})"
+        yield f"\nAccepted on {entry['at'][:10]}: {why}."
+    for remark in ruling.remarks:
+        yield f"\nNote: {_cell(remark)}."
+
+
+def _table(kind: str, title: str, judged: Sequence[Judged], room: int) -> Iterator[str]:
+    folded = kind != FAIL
+    count = f"{len(judged):,} {title}"
+    yield f"<details><summary>{count}</summary>\n" if folded else f"**{count}**\n"
+    yield "| case | base | new | change | 95 % interval | limit | |"
+    yield "|:--|--:|--:|--:|:-:|--:|:--|"
+    left = room - 300
+    for number, one in enumerate(judged):
+        row = _row(one)
+        left -= len(row.encode()) + 1
+        if left < 0:
+            yield f"\n{len(judged) - number:,} rows did not fit; the JSON has them all."
+            break
+        yield row
+    if folded:
+        yield "\n</details>"
+
+
+def _row(one: Judged) -> str:
+    case = one.case
+    change = "" if case.change is None else words.signed(case.change)
+    why = "" if case.verdict == "slower" else words.remedy(one)
+    cells = (
+        f"`{case.label}`",
+        words.reading(case.base, case.base_status),
+        words.reading(case.new, case.new_status),
+        f"**{change}**" if case.verdict == "slower" else change,
+        words.interval(case),
+        words.percent(case.limit),
+        why,
+    )
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<!--", "")

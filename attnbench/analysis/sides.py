@@ -1,0 +1,243 @@
+"""The sides of a comparison: rows of result files as columns, and their launches as matrices.
+
+Arrow and numpy alone, no data frame: two runs of a hundred thousand rows are compared in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnbench.errors import InputError, NothingSelected, ResultFileError
+from attnbench.measurement import STATUSES
+from attnbench.stats.centres import log_centres
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+ABSENT = -1  # of a status: the side has no row of the case
+OK = STATUSES.index("ok")
+_US_A_SECOND = 1e6
+_RUN = ("run_id", "side")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Rows that stand for one thing: a run, several runs of one baseline, a GPU, a backend.
+
+    ``log`` holds the log latency (seconds) of each row, NaN where it is not ok. ``metadata`` are
+    the footers of the files, ``remarks`` what must be said about reading them.
+    """
+
+    name: str
+    table: pa.Table
+    log: NDArray[np.float64]
+    paths: tuple[Path, ...] = ()
+    metadata: tuple[dict[str, Any], ...] = ()
+    remarks: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.log)
+
+    @cached_property
+    def status(self) -> NDArray[np.int64]:
+        """Each row's status as its place in ``STATUSES``."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        return _ints(pc.index_in(self.table["status"], pa.array(STATUSES)), ABSENT)
+
+    @cached_property
+    def runs(self) -> tuple[NDArray[np.int64], list[str]]:
+        """Each row's run as a number from 0, and the runs' ids."""
+        import pyarrow.compute as pc
+
+        texts = [pc.fill_null(self.table[name], "") for name in _RUN]
+        return coded(pc.binary_join_element_wise(*texts, " "))
+
+    def values(self, column: str) -> list[Any]:
+        """What a column holds, each value once and sorted, NULL left out."""
+        found = self.table[column].unique().to_pylist()
+        return sorted(value for value in found if value is not None)
+
+    def where(self, mask: NDArray[np.bool_], name: str | None = None) -> Side:
+        """Return the rows of a mask."""
+        import pyarrow as pa
+
+        return Side(
+            name=self.name if name is None else name,
+            table=self.table.filter(pa.array(mask)),
+            log=self.log[mask],
+            paths=self.paths,
+            metadata=self.metadata,
+            remarks=self.remarks,
+        )
+
+    def selected(self, text: str | None) -> Side:
+        """Return the cases that a filter picks; it may name columns and options, too.
+
+        Raises:
+            InputError: the filter cannot be read.
+            NothingSelected: it picks no row.
+
+        """
+        if text is None:
+            return self
+        from attnbench.analysis.table import row_fields
+        from attnbench.selection import parse
+
+        codes, _ = coded(self.table["case_id"])
+        _, first = np.unique(codes, return_index=True)
+        facts = [row_fields(row) for row in self.table.take(first).to_pylist()]
+        names = {name for one in facts for name in one}
+        selection = parse(text, extra=names)
+        picked = np.array([selection.matches(one) for one in facts])
+        if not picked.any():
+            raise NothingSelected(f"no case of {self.name} matches {text!r}")
+        return self.where(picked[codes])
+
+    def slowed(self, slowdown: NDArray[np.float64]) -> Side:
+        """Return the same rows, each slower by a share: as if its samples were that much longer."""
+        return replace(self, log=self.log + np.log1p(slowdown))
+
+
+def load_side(source: str | Path, *, name: str | None = None) -> Side:
+    """Read one result file, or the journal of an unfinished run.
+
+    Raises:
+        ResultFileError: it cannot be read, or an ok row has no sample or one that cannot be true.
+
+    """
+    from attnbench.store import read
+
+    run = read(source)
+    table = run.table
+    remarks = []
+    if run.journal is not None or not run.finished:
+        remarks.append(f"{run.path} may not be whole: its run goes on, or was cut off")
+    if len(table) == 0:
+        raise ResultFileError(f"{run.path} holds no row")
+    return Side(
+        name=name or run.path.name.removesuffix(".parquet"),
+        table=table.drop_columns(["samples_us"]),
+        log=_log_latency(table, run.path),
+        paths=(run.path,),
+        metadata=tuple(run.metadata.get("merged") or [run.metadata]),
+        remarks=tuple(remarks),
+    )
+
+
+def joined(sides: Sequence[Side], name: str | None = None) -> Side:
+    """Put the rows of several sides together.
+
+    Raises:
+        ResultFileError: one run is there twice, and would count for two.
+
+    """
+    import pyarrow as pa
+
+    if len(sides) == 1:
+        return sides[0] if name is None else replace(sides[0], name=name)
+    seen: dict[str, Side] = {}
+    for side in sides:
+        for run_id in side.runs[1]:
+            if run_id in seen:
+                raise ResultFileError(
+                    f"{_paths(seen[run_id])} and {_paths(side)} hold the same run {run_id.strip()}",
+                    hint="leave one of them out: a run counts once",
+                )
+            seen[run_id] = side
+    return Side(
+        name=name or ", ".join(side.name for side in sides),
+        table=pa.concat_tables([side.table for side in sides]),
+        log=np.concatenate([side.log for side in sides]),
+        paths=tuple(path for side in sides for path in side.paths),
+        metadata=tuple(one for side in sides for one in side.metadata),
+        remarks=tuple(text for side in sides for text in side.remarks),
+    )
+
+
+def split(side: Side, column: str) -> list[Side]:
+    """Return a side for each value of a column, in the order of their first rows.
+
+    Raises:
+        InputError: there is no such column.
+
+    """
+    if column not in side.table.column_names:
+        from attnbench.selection import did_you_mean
+
+        advice = did_you_mean(column, side.table.column_names)
+        raise InputError(f"results have no column {column!r}", hint=advice or None)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    codes, names = coded(pc.fill_null(side.table[column].cast(pa.string()), "none"))
+    return [side.where(codes == number, name) for number, name in enumerate(names)]
+
+
+def coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
+    """Return each value as a number, and the values in the order of their first appearance."""
+    one = column.combine_chunks()
+    encoded = one.dictionary_encode() if hasattr(one, "dictionary_encode") else one
+    if hasattr(encoded, "combine_chunks"):
+        encoded = encoded.combine_chunks()
+    return _ints(encoded.indices, ABSENT), encoded.dictionary.to_pylist()
+
+
+def _ints(values: Any, missing: int) -> NDArray[np.int64]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers: NDArray[np.int64] = pc.fill_null(values.cast(pa.int64()), missing).to_numpy()
+    return numbers
+
+
+def launches_of(side: Side) -> NDArray[np.int64]:
+    """Each row's launch; ``ABSENT`` for what the plan decided."""
+    return _ints(side.table["launch"], ABSENT)
+
+
+def moments_of(side: Side) -> NDArray[np.int64]:
+    """Each row's start in µs since the epoch; 0 where it does not say."""
+    return _ints(side.table["started_at"], 0)
+
+
+def _log_latency(table: pa.Table, path: Path) -> NDArray[np.float64]:
+    """Derive each ok row's log latency in seconds from its samples."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts, faults = [], []
+    for chunk in table["samples_us"].chunks:
+        found = log_centres(
+            chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy().astype(np.int64)
+        )
+        parts.append(found.log)
+        faults.append(found.fault)
+    log: NDArray[np.float64] = np.concatenate([*parts, np.empty(0)]) - np.log(_US_A_SECOND)
+    fault = np.concatenate([*faults, np.empty(0, dtype=np.int8)])
+    is_ok = _ints(pc.index_in(table["status"], pa.array(["ok"])), ABSENT) != ABSENT
+    if (wrong := np.flatnonzero(is_ok & (fault != 0))).size:
+        raise ResultFileError(
+            f"{path}: {wrong.size:,} ok row{'s have' if wrong.size > 1 else ' has'} no sample, or "
+            f"one that is not finite and above zero\n  {_row_text(table, int(wrong[0]))}",
+            hint="the file was changed or its timer was broken; measure again",
+        )
+    log[~is_ok] = np.nan
+    return log
+
+
+def _row_text(table: pa.Table, row: int) -> str:
+    label, launch = table["case_label"][row].as_py(), table["launch"][row].as_py()
+    return f"{label or table['case_id'][row].as_py()}, launch {launch}"
+
+
+def _paths(side: Side) -> str:
+    return ", ".join(map(str, side.paths))

@@ -1,0 +1,75 @@
+"""``attnbench compare``: two runs, or what one run holds several of, case by case."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from attnbench.cli import exit_codes, options
+from attnbench.cli.share import Share
+
+
+@click.command("compare")
+@click.argument("base")
+@click.argument("new", nargs=-1)
+@click.option(
+    "--by", "--cols", "by", metavar="gpu|backend|commit|COLUMN", help="Compare what runs hold."
+)
+@click.option("--against", metavar="VALUE", help="With --by: the value that is the base.")
+@click.option("--rows", metavar="FIELD,…", help="A row for each value of these fields.")
+@click.option("--filter", "--only", "select", metavar="FILTER", help="Only these cases.")
+@click.option(
+    "--threshold",
+    type=Share(),
+    default="2%",
+    show_default=True,
+    metavar="SHARE",
+    help="A change within it is none.",
+)
+@click.option("--all", "everything", is_flag=True, help="Every row, unchanged ones too.")
+@click.option("--explain", is_flag=True, help="How sure each verdict is, and what would settle it.")
+@options.as_json
+def command(
+    *,
+    base: str,
+    new: tuple[str, ...],
+    by: str | None,
+    against: str | None,
+    rows: str | None,
+    select: str | None,
+    threshold: float,
+    everything: bool,
+    explain: bool,
+    as_json: bool,
+) -> int:
+    """Compare NEW with BASE: latencies, the change with its 95 % interval, and a verdict.
+
+    Each is a path or a name in results/. With --by, what the runs hold several of is compared:
+    GPUs, backends, commits, or the values of any column.
+    """
+    from attnbench.analysis.compare import compare
+    from attnbench.analysis.runs import find_run
+    from attnbench.cli.compare_screen import View, show
+    from attnbench.cli.screen import data
+
+    paths = [find_run(name) for name in (base, *new)]
+    fields = tuple(one.strip() for one in rows.split(",")) if rows else ()
+    found = compare(
+        paths[0],
+        *paths[1:],
+        by=by,
+        against=against,
+        select=select,
+        threshold=threshold,
+        fields=fields,
+    )
+    if as_json:
+        from attnbench.cli.compare_json import compared_facts
+
+        facts = [compared_facts(one) for one in found]
+        click.echo(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        view = View(threshold=threshold, everything=everything, explain=explain, rows=fields)
+        show(found, data(), view)
+    return exit_codes.DONE

@@ -1,0 +1,84 @@
+"""A comparison as plain JSON values, for `compare --json` and `gate --json` alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attnbench.analysis.compare import Compared, Comparison, Reading
+    from attnbench.analysis.sides import Side
+
+
+def compared_facts(one: Compared) -> dict[str, Any]:
+    """Two sides and all their cases; shares are shares (0.03), latencies are in µs."""
+    return {
+        "base": side_facts(one.base),
+        "new": side_facts(one.new),
+        "ratios_only": one.ratios_only,
+        "paired": one.paired,
+        "differing": [
+            {
+                "kind": what.kind,
+                "column": what.column,
+                "base": list(what.base),
+                "new": list(what.new),
+            }
+            for what in one.differing
+        ],
+        "ceilings": [
+            {"name": what.name, "base": what.base, "new": what.new, "ratio": what.ratio}
+            for what in one.ceilings
+        ],
+        "verdicts": dict(one.verdicts),
+        "geometric_mean": {
+            "ratio": one.mean.ratio,
+            "n": one.mean.n,
+            "missing": one.mean.missing,
+        },
+        "suite_shift": None if one.against is None else one.against.shift,
+        "cases": [case_facts(case) for case in one.comparisons],
+    }
+
+
+def side_facts(side: Side) -> dict[str, Any]:
+    """What a side is: files, runs, device."""
+    return {
+        "name": side.name,
+        "files": [str(path) for path in side.paths],
+        "runs": [text.strip() for text in side.runs[1]],
+        "devices": side.values("device_name"),
+        "commits": side.values("git_commit"),
+        "remarks": list(side.remarks),
+    }
+
+
+def case_facts(case: Comparison) -> dict[str, Any]:
+    """One case on both sides."""
+    return {
+        "case_id": case.case_id,
+        "method_id": case.facts.get("method_id"),
+        "case_label": case.label,
+        "backend": case.backend,
+        "base_status": case.base_status,
+        "new_status": case.new_status,
+        "reason": case.reason,
+        "base": _reading(case.base),
+        "new": _reading(case.new),
+        "change": case.change,
+        "low": case.low,
+        "high": case.high,
+        "verdict": case.verdict,
+        "limit": case.limit,
+        "minimum_effect": case.effect,
+        "kernels_changed": case.kernels_changed,
+    }
+
+
+def _reading(one: Reading | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {
+        "latency_us": one.latency * 1e6,
+        "half_width": one.half_width,
+        "launches": one.launches,
+    }

@@ -1,0 +1,331 @@
+"""What a comparison looks like: who against whom, the verdicts counted, the table, what is missing.
+
+A change has its interval beside it and a word after it; a number stands where it is sure alone.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attnbench.cli.screen import Screen, cropped, laid_out
+from attnbench.cli.summary import counted
+from attnbench.units import time_text
+
+if TYPE_CHECKING:
+    from attnbench.analysis.compare import Compared, Comparison, Reading
+    from attnbench.analysis.sides import Side
+
+ROWS_SHOWN = 40  # unchanged rows are left out of a longer table
+_SECTION_SHOWN = 10
+_NARROWEST_PROBLEM = 12
+_WORDS = ("slower", "faster", "same", "unclear")
+_RANK = {"slower": 0, "faster": 1, "unclear": 2, "same": 3}
+_LEGEND = (
+    "latency is the geometric mean over launches, ± half of the 95 % interval between them; "
+    "a change stands where it is sure, its 95 % interval always"
+)
+_ACROSS = (
+    "the two were measured in different sessions: what shifts between sessions is in the intervals"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the user asked to see."""
+
+    threshold: float
+    everything: bool = False
+    explain: bool = False
+    rows: tuple[str, ...] = ()
+
+
+def show(found: Sequence[Compared], screen: Screen, view: View) -> None:
+    """Print one comparison after the other."""
+    for number, one in enumerate(found):
+        if number:
+            screen.line()
+        show_one(one, screen, view)
+
+
+def show_one(one: Compared, screen: Screen, view: View) -> None:
+    """Print one comparison."""
+    for line in (*heading(one), "", verdict_line(one, view.threshold), ""):
+        wrapped(screen, line)
+    if view.rows:
+        from attnbench.cli.compare_rows import show_rows
+
+        show_rows(one, screen, view.rows)
+    else:
+        _show_table(one, screen, view)
+    for line in (*sections(one), *_kernel_lines(one)):
+        screen.line(line)
+    screen.line()
+    wrapped(screen, _LEGEND, style="dim")
+    if not one.paired and not one.ratios_only:
+        wrapped(screen, _ACROSS, style="dim")
+
+
+def heading(one: Compared) -> Iterator[str]:
+    """Name both sides, and what they differ in beside their numbers."""
+    rows = [("base", *_side_texts(one.base)), ("new", *_side_texts(one.new))]
+    yield from laid_out(rows)
+    for kind, word in (("chip", "another chip"), ("state", "state differs")):
+        if texts := [what.text for what in one.differing if what.kind == kind]:
+            yield f"note  {word}: {'; '.join(texts)}"
+    if texts := [what.text for what in one.differing if what.kind == "software"]:
+        yield f"note  software differs: {'; '.join(texts)}"
+    for remark in (*one.base.remarks, *one.new.remarks):
+        yield f"note  {remark}"
+    if one.ratios_only:
+        texts = [what.text for what in one.differing if what.kind == "device"]
+        yield f"note  different devices, so ratios and no verdicts: {'; '.join(texts)}"
+        for what in one.ceilings:
+            ratio = f"({what.ratio:.2f}x)"
+            yield f"note  measured {what.name} {what.base:.4g} -> {what.new:.4g} {ratio}"
+
+
+def verdict_line(one: Compared, threshold: float) -> str:
+    """``1 slower, 2 faster, 20 same (within ±2%), 3 unclear, 1 newly oom``: all cases, counted."""
+    parts = []
+    for word in _WORDS:
+        if count := one.verdicts[word]:
+            within = f" (within ±{100 * threshold:g}%)" if word == "same" else ""
+            parts.append(f"{count:,} {word}{within}")
+    if one.ratios_only:
+        parts.append(f"{one.mean.n:,} measured on both")
+    parts += [f"{len(cases):,} {word}" for word, cases in one.changed_status().items()]
+    if changed := len(one.kernels_changed):
+        parts.append(f"{changed:,} with other kernels")
+    return ", ".join(parts)
+
+
+def change_text(share: float | None) -> str:
+    """``+7.0%``."""
+    return "" if share is None else f"{100 * share:+.1f}%"
+
+
+def interval_text(case: Comparison) -> str:
+    """``[+6.7%, +7.3%]``."""
+    if case.low is None or case.high is None:
+        return ""
+    return f"[{change_text(case.low)}, {change_text(case.high)}]"
+
+
+def reading_text(one: Reading | None, *, spread: bool = True) -> str:
+    """``489 µs ±0.1%``."""
+    if one is None:
+        return ""
+    known = spread and one.half_width is not None
+    reach = f" ±{100 * (one.half_width or 0):.1f}%" if known else ""
+    return f"{time_text(one.latency)}{reach}"
+
+
+def problem_of(case: Comparison) -> str:
+    """The problem's label."""
+    return case.label.partition(" · ")[0]
+
+
+def wrapped(screen: Screen, text: str, *, indent: int = 6, style: str = "") -> None:
+    """Print a sentence in as many lines as the screen needs."""
+    if len(text) <= screen.width:
+        screen.line(text, style)
+        return
+    for line in textwrap.wrap(
+        text, screen.width, subsequent_indent=" " * indent, break_on_hyphens=False
+    ):
+        screen.line(line, style)
+
+
+def problems_of(cases: Sequence[Comparison]) -> list[str]:
+    """The problems' labels, with the timing where there are several."""
+    timings = [f" {case.facts.get('timer')} {case.facts.get('l2')}" for case in cases]
+    several = len(set(timings)) > 1
+    return [
+        problem_of(case) + (timing if several else "")
+        for case, timing in zip(cases, timings, strict=True)
+    ]
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """Shorten the first column so that the table fits, unless cases could not be told apart."""
+    longest = max(len(row[0]) for row in rows)
+    others = max(map(len, laid_out(rows))) - longest
+    room = max(width - others, _NARROWEST_PROBLEM)
+    short = [cropped(row[0], room) for row in rows]
+    if len(set(short)) < len({row[0] for row in rows}):
+        return [list(row) for row in rows]
+    return [[text, *row[1:]] for text, row in zip(short, rows, strict=True)]
+
+
+def told_apart(labels: Sequence[str]) -> tuple[str, list[str]]:
+    """Split labels into the words that all have, once, and those in which they differ."""
+    words = [label.split() for label in labels]
+    if len(set(labels)) < 2 or len({len(one) for one in words}) > 1:  # noqa: PLR2004  one is alike
+        return "", list(labels)
+    alike = [len(set(column)) == 1 for column in zip(*words, strict=True)]
+    kept = [
+        " ".join(word for word, same in zip(one, alike, strict=True) if not same) for one in words
+    ]
+    shared = "  ".join(word for word, same in zip(words[0], alike, strict=True) if same)
+    return shared, kept
+
+
+def sections(one: Compared) -> Iterator[str]:
+    """Cases that are on one side alone, fail now, or work again; the first of each kind."""
+    for word, cases in one.changed_status().items():
+        yield ""
+        yield word
+        for case in cases[:_SECTION_SHOWN]:
+            yield f"  {case.label}: {_fate(case)}"
+        if (more := len(cases) - _SECTION_SHOWN) > 0:
+            yield f"  and {more:,} more (--json lists all)"
+
+
+def _side_texts(side: Side) -> tuple[str, ...]:
+    from attnbench.cli.summary import shown_path
+
+    moments = side.values("started_at")
+    commits = [str(one)[:7] for one in side.values("git_commit")]
+    runs = "" if len(side.runs[1]) == 1 else counted(len(side.runs[1]), "run")
+    files = ", ".join(shown_path(path) for path in side.paths[:2])
+    same = side.paths and side.name == side.paths[0].name.removesuffix(".parquet")
+    return (
+        side.name,
+        runs or ("" if same else files),
+        f"{max(moments):%Y-%m-%d %H:%M}" if moments else "",
+        ", ".join(commits[:2]),
+        ", ".join(map(str, side.values("device_name")[:2])),
+    )
+
+
+def _show_table(one: Compared, screen: Screen, view: View) -> None:
+    cases = [case for case in one.comparisons if case.base and case.new]
+    shown = sorted(cases, key=lambda case: _RANK.get(case.verdict or "", 0))
+    if one.ratios_only:
+        shown = cases
+    elif not view.everything and len(cases) > ROWS_SHOWN:
+        shown = [case for case in shown if case.verdict != "same"][:ROWS_SHOWN]
+    else:
+        shown = cases
+    if shown:
+        _print_rows(one, shown, screen)
+    if one.mean.ratio is not None:
+        mean = (
+            f"{1 / one.mean.ratio:.2f}x as fast"
+            if one.ratios_only
+            else change_text(one.mean.ratio - 1)
+        )
+        screen.line(f"geometric mean over the {counted(one.mean.n, 'common case')}  {mean}")
+    if (left := len(cases) - len(shown)) > 0:
+        screen.line(f"{counted(left, 'row')} not shown: --all", "dim")
+    if view.explain:
+        for line in explanations(one, shown):
+            wrapped(screen, line)
+
+
+def _print_rows(one: Compared, shown: Sequence[Comparison], screen: Screen) -> None:
+    """Print the table, without what launches differ by where the screen is too narrow for it."""
+    make, right = (_ratio_rows, "rrrr") if one.ratios_only else (_change_rows, "rrr")
+    backends = {case.backend for case in shown}
+    shared, problems = told_apart(problems_of(shown))
+    if len(backends) == 1 and backends != {one.new.name}:
+        shared = f"{shared}  {backends.copy().pop()}".strip()
+    if shared:
+        wrapped(screen, f"all of  {shared}")
+    for spread in (True, False):
+        rows = make(one, shown, spread=spread)
+        rows = [rows[0], *((text, *row[1:]) for text, row in zip(problems, rows[1:], strict=True))]
+        if len(backends) == 1:
+            rows = [(row[0], *row[2:]) for row in rows]
+        lines = fitted(rows, screen.width)
+        if max(map(len, laid_out(lines))) <= screen.width:
+            break
+    screen.table(lines, right=(" " if len(backends) == 1 else "  ") + right)
+
+
+def _change_rows(
+    one: Compared, cases: Sequence[Comparison], *, spread: bool
+) -> list[tuple[str, ...]]:
+    header = ("problem", "backend", one.base.name, one.new.name, "change", "95% interval", "")
+    lines = [
+        (
+            problem_of(case),
+            case.backend,
+            reading_text(case.base, spread=spread),
+            reading_text(case.new, spread=spread),
+            change_text(case.change) if case.verdict in ("slower", "faster") else "",
+            interval_text(case),
+            case.verdict or "",
+        )
+        for case in cases
+    ]
+    return [header, *lines]
+
+
+def _ratio_rows(
+    one: Compared, cases: Sequence[Comparison], *, spread: bool
+) -> list[tuple[str, ...]]:
+    ratios = {what.name: what.ratio for what in one.ceilings}
+    header = ("problem", "backend", one.base.name, one.new.name, "speed-up", "ceiling", "bound")
+    lines = []
+    for case in cases:
+        bound, dtype = case.facts.get("bound") or "", case.facts.get("dtype")
+        ceiling = ratios.get("bandwidth" if bound == "memory" else f"{dtype} FLOPs")
+        lines.append(
+            (
+                problem_of(case),
+                case.backend,
+                reading_text(case.base, spread=spread),
+                reading_text(case.new, spread=spread),
+                f"{1 / case.ratio:.2f}x" if case.ratio else "",
+                f"{ceiling:.2f}x" if ceiling and bound in ("memory", "compute") else "",
+                bound,
+            )
+        )
+    return [header, *lines]
+
+
+def explanations(one: Compared, cases: Sequence[Comparison]) -> Iterator[str]:
+    """How each verdict was reached: launches, the smallest effect found, what would settle it."""
+    yield ""
+    if one.against is not None:
+        yield (
+            f"the suite as a whole moved by {change_text(one.against.shift)}; "
+            f"runs like these shift by {100 * one.against.shift_sd:.1f}% (one standard deviation)"
+        )
+    rows = {id(case): row for row, case in enumerate(one.comparisons)}
+    for case in cases:
+        old, new = case.base, case.new
+        launches = f"{old.launches if old else 0} and {new.launches if new else 0} launches"
+        effect = (
+            "no interval" if case.effect is None else f"finds {change_text(case.effect)} or more"
+        )
+        label = problem_of(case) if case.backend == one.new.name else case.label
+        resampled = one.resampled(rows[id(case)]) if case.verdict else None
+        check = ""
+        if resampled is not None:
+            low, high = (change_text(end - 1) for end in resampled)
+            check = f"; launches alone, resampled: [{low}, {high}]"
+        yield f"  {label}: {case.verdict or 'no verdict'}; {launches}; {effect}{check}"
+
+
+def _kernel_lines(one: Compared) -> Iterator[str]:
+    cases = one.kernels_changed
+    if not cases:
+        return
+    yield ""
+    yield "other kernels than in the base"
+    for case in cases[:_SECTION_SHOWN]:
+        yield f"  {case.label}"
+    if (more := len(cases) - _SECTION_SHOWN) > 0:
+        yield f"  and {more:,} more (--json lists all)"
+
+
+def _fate(case: Comparison) -> str:
+    before = time_text(case.base.latency) if case.base else case.base_status
+    after = time_text(case.new.latency) if case.new else case.new_status
+    first = (case.reason or "").partition("\n")[0]
+    return f"{before} -> {after}" + (f" ({first})" if first and not case.new else "")

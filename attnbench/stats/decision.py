@@ -1,0 +1,129 @@
+"""From differences to verdicts: what may be called slower, and at which error rate.
+
+A case is slower when it is so beyond doubt (Benjamini-Hochberg over all cases that were judged
+together, against a margin of 0.5 %) and by enough to matter (its estimate is at or past the limit).
+It is the same when the whole 95 % interval lies inside the limit. The rest is unclear, and says so.
+
+`ab` decides in two stages: ``screen`` picks suspects with little effort, ``confirm`` judges them on
+fresh rounds alone. Fresh data makes the selection harmless, and the number of questions asked
+shrinks from all cases to the suspects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnbench.stats.difference import Array, Difference, paired
+from attnbench.stats.families import adjusted
+from attnbench.stats.prior import NO_PRIOR, VariancePrior
+
+FALSE_DISCOVERIES = 0.05  # share of the accusations that may be false
+MARGIN = 0.005  # a change smaller than this is never asked about
+SUSPECT_P = 0.10
+MOST_ROUNDS, FEWEST_ROUNDS = 30, 6  # of a confirmation
+_CONFIRM_DF = 4.0
+
+FASTER, SLOWER, SAME, UNCLEAR = "faster", "slower", "same", "unclear"
+VERDICTS = (SLOWER, FASTER, SAME, UNCLEAR)
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """What the first stage of `ab` found."""
+
+    difference: Difference
+    suspects: Flags
+
+
+def verdicts(
+    difference: Difference, limit: Array | float, *, asked: Flags | None = None
+) -> list[str]:
+    """Rule on each case of a family; ``limit`` is a share (0.02) a case or for all.
+
+    ``asked`` leaves cases out of the family: they can be same or unclear, never slower or faster.
+    """
+    size = difference.estimate.shape
+    inside = np.broadcast_to(np.log1p(limit), size)
+    asked = np.ones(size, dtype=bool) if asked is None else asked
+    margin = np.minimum(np.log1p(MARGIN), inside)
+    words = np.full(size, UNCLEAR, dtype=object)
+    with np.errstate(invalid="ignore"):
+        words[(difference.high <= inside) & (difference.low >= -inside)] = SAME
+        slower = _significant(difference.p_slower(margin), asked) & (difference.estimate >= inside)
+        faster = _significant(difference.p_faster(margin), asked) & (difference.estimate <= -inside)
+    words[slower], words[faster] = SLOWER, FASTER
+    return [str(word) for word in words]
+
+
+def screen(rounds: Array, limit: Array | float) -> Screened:
+    """Find what may be slower in the first rounds, [case, round] of log new - log base.
+
+    What may be faster is no suspect: the fresh rounds are for the question that turns a build red.
+    """
+    difference = paired(rounds)
+    half = np.broadcast_to(np.log1p(limit), difference.estimate.shape) / 2
+    margin = np.minimum(np.log1p(MARGIN), half)
+    with np.errstate(invalid="ignore"):
+        suspects = (difference.p_slower(margin) < SUSPECT_P) & (difference.estimate >= half)
+    return Screened(difference=difference, suspects=suspects)
+
+
+def confirm_rounds(suspects: int, affordable: int) -> int:
+    """How many fresh rounds each suspect gets; ``affordable`` is how many case-rounds are left."""
+    if suspects == 0:
+        return 0
+    return int(np.clip(affordable // suspects, FEWEST_ROUNDS, MOST_ROUNDS))
+
+
+def confirm(screened: Screened, fresh: Array, limit: Array | float) -> tuple[Difference, list[str]]:
+    """Judge the suspects on fresh rounds alone; the other cases keep their first interval.
+
+    ``fresh`` has a row for each suspect, in their order. Returns the difference that counts for
+    each case, and its verdict. A case that was no suspect is never slower; what is faster is so by
+    the first rounds, over all other cases.
+    """
+    suspects = screened.suspects
+    first = verdicts(screened.difference, limit, asked=~suspects)
+    words = [UNCLEAR if word == SLOWER else word for word in first]
+    if not suspects.any():
+        return screened.difference, words
+    judged = paired(fresh, prior=_prior_of(fresh))
+    limits = np.broadcast_to(limit, suspects.shape)[suspects]
+    for place, word in zip(np.flatnonzero(suspects), verdicts(judged, limits), strict=True):
+        words[place] = word
+    return _replaced(screened.difference, judged, suspects), words
+
+
+def _significant(p: Array, asked: Flags) -> Flags:
+    """Which hypotheses fall at the false-discovery rate, among those that were asked."""
+    family = asked & np.isfinite(p)
+    found = np.zeros(p.shape, dtype=bool)
+    found[family] = adjusted(p[family]) <= FALSE_DISCOVERIES
+    return found
+
+
+def _prior_of(rounds: Array) -> VariancePrior:
+    """Neighbours' variance for a confirmation: too few cases to fit, enough for a middle."""
+    from attnbench.stats.difference import centre
+    from attnbench.stats.prior import FEWEST_CASES
+
+    known = centre(rounds).variance
+    known = known[np.isfinite(known)]
+    if len(known) < FEWEST_CASES:
+        return NO_PRIOR
+    return VariancePrior(_CONFIRM_DF, float(np.median(known)))
+
+
+def _replaced(first: Difference, judged: Difference, where: Flags) -> Difference:
+    """The first difference with the judged one in the rows ``where``."""
+    parts = {}
+    for name in ("estimate", "se", "df", "kept", "launch_variance", "fixed_variance"):
+        values = getattr(first, name).copy()
+        values[where] = getattr(judged, name)
+        parts[name] = values
+    return Difference(**parts)
