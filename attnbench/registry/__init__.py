@@ -29,6 +29,8 @@ BUILT_INS = {
     "naive": "attnbench.backends.naive",
     "sdpa": "attnbench.backends.sdpa",
     "flex": "attnbench.backends.flex",
+    "triton_flash": "attnbench.backends.triton_flash",
+    "triton_decode": "attnbench.backends.triton_decode",
 }
 ENTRY_POINTS = "attnbench.backends"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -1,0 +1,80 @@
+"""``attnbench inspect``: what a backend's Triton kernels compile to, without a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnbench.cli import exit_codes, options
+
+if TYPE_CHECKING:
+    from attnbench.profile.inspect import Inspected
+
+_HEAD = (
+    *("arch", "problem", "kernel", "tile", "warps", "regs", "spills", "shared", "fits"),
+    *("tensor", "16 B", "other"),
+)
+_RIGHT = "    rrrrrrrr"
+
+
+@click.command("inspect")
+@click.argument("backend")
+@click.option(
+    "--arch",
+    default="sm_80,sm_90,sm_100",
+    show_default=True,
+    metavar="SM,…",
+    help="Architectures to compile for; the GPUs need not be here.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Exit 1 where a kernel is worse than in this file, an earlier --json.",
+)
+@options.as_json
+def command(backend: str, arch: str, baseline: Path | None, as_json: bool) -> int:
+    """Compile a backend's Triton kernels offline: registers, spills, shared memory, occupancy.
+
+    Where an SM holds fewer programs, or a kernel spills, it got slower; how fast it is, only a run
+    on a GPU tells.
+    """
+    from attnbench.cli.screen import data, talk
+    from attnbench.cli.summary import counted
+    from attnbench.profile import inspect as inspecting
+
+    known = None if baseline is None else inspecting.read_baseline(baseline)
+    archs = tuple(one.strip() for one in arch.split(",") if one.strip())
+    rows = inspecting.inspect(backend, archs)
+    if as_json:
+        click.echo(inspecting.to_json(rows), nl=False)
+    else:
+        data().table([_HEAD, *map(_cells, rows)], right=_RIGHT)
+    if known is None:
+        bad = [one for one in rows if one.fault is not None]
+        return exit_codes.BAD_CASE if bad else exit_codes.DONE
+    faults = inspecting.faults_against(known, rows)
+    for fault in faults:
+        talk().line(f"worse: {fault}")
+    for key in inspecting.missing_from(rows, known):
+        talk().line(f"gone: {key}")
+    total = f"{counted(len(rows), 'kernel')}, {counted(len(faults), 'fault')}"
+    talk().line(f"{total} against {baseline}")
+    return exit_codes.BAD_CASE if faults else exit_codes.DONE
+
+
+def _cells(row: Inspected) -> tuple[str, ...]:
+    """One row of the table; a kernel that does not compile says so under its tile."""
+    tile = "x".join(str(row.tile[one]) for one in ("BLOCK_M", "BLOCK_N") if one in row.tile)
+    name = (row.arch, row.problem, row.kernel)
+    if row.resources is None:
+        return (*name, f"does not compile: {row.fault}", *[""] * 8)
+    found = row.resources
+    shared = found.static_shared_bytes + found.dynamic_shared_bytes
+    numbers = (
+        *(found.warps, found.registers, found.spill_instructions, shared, found.resident),
+        *(found.tensor_core_instructions, found.wide_loads, found.narrow_loads),
+    )
+    return (*name, tile, *map(str, numbers))

@@ -1,0 +1,238 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
+# mypy: disallow-untyped-decorators=False
+# ruff: noqa: ANN001, ANN201, PLR0912, PLR0917, PLR2004, SIM108
+# A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
+"""Split-KV decode against a cache of 8 or 4 bit codes with a scale a token and KV head.
+
+No tile of K or V is ever dequantised. Scales and zero points are numbers a key, so they go onto the
+scores and the weights instead: q·k = (q·code - zero·sum q)·scale, p·v = (p·scale)·(code - zero). A
+tile is read as 16 bit words and cut into PARTS dots, one for each code of a word (``codes``).
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from attnbench.kernels.codes import E4M3, E5M2, INT4, taken
+from attnbench.kernels.decode import angles_of, lengths_of
+from attnbench.kernels.rope import turned
+from attnbench.kernels.scores import LN_2, LOG2_E, bent, log2_total, online_step, seen
+from attnbench.kernels.tiles import offsets, page_ids, shown_tiles, tile_at
+
+
+@triton.jit
+def as_operand(part, room, SHARE: tl.constexpr, WIDE: tl.constexpr):
+    """A part of q for the tensor cores: divided by a power of two that fits it into fp16."""
+    if WIDE:
+        found = part * SHARE
+    else:
+        found = (part * (SHARE / room)[:, None]).to(tl.float16)
+    return found
+
+
+@triton.jit
+def row_sum(part):
+    """Sum of an operand's rows in fp32, as the tensor cores see it."""
+    return tl.sum(part.to(tl.float32), 1)
+
+
+@triton.jit
+def decode_quantised(
+    q, k, v, o, lse, part_o, part_lse, k_scale, v_scale, k_zero, v_zero,
+    page_table, kv_lens, cu_q, cu_k, slopes, sink_logits,
+    cos, sin, scale, softcap, q_len, kv_len, window, sinks, n_splits,
+    stride_qb, stride_qh, stride_qt, stride_kb, stride_kh, stride_kt,
+    stride_vb, stride_vh, stride_vt, stride_sb, stride_sh, stride_st,
+    stride_rb, stride_rh, stride_rt, stride_table,
+    GROUP: tl.constexpr, M_TILES: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    K_WORDS: tl.constexpr, V_WORDS: tl.constexpr, FORMAT: tl.constexpr, PAGE: tl.constexpr,
+    RAGGED: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
+    SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, SINK_LOGITS: tl.constexpr, SPLIT: tl.constexpr,
+    PRECISION: tl.constexpr, WIDE: tl.constexpr, ASM: tl.constexpr,
+    ROPE: tl.constexpr, HALF: tl.constexpr,
+):  # fmt: skip
+    """Grid (kv_heads · M_TILES, splits, requests); arguments as of ``decode.decode``.
+
+    k and v are 16 bit words, K_WORDS and V_WORDS a token; scales and zero points fp32 with strides
+    of their own. WIDE computes in fp32, for fp32 problems; else in fp16, whatever q is: the codes
+    are exact there, and bf16 has too few bits of mantissa to hold them.
+    """
+    PARTS: tl.constexpr = 4 if FORMAT == INT4 else 2
+    # The fp16 range of p · scale: scales are about (largest value) / (largest code).
+    GAIN: tl.constexpr = 32768.0 if FORMAT == E5M2 else (256.0 if FORMAT == E4M3 else 16.0)
+    UP: tl.constexpr = 256.0 if FORMAT == E4M3 else 1.0
+    kv_head = tl.program_id(0) // M_TILES
+    m_tile = tl.program_id(0) % M_TILES
+    split = tl.program_id(1)
+    request = tl.program_id(2)
+    first_row, q_len, first_key, kv_len = lengths_of(
+        request, q_len, kv_len, cu_q, cu_k, kv_lens, RAGGED, PAGE
+    )
+    packed = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
+    token = packed // GROUP
+    head = kv_head * GROUP + packed % GROUP
+    real = packed < q_len * GROUP
+    shift = kv_len - q_len
+    if TOP_LEFT:
+        shift = 0
+    place = token + shift
+    first = m_tile * BLOCK_M // GROUP + shift
+    last = tl.minimum((m_tile * BLOCK_M + BLOCK_M - 1) // GROUP, q_len - 1) + shift
+    n_sink, begin, n_tiles = shown_tiles(
+        first, last, kv_len, window, sinks, BLOCK_N, CAUSAL, WINDOW
+    )
+    step_begin = n_tiles * split // n_splits
+    step_end = n_tiles * (split + 1) // n_splits
+
+    wide_row = (first_row + token).to(tl.int64)
+    row = request.to(tl.int64) * stride_rb + head * stride_rh + wide_row * stride_rt
+    q_at = q + request.to(tl.int64) * stride_qb + head * stride_qh + wide_row * stride_qt
+    q_at = q_at[:, None]
+    word = tl.arange(0, K_WORDS)[None, :]
+    column = PARTS * word
+    cos_row, sin_row = angles_of(cos, sin, token, shift, ROPE, HALF)
+    q0 = turned(q_at, column + 0, cos_row, sin_row, real[:, None], ROPE, HALF)
+    q1 = turned(q_at, column + 1, cos_row, sin_row, real[:, None], ROPE, HALF)
+    largest = tl.maximum(tl.max(tl.abs(q0), 1), tl.max(tl.abs(q1), 1))
+    if PARTS == 4:
+        q2 = turned(q_at, column + 2, cos_row, sin_row, real[:, None], ROPE, HALF)
+        q3 = turned(q_at, column + 3, cos_row, sin_row, real[:, None], ROPE, HALF)
+        largest = tl.maximum(largest, tl.maximum(tl.max(tl.abs(q2), 1), tl.max(tl.abs(q3), 1)))
+    # A power of two, so that bf16 rows are rounded by nothing but fp16's end of range.
+    room = tl.exp2(tl.ceil(tl.log2(tl.maximum(largest, 1e-30))))
+    if WIDE:
+        room = tl.full([BLOCK_M], 1.0, tl.float32)
+    # Codes in the upper nibble of a byte come 16 times too large.
+    SIXTEENTH: tl.constexpr = 0.0625 if PARTS == 4 else 1.0
+    q0 = as_operand(q0, room, 1.0, WIDE)
+    q1 = as_operand(q1, room, SIXTEENTH, WIDE)
+    if PARTS == 4:
+        q2 = as_operand(q2, room, 1.0, WIDE)
+        q3 = as_operand(q3, room, SIXTEENTH, WIDE)
+        q_sum = row_sum(q0) + row_sum(q2) + 16.0 * (row_sum(q1) + row_sum(q3))
+        offset = 1024.0 * (row_sum(q0) + row_sum(q1) + row_sum(q2) + row_sum(q3))
+    # With a power of two in q and in the codes, the scale of a score is known only a row.
+    room = room * UP
+
+    k += kv_head.to(tl.int64) * stride_kh
+    v += kv_head.to(tl.int64) * stride_vh
+    s_from = kv_head.to(tl.int64) * stride_sh
+    if PAGE == 0:
+        first_key = tl.to_tensor(first_key).to(tl.int64)
+        k += request.to(tl.int64) * stride_kb + first_key * stride_kt
+        v += request.to(tl.int64) * stride_vb + first_key * stride_vt
+        s_from += request.to(tl.int64) * stride_sb + first_key * stride_st
+    v_column = tl.arange(0, V_WORDS)[None, :]
+    slope = 0.0
+    if ALIBI:
+        slope = tl.load(slopes + head, mask=real, other=0.0)[:, None]
+    m = tl.full([BLOCK_M], float("-inf"), tl.float32)
+    total = tl.zeros([BLOCK_M], tl.float32)
+    if SINK_LOGITS:
+        logit = tl.load(sink_logits + head, mask=real, other=0.0) * LOG2_E
+        m = tl.where(split == 0, logit, m)
+        total += tl.where(split == 0, 1.0, 0.0)
+    acc0 = tl.zeros([BLOCK_M, V_WORDS], tl.float32)
+    acc1 = tl.zeros([BLOCK_M, V_WORDS], tl.float32)
+    if PARTS == 4:
+        acc2 = tl.zeros([BLOCK_M, V_WORDS], tl.float32)
+        acc3 = tl.zeros([BLOCK_M, V_WORDS], tl.float32)
+        p_sum = tl.zeros([BLOCK_M], tl.float32)
+        zero_sum = tl.zeros([BLOCK_M], tl.float32)
+    keys = tl.arange(0, BLOCK_N)
+    pages = 0
+    if PAGE > 0:
+        table = page_table + request.to(tl.int64) * stride_table
+        start = tile_at(step_begin, n_sink, begin, WINDOW) * BLOCK_N
+        pages = page_ids(table, start, start + keys, kv_len, PAGE, BLOCK_N)
+    for step in tl.range(step_begin, step_end):
+        start = tile_at(step, n_sink, begin, WINDOW) * BLOCK_N
+        key = start + keys
+        k_from = offsets(pages, start, key, kv_len, stride_kb, stride_kt, PAGE)
+        v_from = offsets(pages, start, key, kv_len, stride_vb, stride_vt, PAGE)
+        s_at = s_from + offsets(pages, start, key, kv_len, stride_sb, stride_st, PAGE)
+        k_tile = tl.load(k + k_from[:, None] + word)
+        v_tile = tl.load(v + v_from[:, None] + v_column)
+        ks = tl.load(k_scale + s_at)
+        vs = tl.load(v_scale + s_at)
+        kz = ks
+        vz = vs
+        if PARTS == 4:
+            kz = tl.load(k_zero + s_at)
+            vz = tl.load(v_zero + s_at)
+        if PAGE > 0:
+            later = tile_at(step + 1, n_sink, begin, WINDOW) * BLOCK_N
+            pages = page_ids(table, later, later + keys, kv_len, PAGE, BLOCK_N)
+        scores = tl.dot(
+            q0, tl.trans(taken(k_tile, kz, 0, FORMAT, ASM, WIDE)), input_precision=PRECISION
+        )
+        scores = tl.dot(
+            q1, tl.trans(taken(k_tile, kz, 1, FORMAT, ASM, WIDE)), scores, input_precision=PRECISION
+        )
+        if PARTS == 4:
+            scores = tl.dot(
+                q2,
+                tl.trans(taken(k_tile, kz, 2, FORMAT, ASM, WIDE)),
+                scores,
+                input_precision=PRECISION,
+            )
+            scores = tl.dot(
+                q3,
+                tl.trans(taken(k_tile, kz, 3, FORMAT, ASM, WIDE)),
+                scores,
+                input_precision=PRECISION,
+            )
+            if not WIDE:
+                scores = scores - offset[:, None] - q_sum[:, None] * kz[None, :]
+        scores = scores * ks[None, :] * room[:, None]
+        distance = place[:, None] - key[None, :]
+        scores = bent(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, WIDE)
+        shown = seen(place[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
+        scores = tl.where(shown, scores, float("-inf"))
+        m, alpha, p, total = online_step(m, total, scores, CAUSAL)
+        p = p * (vs * GAIN)[None, :]
+        if not WIDE:
+            p = p.to(tl.float16)
+        if PARTS == 4 and not WIDE:
+            rounded = p.to(tl.float32)
+            p_sum = p_sum * alpha + tl.sum(rounded, 1)
+            zero_sum = zero_sum * alpha + tl.sum(rounded * vz[None, :], 1)
+        alpha = alpha[:, None]
+        acc0 = tl.dot(
+            p, taken(v_tile, vz, 0, FORMAT, ASM, WIDE), acc0 * alpha, input_precision=PRECISION
+        )
+        acc1 = tl.dot(
+            p, taken(v_tile, vz, 1, FORMAT, ASM, WIDE), acc1 * alpha, input_precision=PRECISION
+        )
+        if PARTS == 4:
+            acc2 = tl.dot(
+                p, taken(v_tile, vz, 2, FORMAT, ASM, WIDE), acc2 * alpha, input_precision=PRECISION
+            )
+            acc3 = tl.dot(
+                p, taken(v_tile, vz, 3, FORMAT, ASM, WIDE), acc3 * alpha, input_precision=PRECISION
+            )
+
+    inverse = tl.where(total > 0, UP / (GAIN * tl.where(total > 0, total, 1.0)), 0.0)[:, None]
+    log_total = log2_total(m, total)
+    if SPLIT:
+        part = row * n_splits + split
+        out = part_o + part[:, None] * (PARTS * V_WORDS)
+        tl.store(part_lse + part, log_total, mask=real)
+    else:
+        out = o + row[:, None] * (PARTS * V_WORDS)
+        tl.store(lse + row, log_total * LN_2, mask=real)
+    kind = out.dtype.element_ty
+    real = real[:, None]
+    out += PARTS * v_column
+    if PARTS == 4:
+        above = 1024.0 * p_sum[:, None]
+        zero = zero_sum[:, None]
+        acc0 = acc0 - above - zero
+        acc1 = (acc1 - above) * SIXTEENTH - zero
+        acc2 = acc2 - above - zero
+        acc3 = (acc3 - above) * SIXTEENTH - zero
+        tl.store(out + 2, (acc2 * inverse).to(kind), mask=real)
+        tl.store(out + 3, (acc3 * inverse).to(kind), mask=real)
+    tl.store(out, (acc0 * inverse).to(kind), mask=real)
+    tl.store(out + 1, (acc1 * inverse).to(kind), mask=real)

@@ -1,0 +1,190 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
+# mypy: disallow-untyped-decorators=False
+# ruff: noqa: ANN001, ANN201, FBT003, PLR0917
+# A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
+"""FlashAttention-2 forward: a program holds a tile of query rows and walks over the keys.
+
+Dao 2023 (arXiv 2307.08691). Tiles of keys that every row sees are walked first, without a mask; the
+few on an edge (diagonal, window, sinks, end of the keys) in a second loop, with one.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from attnbench.kernels.scores import LN_2, LOG2_E, bent, log2_total, online_step, seen
+
+
+@triton.jit
+def lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED: tl.constexpr):
+    """Return (first packed row, q_len, first packed key, kv_len) of a request."""
+    first_row = 0
+    first_key = 0
+    if RAGGED:
+        first_row = tl.load(cu_q + request)
+        first_key = tl.load(cu_k + request)
+        q_len = tl.load(cu_q + request + 1) - first_row
+        kv_len = tl.load(cu_k + request + 1) - first_key
+    return tl.to_tensor(first_row).to(tl.int64), q_len, tl.to_tensor(first_key).to(tl.int64), kv_len
+
+
+@triton.jit
+def edges(
+    first, last, kv_len, window, sinks,
+    BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
+):  # fmt: skip
+    """Cut the tiles that rows standing at keys ``first`` to ``last`` see.
+
+    Returns (sink tiles, begin, full_begin, full_end, stop): from 0, sink tiles; from begin, masked;
+    from full_begin, seen whole by every row; from full_end to stop, masked again.
+    """
+    end = kv_len
+    whole = kv_len
+    if CAUSAL:
+        end = tl.maximum(tl.minimum(kv_len, last + 1), 0)
+        whole = tl.maximum(tl.minimum(kv_len, first + 1), 0)
+    stop = tl.cdiv(end, BLOCK_N)
+    full_end = whole // BLOCK_N
+    begin = 0
+    full_begin = 0
+    n_sink = 0
+    if WINDOW:
+        begin = tl.minimum(tl.maximum(first - window + 1, 0) // BLOCK_N, stop)
+        full_begin = tl.minimum(tl.cdiv(tl.maximum(last - window + 1, 0), BLOCK_N), stop)
+        full_end = tl.maximum(full_end, full_begin)
+        n_sink = tl.minimum(tl.cdiv(tl.minimum(sinks, end), BLOCK_N), begin)
+    return n_sink, begin, full_begin, full_end, stop
+
+
+@triton.jit
+def walk(
+    acc, acc_rest, m, total, q_tile, q_rest, k, v, place, slope,
+    scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
+    n_sink, n_left, left, right, n_steps,
+    BLOCK_N: tl.constexpr, DIM: tl.constexpr, DIM_REST: tl.constexpr, V_DIM: tl.constexpr,
+    V_REST: tl.constexpr, MASKED: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
+    SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Attend to n_steps tiles: n_sink from 0, n_left from ``left``, the others from ``right``."""
+    keys = tl.arange(0, BLOCK_N)
+    column = tl.arange(0, DIM)
+    v_column = tl.arange(0, V_DIM)
+    for step in tl.range(0, n_steps):
+        if MASKED:
+            tile = right + step - n_sink - n_left
+            if WINDOW:
+                tile = tl.where(step < n_sink + n_left, left + step - n_sink, tile)
+                tile = tl.where(step < n_sink, step, tile)
+        else:
+            tile = right + step
+        start = tile * BLOCK_N
+        key = start + keys
+        held = keys
+        if MASKED:
+            # Clamped addresses instead of masked loads: a masked score needs no masked value.
+            held = tl.minimum(key, kv_len - 1) - start
+        k_at = k + start.to(tl.int64) * stride_kt + held[:, None] * stride_kt
+        v_at = v + start.to(tl.int64) * stride_vt + held[:, None] * stride_vt
+        k_tile = tl.load(k_at + column[None, :])
+        scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
+        if DIM_REST > 0:
+            k_rest = tl.load(k_at + (DIM + tl.arange(0, DIM_REST))[None, :])
+            scores = tl.dot(q_rest, tl.trans(k_rest), scores, input_precision=PRECISION)
+        distance = place[:, None] - key[None, :]
+        scores = bent(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee")
+        if MASKED:
+            shown = seen(place[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
+            scores = tl.where(shown, scores, float("-inf"))
+        m, alpha, p, total = online_step(m, total, scores, MASKED and CAUSAL)
+        v_tile = tl.load(v_at + v_column[None, :])
+        p = p.to(v_tile.dtype)
+        acc = tl.dot(p, v_tile, acc * alpha[:, None], input_precision=PRECISION)
+        if V_REST > 0:
+            v_rest = tl.load(v_at + (V_DIM + tl.arange(0, V_REST))[None, :])
+            acc_rest = tl.dot(p, v_rest, acc_rest * alpha[:, None], input_precision=PRECISION)
+    return acc, acc_rest, m, total
+
+
+@triton.jit
+def flash_forward(
+    q, k, v, o, lse, cu_q, cu_k, slopes, sink_logits,
+    scale, softcap, q_len, kv_len, window, sinks, m_tiles,
+    stride_qb, stride_qh, stride_qt, stride_kb, stride_kh, stride_kt,
+    stride_vb, stride_vh, stride_vt, stride_rb, stride_rh, stride_rt,
+    GROUP: tl.constexpr, KV_HEADS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    DIM: tl.constexpr, DIM_REST: tl.constexpr, V_DIM: tl.constexpr, V_REST: tl.constexpr,
+    RAGGED: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
+    SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, SINK_LOGITS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Grid (m_tiles · q_heads · requests).
+
+    q ``[batch, q_heads, q_len, dim]`` or packed ``[tokens, q_heads, dim]``, k and v likewise with
+    their heads, told by strides (b: batch, h: head, t: token); o contiguous in q's layout, lse fp32
+    natural log; ``stride_r*`` count rows of both.
+    """
+    # The heads of a group run side by side, then the row tiles of their KV head, so that its K and
+    # V stay in L2; the longest tiles of a causal mask come first, the short ones fill the tail.
+    pid = tl.program_id(0)
+    in_group = pid % GROUP
+    m_tile = m_tiles - 1 - pid // GROUP % m_tiles
+    pair = pid // (GROUP * m_tiles)
+    kv_head = pair % KV_HEADS
+    request = (pair // KV_HEADS).to(tl.int64)
+    head = kv_head * GROUP + in_group
+    first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
+    if m_tile * BLOCK_M >= q_len:
+        return
+    token = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
+    shift = kv_len - q_len
+    if TOP_LEFT:
+        shift = 0
+    place = token + shift
+    first = m_tile * BLOCK_M + shift
+    last = tl.minimum(m_tile * BLOCK_M + BLOCK_M, q_len) - 1 + shift
+    n_sink, begin, full_begin, full_end, stop = edges(
+        first, last, kv_len, window, sinks, BLOCK_N, CAUSAL, WINDOW
+    )
+    real = token < q_len
+    held = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
+    q_at = q + request * stride_qb + head * stride_qh + held[:, None] * stride_qt
+    q_tile = tl.load(q_at + tl.arange(0, DIM)[None, :])
+    q_rest = q_tile
+    if DIM_REST > 0:
+        q_rest = tl.load(q_at + (DIM + tl.arange(0, DIM_REST))[None, :])
+    k += request * stride_kb + kv_head.to(tl.int64) * stride_kh + first_key * stride_kt
+    v += request * stride_vb + kv_head.to(tl.int64) * stride_vh + first_key * stride_vt
+    slope = 0.0
+    if ALIBI:
+        slope = tl.load(slopes + head)
+    m = tl.full([BLOCK_M], float("-inf"), tl.float32)
+    total = tl.zeros([BLOCK_M], tl.float32)
+    if SINK_LOGITS:
+        m = tl.zeros([BLOCK_M], tl.float32) + tl.load(sink_logits + head) * LOG2_E
+        total += 1.0
+    acc = tl.zeros([BLOCK_M, V_DIM], tl.float32)
+    acc_rest = acc
+    if V_REST > 0:
+        acc_rest = tl.zeros([BLOCK_M, V_REST], tl.float32)
+    acc, acc_rest, m, total = walk(
+        acc, acc_rest, m, total, q_tile, q_rest, k, v, place, slope,
+        scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
+        0, 0, 0, full_begin, full_end - full_begin,
+        BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, False, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
+    )  # fmt: skip
+    n_left = full_begin - begin
+    acc, acc_rest, m, total = walk(
+        acc, acc_rest, m, total, q_tile, q_rest, k, v, place, slope,
+        scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
+        n_sink, n_left, begin, full_end, n_sink + n_left + tl.maximum(stop - full_end, 0),
+        BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, True, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
+    )  # fmt: skip
+    inverse = tl.where(total > 0, 1.0 / tl.where(total > 0, total, 1.0), 0.0)[:, None]
+    row = request * stride_rb + head * stride_rh + (first_row + token) * stride_rt
+    tl.store(lse + row, log2_total(m, total) * LN_2, mask=real)
+    out = o + row[:, None] * (V_DIM + V_REST)
+    kind = o.dtype.element_ty
+    tl.store(out + tl.arange(0, V_DIM)[None, :], (acc * inverse).to(kind), mask=real[:, None])
+    if V_REST > 0:
+        v_rest = V_DIM + tl.arange(0, V_REST)
+        tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=real[:, None])

@@ -1,0 +1,1 @@
+"""Looking inside: what a case's kernels compile to, and what they do on a device."""

@@ -1,0 +1,98 @@
+"""The child process of ``inspect``: compiles a backend's kernels and tells what they take.
+
+``python -m attnbench.profile.compiler`` reads one JSON object from stdin and writes one a kernel to
+stdout. A process of its own, because a compiler may crash and because several share the work.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attnbench.environment import arch_number
+from attnbench.errors import InputError
+from attnbench.kernels.launch import Launch, assumed_target
+from attnbench.kernels.offline import compile_launch
+from attnbench.measure.inputs import make_inputs
+from attnbench.problem import Problem
+from attnbench.profile.resources import read_resources
+from attnbench.registry import Registry
+
+Row = dict[str, Any]
+
+
+def compile_share(request: Row) -> Iterator[Row]:
+    """Compile every n-th (case, architecture) of a backend; one row a kernel."""
+    registry = Registry()
+    facts = registry.facts(request["reference"], folder=Path(request["folder"]))
+    module = registry.load(facts)
+    part, parts = request["share"]
+    wanted = [(case, arch) for case in inspected_cases(module) for arch in request["archs"]]
+    for (problem, options), arch in wanted[part::parts]:
+        yield from _rows(module, problem, options, arch)
+
+
+def inspected_cases(module: ModuleType) -> list[tuple[Problem, dict[str, Any]]]:
+    """Ask a backend for the (problem, options) that stand for what it ships.
+
+    Raises:
+        InputError: the backend has no Triton kernels to show.
+
+    """
+    for name in ("inspected", "plan"):
+        if not callable(getattr(module, name, None)):
+            raise InputError(
+                f"{module.__name__} has no Triton kernels to inspect: it has no function {name}",
+                hint="docs/kernels.md says what inspect asks a backend for",
+            )
+    return list(module.inspected())
+
+
+def _rows(
+    module: ModuleType, problem: Problem, options: dict[str, Any], arch: str
+) -> Iterator[Row]:
+    number = arch_number(arch)
+    assert number is not None
+    inputs = make_inputs(problem, "cpu", poison=False)
+    launches: list[Launch] = module.plan(inputs, assumed_target(number), **options).make()[0]
+    for launch in launches:
+        row: Row = {
+            "arch": arch,
+            "problem": problem.label,
+            "options": options,
+            "kernel": launch.name,
+            "tile": {
+                **{name: one for name, one in launch.arguments.items() if name.startswith("BLOCK")},
+                **launch.options,
+            },
+        }
+        try:
+            made = compile_launch(launch, number)
+        except Exception as error:  # noqa: BLE001  a kernel that does not compile is a row
+            message = f"{type(error).__name__}: {error}".strip().splitlines()
+            yield {**row, "fault": " ".join(message)[-400:], "resources": None}
+            continue
+        resources = read_resources(
+            made.cubin, arch=number, dynamic_shared=made.dynamic_shared_bytes, warps=made.warps
+        )
+        yield {**row, "fault": None, "resources": asdict(resources)}
+
+
+def main() -> None:
+    """Answer one request."""
+    request = json.load(sys.stdin)
+    try:
+        for row in compile_share(request):
+            sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.flush()
+    except InputError as error:
+        sys.stdout.write(json.dumps({"error": error.message, "hint": error.hint}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
