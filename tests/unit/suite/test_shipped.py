@@ -8,6 +8,7 @@ import pytest
 
 from attnbench.cost import price
 from attnbench.errors import InputError
+from attnbench.registry import Registry
 from attnbench.selection import case_fields
 from attnbench.suite import find, load, shipped
 from attnbench.suite.shipped import folder
@@ -23,6 +24,12 @@ NAMES = [
     "quick",
     "train",
 ]
+
+
+@pytest.fixture
+def catalogue():
+    """The real one: a shipped suite names backends that there are."""
+    return Registry()
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -41,7 +48,7 @@ def test_a_shipped_suite_loads_and_is_what_the_list_says(name, catalogue):
     assert suite.name == name
     assert suite.about == listed.about
     assert suite.tags == listed.tags
-    assert {case.backend for case in suite.cases} == {"naive", "sdpa"}
+    assert {case.backend for case in suite.cases} >= {"naive", "sdpa"}
     assert suite.gate.given
 
 
