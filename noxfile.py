@@ -6,17 +6,18 @@ import os
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests", "bare", "docs"]
+nox.options.sessions = ["lint", "types", "tests", "bare", "browser", "docs"]
 nox.options.reuse_existing_virtualenvs = not os.environ.get("CI")
 
 # Keeps the working directory off sys.path, here and in every python that a test starts, so that
 # `attnbench` is the installed wheel and never the source tree.
 INSTALLED_ONLY = {"PYTHONSAFEPATH": "1"}
 
-# What runs on any machine; docs and bench have sessions of their own, alone on the cores.
+# What runs on any machine; docs, browser and bench have sessions of their own, alone on the cores.
 ANYWHERE = (
     "tests",
     "--ignore=tests/docs",
+    "--ignore=tests/browser",
     "--ignore=tests/bench",
     "--numprocesses=2",
     "-m",
@@ -64,6 +65,13 @@ def bare(session: nox.Session) -> None:
     """Test the analysing half where torch is not installed."""
     install(session, "dev")
     pytest(session, *ANYWHERE, "--bare")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open reports in Chromium, one at a time; without one they are skipped, but not under CI."""
+    install(session, "dev")
+    pytest(session, "tests/browser")
 
 
 @nox.session

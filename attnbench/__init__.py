@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from attnbench.problem import Problem
+    from attnbench.report import report
     from attnbench.store import load
     from attnbench.suite import Suite
 
@@ -64,6 +65,7 @@ __all__ = [
     "gate",
     "load",
     "plan",
+    "report",
     "run",
 ]
 
@@ -75,6 +77,7 @@ _ELSEWHERE = {
     "gate": "analysis.gate",
     "load": "store",
     "plan": "api",
+    "report": "report",
     "run": "api",
 }
 

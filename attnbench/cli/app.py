@@ -34,6 +34,7 @@ VERBS = {
     "compare": "two runs, or what one holds several of, case by case",
     "gate": "rule on a run against stored baselines",
     "baseline": "accept a change on purpose, with a reason",
+    "report": "runs as one HTML file that opens offline",
     "inspect": "compile a backend's Triton kernels without a GPU",
     "export": "a run as CSV or Markdown",
     "doctor": "look at this machine and say what to do",

@@ -33,6 +33,7 @@ PUBLIC = [
     "gate",
     "load",
     "plan",
+    "report",
     "run",
 ]
 

@@ -1,0 +1,69 @@
+"""``attnbench report``: runs as one offline HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from attnbench.cli import exit_codes, options
+
+_SLOTS = 10
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, metavar="[RUN…]")
+@click.option(
+    "-o", "--out", type=options.FILE, metavar="FILE", help="Default: reports/, named as the run."
+)
+@options.select
+@click.option("--title", metavar="TEXT", help="Instead of suite and device.")
+@click.option("--baseline", metavar="LABEL", help="The backend that speed-ups are against.")
+@click.option(
+    "--colour",
+    "colours",
+    multiple=True,
+    metavar="LABEL=1…10",
+    help="Give a backend this place in the palette; may be given several times.",
+)
+def command(
+    *,
+    runs: tuple[str, ...],
+    out: Path | None,
+    select: str | None,
+    title: str | None,
+    baseline: str | None,
+    colours: tuple[str, ...],
+) -> int:
+    """Write a report about RUN (paths, names in results/, or the newest) as one HTML file.
+
+    It opens offline: who wins where, how close to the hardware, whether to trust it, every case.
+    """
+    from attnbench.analysis.runs import find_run
+    from attnbench.cli.summary import shown_path
+    from attnbench.report import report
+    from attnbench.units import bytes_text
+
+    paths = [find_run(name) for name in runs or (None,)]
+    written = report(
+        paths,
+        out or Path("reports") / f"{paths[0].stem}.html",
+        select=select,
+        title=title,
+        baseline=baseline,
+        colours=dict(map(_colour, colours)),
+    )
+    click.echo(written.verdict)
+    size, cases = bytes_text(written.bytes), f"{written.cases:,} cases"
+    click.echo(f"wrote {shown_path(written.path)}: {cases}, {size}, opens offline", err=True)
+    if written.is_heavy:
+        click.echo("it is heavy: -k FILTER reports on fewer cases", err=True)
+    return exit_codes.DONE
+
+
+def _colour(text: str) -> tuple[str, int]:
+    # A label may hold an equals sign of its own: sdpa[kernel=flash]=3.
+    label, _, slot = text.rpartition("=")
+    if not label or not slot.isdigit() or not 1 <= int(slot) <= _SLOTS:
+        raise click.BadParameter(f"--colour is LABEL=1 to LABEL={_SLOTS}; got {text!r}")
+    return label, int(slot)

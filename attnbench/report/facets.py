@@ -1,0 +1,150 @@
+"""Which points stand in one panel, and what a panel is called.
+
+A panel holds points that differ in what its axes show and in the backend, and in nothing else. Its
+title names only what differs between the panels; what all points share is said once, for the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attnbench.problem import FIELDS
+from attnbench.report.points import Point
+from attnbench.units import count_text
+
+# In the order in which a title says them; heads stands for q_heads and kv_heads.
+_FIRST = ("run", "phase", "mode", "batch", "length", "q_len", "kv_len", "heads", "head_dim")
+_HANDLED = {*_FIRST, "q_heads", "kv_heads", "scale", "seed"}
+CONTEXT = (*_FIRST, *(name for name in FIELDS if name not in _HANDLED), "timing")
+_BARE = ("run", "phase", "mode", "dtype", "attention", "kv_layout", "timing")
+
+
+# Fields of the context that are no column, and columns that say something only where they differ.
+_OWN: dict[str, Callable[[Point], Any]] = {
+    "run": lambda point: point.run,
+    "timing": lambda point: point.case.timing,
+    "heads": lambda point: point.heads,
+    "length": lambda point: point.length,
+}
+_SAME_AS = {"kv_dtype": "dtype", "v_head_dim": "head_dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """The points of one panel."""
+
+    title: str
+    points: tuple[Point, ...]
+
+
+def value(point: Point, name: str) -> Any:
+    """Return what a point is in one field of its context."""
+    if name in _OWN:
+        return _OWN[name](point)
+    if name in ("q_len", "kv_len") and _is_length(point, name):
+        return None
+    other = _SAME_AS.get(name)
+    if other is not None and point.row[name] == point.row[other]:
+        return None
+    return point.row[name]
+
+
+def split(points: Sequence[Point], axes: Collection[str]) -> list[Facet]:
+    """Part points into panels whose ``axes`` are fields of the context."""
+    names = [name for name in CONTEXT if name not in axes]
+    groups: dict[tuple[Any, ...], list[Point]] = {}
+    for point in points:
+        groups.setdefault(tuple(value(point, name) for name in names), []).append(point)
+    varying = _varying(names, list(groups))
+    return [
+        Facet(_title([(names[at], key[at]) for at in varying[_phase(names, key)]]), tuple(members))
+        for key, members in groups.items()
+    ]
+
+
+def largest(facets: Sequence[Facet], most: int) -> tuple[list[Facet], int]:
+    """Return at most ``most`` panels in their order, and how many are left out.
+
+    Those with most points come first; among equals they are taken evenly from all of them, so that
+    not one batch or one number of heads stands for everything.
+    """
+    if len(facets) <= most:
+        return list(facets), 0
+    sizes = sorted((len(one.points) for one in facets), reverse=True)
+    sure = [place for place, one in enumerate(facets) if len(one.points) > sizes[most - 1]]
+    equal = [place for place, one in enumerate(facets) if len(one.points) == sizes[most - 1]]
+    wanted = most - len(sure)
+    step = (len(equal) - 1) / max(1, wanted - 1)
+    taken = {*sure, *(equal[round(n * step)] for n in range(wanted))}
+    return [one for place, one in enumerate(facets) if place in taken], len(facets) - len(taken)
+
+
+def shared(points: Sequence[Point]) -> list[str]:
+    """Say what all points of each phase have in common, a line a phase."""
+    names = ("batch", "heads", "head_dim", "dtype", "kv_dtype", "mask", "mode", "timing")
+    lines = []
+    for phase in dict.fromkeys(point.phase for point in points):
+        members = [point for point in points if point.phase == phase]
+        words = []
+        for name in names:
+            values = {_plain(value(point, name)) for point in members}
+            if len(values) == 1 and (word := words_of(name, value(members[0], name))):
+                words.append(word)
+        lines.append(f"{phase}: {', '.join(words)}" if words else phase)
+    return lines
+
+
+def words_of(name: str, what: Any) -> str:
+    """``batch 8``, ``32/8 heads``, ``no mask``: one field in words."""
+    if what is None or what == "":
+        return ""
+    if name in _BARE:
+        return str(what)
+    if name == "heads":
+        return f"{what} heads"
+    if name == "mask":
+        return "no mask" if what == "none" else str(what)
+    if isinstance(what, bool):
+        return name if what else f"no {name}"
+    text = count_text(what) if isinstance(what, int) and "len" in name else f"{what}"
+    return f"{name} {text}"
+
+
+def _varying(names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[Any, list[int]]:
+    """For each phase the places that tell its panels apart; the phase's own where it differs."""
+    by_phase: dict[Any, list[tuple[Any, ...]]] = {}
+    for key in keys:
+        by_phase.setdefault(_phase(names, key), []).append(key)
+    return {
+        phase: [
+            at
+            for at, name in enumerate(names)
+            if (
+                len(by_phase) > 1
+                if name == "phase"
+                else len({_plain(key[at]) for key in alike}) > 1
+            )
+        ]
+        for phase, alike in by_phase.items()
+    }
+
+
+def _phase(names: Sequence[str], key: tuple[Any, ...]) -> Any:
+    return key[names.index("phase")] if "phase" in names else None
+
+
+def _is_length(point: Point, name: str) -> bool:
+    """Whether the axis of lengths says this field already."""
+    if point.phase == "prefill":
+        return name == "q_len" or point.row["kv_len"] == point.row["q_len"]
+    return name == "kv_len" or point.phase == "decode"
+
+
+def _title(said: Sequence[tuple[str, Any]]) -> str:
+    return ", ".join(filter(None, (words_of(name, what) for name, what in said)))
+
+
+def _plain(what: Any) -> Any:
+    return str(what) if isinstance(what, list) else what

@@ -1,0 +1,168 @@
+"""How close to the hardware: rates under the measured roofs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from attnbench.report import canvas, palette
+from attnbench.report.facets import Facet, largest, split
+from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject, backend_keys
+from attnbench.report.points import Point
+from attnbench.units import flops_text, rate_text, significant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME, TITLE = "roofline", "Is it bound by memory or by arithmetic?"
+_WIDTH, _HEIGHT = 620, 400
+_MOST_PANELS = 4
+_MOST_POINTS = 1200
+
+
+def roofline(subject: Subject) -> Figure | Absent:
+    """Draw TFLOP/s against FLOP a byte, a panel for each run and dtype, under its ceilings."""
+    priced = [point for point in subject.ok if point.tflops and point.row["intensity"]]
+    roofed = [point for point in priced if _roof(point) is not None]
+    if not roofed:
+        why = "no case has measured ceilings to stand under" if priced else "no ok case has a cost"
+        return Absent(NAME, TITLE, why)
+    facets = split(roofed, _AXES)
+    shown, left_out = largest(facets, _MOST_PANELS)
+    panels = tuple(_panel(one, subject, f"{NAME}-{n}") for n, one in enumerate(shown))
+    remarks = [f"{left_out} more panels are left out"] if left_out else []
+    if any(len(one.points) > _MOST_POINTS for one in shown):
+        remarks.append(f"of each panel {_MOST_POINTS} points are drawn, evenly over the cases")
+    outside = sum("L2_RESIDENT" in point.case.notes for one in shown for point in one.points)
+    if outside:
+        remarks.append(
+            f"{outside} points have a working set that stays in the last-level cache"
+            " (L2_RESIDENT): they may lie above the memory roof"
+        )
+    present = sorted({point.backend for one in shown for point in one.points})
+    return Figure(
+        name=NAME,
+        title=TITLE,
+        how="The slanted line is the best bandwidth measured on this device, the flat one the best"
+        " matrix product of the dtype. A point under the slant is limited by memory, one under the"
+        " flat by arithmetic; how far below it lies is what is left to gain. Filled points are"
+        " prefill, hollow ones any other phase. FLOP and bytes are the least that the problem"
+        " needs, not what a kernel happens to do.",
+        panels=panels,
+        keys=(
+            *backend_keys(subject, present),
+            Key("prefill", sign="filled"),
+            Key("decode and other phases", sign="hollow"),
+        ),
+        table=_table([point for one in shown for point in one.points]),
+        remarks=tuple(remarks),
+    )
+
+
+# A panel is a device and a dtype; everything else differs inside it.
+def _axes() -> tuple[str, ...]:
+    from attnbench.report.facets import CONTEXT
+
+    return tuple(name for name in CONTEXT if name not in ("run", "dtype"))
+
+
+_AXES = _axes()
+
+
+def _roof(point: Point) -> tuple[float, float] | None:
+    bandwidth, tflops = point.middle("peak_bandwidth_gbps"), point.middle("peak_tflops")
+    return (bandwidth, tflops) if bandwidth and tflops else None
+
+
+def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
+    roofs = [roof for point in facet.points if (roof := _roof(point)) is not None]
+    bandwidth, peak = max(b for b, _ in roofs), max(t for _, t in roofs)
+    points = facet.points[:: -(-len(facet.points) // _MOST_POINTS)]
+    xs = [point.row["intensity"] for point in points]
+    ys = [point.tflops or 0.0 for point in points]
+    figure, axes = canvas.panel(_WIDTH, _HEIGHT)
+    ridge = peak * 1e12 / (bandwidth * 1e9)
+    low, high = min(*xs, ridge) / 2, max(*xs, ridge) * 2
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    floor = max(min(ys) / 2, min(low * bandwidth / 1e3, peak) / 3e4)
+    axes.set_ylim(floor, max(*ys, peak) * 2.2)
+    axes.set_yscale("log")
+    corners = [low * bandwidth / 1e3, peak, peak]
+    axes.plot([low, ridge, high], corners, color=palette.MUTED, linewidth=1.4, zorder=1)
+    axes.plot(
+        [ridge, ridge], [floor, peak], color=palette.LINE, linewidth=1, dashes=(3, 3), zorder=1
+    )
+    _label_roofs(axes, low, ridge, bandwidth, peak)
+    for point, x, y in zip(points, xs, ys, strict=True):
+        style = subject.styles[point.backend]
+        filled = point.phase == "prefill"
+        axes.plot(
+            [x],
+            [y],
+            marker=style.marker,
+            markersize=style.size + 0.5,
+            color=style.colour,
+            markerfacecolor=style.colour if filled else "none",
+            markeredgecolor=palette.GROUND if filled else style.colour,
+            markeredgewidth=0.5 if filled else 1.3,
+            linestyle="none",
+            zorder=3,
+        )
+    _ticks(axes)
+    axes.set_xlabel("FLOP per byte of the least traffic")
+    axes.set_ylabel("rate")
+    about = (
+        f"{len(facet.points)} cases by arithmetic intensity and rate. Ceilings:"
+        f" {rate_text(bandwidth * 1e9)} and {flops_text(peak * 1e12)}, meeting at"
+        f" {significant(ridge)} FLOP a byte."
+    )
+    return Panel(facet.title, canvas.to_svg(figure, name, facet.title or TITLE, about))
+
+
+def _label_roofs(axes: Axes, low: float, ridge: float, bandwidth: float, peak: float) -> None:
+    def say(text: str, x: float, y: float, offset: tuple[int, int], ha: str) -> None:
+        axes.annotate(
+            text,
+            (x, y),
+            textcoords="offset points",
+            fontsize=10,
+            color=palette.MUTED,
+            xytext=offset,
+            ha=ha,
+            va="bottom",
+        )
+
+    say(flops_text(peak * 1e12), ridge, peak, (4, 6), "left")
+    middle = (low * ridge) ** 0.5
+    say(rate_text(bandwidth * 1e9), middle, middle * bandwidth / 1e3, (-6, 6), "right")
+
+
+def _ticks(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(numticks=8))
+        axis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(_rate_tick))
+
+
+def _rate_tick(tflops: float, _: object) -> str:
+    number, _, unit = flops_text(tflops * 1e12).partition(" ")
+    return f"{float(number):g} {unit}"
+
+
+def _table(points: Sequence[Point]) -> DataTable:
+    rows = tuple(
+        (
+            point.run,
+            point.case.problem,
+            point.backend,
+            significant(point.row["intensity"]),
+            flops_text((point.tflops or 0) * 1e12),
+            str(point.row["bound"] or ""),
+        )
+        for point in points
+    )
+    return DataTable(("run", "problem", "backend", "FLOP/B", "rate", "bound"), rows)

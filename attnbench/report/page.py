@@ -1,0 +1,192 @@
+"""From rows to a page: the verdict, what to beware of, figures, tables and provenance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attnbench.analysis.table import ranked
+from attnbench.errors import NothingSelected, OptionError
+from attnbench.measurement import STATUSES
+from attnbench.metrics import METRICS
+from attnbench.report import cases, palette, winners
+from attnbench.report.facets import shared
+from attnbench.report.figures import sections
+from attnbench.report.model import Page, Subject, backend_keys
+from attnbench.report.points import Point, drawn, gather
+from attnbench.report.provenance import provenance
+from attnbench.selection import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Notes that put a latency in doubt, and how a reader should take them.
+_DOUBTS = {
+    "NOISY": "are noisy: their in-process interval is wider than the suite asks for",
+    "THROTTLED": "were throttled: the device lowered its clocks while they ran",
+    "CLOCK_DRIFT": "saw the clocks move between the first and the last sample",
+    "FOREIGN_PROCESS": "shared the device with another process",
+    "FALLBACK": "ran another kernel than the one asked for",
+    "LAUNCH_BOUND": "are bound by the host: the launch took longer than the kernel",
+}
+
+
+def make_page(
+    frame: pd.DataFrame,
+    metadata: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str | None = None,
+    baseline: str | None = None,
+    colours: Mapping[str, int] | None = None,
+) -> Page:
+    """Make the page of all rows of ``frame``; ``metadata`` holds the runs' footers by run id.
+
+    Raises:
+        NothingSelected: there is no row.
+        OptionError: ``baseline`` or a colour names a backend that is not there.
+
+    """
+    from attnbench import __version__
+
+    if frame.empty:
+        raise NothingSelected("there is no row to report on", hint="attnbench list runs")
+    subject = make_subject(gather(frame), metadata, baseline=baseline, colours=colours or {})
+    return Page(
+        title=title or _title(subject.points),
+        verdict=winners.verdict(subject.points, subject.contests),
+        rules=tuple(winners.rules(subject.contests)),
+        warnings=tuple(_warnings(subject.points)),
+        chips=tuple(_chips(subject.points)),
+        common=tuple(shared(subject.points)),
+        sections=sections(subject),
+        cases=cases.case_table(subject),
+        failures=cases.failures(subject.points),
+        provenance=provenance(subject.points, metadata),
+        formulas=tuple((m.name, f"{m.formula} [{m.unit}]", m.about) for m in METRICS.values()),
+        version=__version__,
+        keys=backend_keys(subject, list(subject.styles)),
+    )
+
+
+def make_subject(
+    points: Sequence[Point],
+    metadata: Mapping[str, Mapping[str, Any]],
+    *,
+    baseline: str | None,
+    colours: Mapping[str, int],
+) -> Subject:
+    """Decide once, for all figures, who is fastest, who is the baseline and who looks how.
+
+    Raises:
+        OptionError: ``baseline`` or a colour names a backend that is not there.
+
+    """
+    found = winners.contests(points)
+    labels = _best_first(points, found)
+    for named in (*([baseline] if baseline else []), *colours):
+        _check_label(named, labels)
+    asked = [footer.get("baseline") for footer in metadata.values()]
+    base, why = _baseline(baseline, asked, points, found)
+    return Subject(
+        points=tuple(points),
+        contests=tuple(found),
+        styles=palette.styles(labels, colours),
+        baseline=base,
+        baseline_why=why,
+    )
+
+
+def _best_first(points: Sequence[Point], found: Sequence[winners.Contest]) -> list[str]:
+    """Backends by how many problems they win, then by how often they are near the best."""
+    wins = Counter(one.winner for one in found if one.winner)
+    near: Counter[str] = Counter()
+    for one in found:
+        for point in one.points:
+            near[point.backend] += one.best.seconds / point.seconds  # type: ignore[assignment]
+    labels = dict.fromkeys(point.backend for point in points)
+    return sorted(labels, key=lambda label: (-wins[label], -near[label], label))
+
+
+def _check_label(label: str, labels: Sequence[str]) -> None:
+    if label not in labels:
+        advice = did_you_mean(label, labels)
+        known = ", ".join(sorted(labels)[:8])
+        raise OptionError(
+            f"no backend of these runs is called {label!r}{f', {advice}' if advice else ''}",
+            hint=f"there are {known}",
+        )
+
+
+def _baseline(
+    chosen: str | None,
+    asked: Sequence[Any],
+    points: Sequence[Point],
+    found: Sequence[winners.Contest],
+) -> tuple[str | None, str]:
+    """The one that was named, else the suite's, else the slowest of those that share problems."""
+    finished = {point.backend for point in drawn(points)}
+    if chosen is not None:
+        return chosen, "what --baseline names"
+    for name in asked:
+        if isinstance(name, str) and name in finished:
+            return name, "the suite's baseline"
+    if len(finished) < 2:  # noqa: PLR2004  one backend has no speed-up
+        return None, "speed-ups need two backends that finished something"
+    standing = ranked([point.case for point in drawn(points)])
+    if standing:
+        return standing[-1].label, "the slowest over the problems that all backends finished"
+    shared_by = Counter(p.backend for one in found if not one.is_alone for p in one.points)
+    if not shared_by:
+        return None, "no problem was finished by two backends"
+    return shared_by.most_common(1)[0][0], "the backend that finished most problems with others"
+
+
+def _title(points: Sequence[Point]) -> str:
+    names = dict.fromkeys(str(point.row["suite"] or point.row["run_name"]) for point in points)
+    devices = dict.fromkeys(str(point.row["device_name"] or "unknown device") for point in points)
+    return f"{_listed(list(names))} on {_listed(list(devices))}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > 3:  # noqa: PLR2004
+        return f"{', '.join(names[:2])} and {len(names) - 2} others"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _warnings(points: Sequence[Point]) -> list[str]:
+    """What stands above the verdict: bad cases first, then doubts about the ok ones."""
+    ok = drawn(points)
+    lines = []
+    bad = Counter(p.case.status for p in points if p.case.status in STATUSES[5:])
+    if bad:
+        said = ", ".join(f"{count} {status}" for status, count in bad.most_common())
+        lines.append(f"{said}: these cases have no latency and stand in no figure")
+    for code, words in _DOUBTS.items():
+        count = sum(code in point.case.notes for point in ok)
+        if count:
+            lines.append(f"{count} of {len(ok)} ok cases {words} ({code})")
+    few = sum(point.latency is not None and point.latency.low is None for point in ok)
+    if few:
+        lines.append(
+            f"{few} of {len(ok)} ok cases have fewer than three launches: they have no interval"
+        )
+    return lines
+
+
+def _chips(points: Sequence[Point]) -> list[tuple[str, str]]:
+    """Short facts below the title: what, where, when and how many."""
+    statuses = Counter(point.case.status for point in points)
+    moments = [
+        row["started_at"] for p in points for row in p.case.rows if row["started_at"] is not None
+    ]
+    chips = [
+        ("device", _listed(list(dict.fromkeys(str(p.row["device_name"] or "?") for p in points)))),
+        ("phases", ", ".join(dict.fromkeys(point.phase for point in points))),
+        ("dtypes", ", ".join(dict.fromkeys(str(point.row["dtype"] or "?") for point in points))),
+        ("backends", f"{len({point.backend for point in points})}"),
+    ]
+    if moments:
+        chips.append(("measured", f"{min(moments):%Y-%m-%d}"))
+    chips += [(one, f"{statuses[one]:,}") for one in STATUSES if statuses[one]]
+    return chips

@@ -1,0 +1,128 @@
+"""Cases as points of figures: one problem, one backend, one latency, in one run.
+
+A point is drawn when its case is ok, that is when all of its rows are. Rates are those of the
+case's latency over launches, not an average of the launches' rates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from attnbench.analysis.table import CaseRows, Latency, case_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One case of one run; ``run`` is what the page calls that run."""
+
+    run: str
+    case: CaseRows
+    row: Mapping[str, Any]
+
+    @property
+    def backend(self) -> str:
+        """The label of its backend."""
+        return self.case.backend or "unnamed"
+
+    @property
+    def latency(self) -> Latency | None:
+        """Seconds; None where the case is not ok."""
+        return self.case.latency
+
+    @property
+    def seconds(self) -> float:
+        """The latency of a case that is drawn."""
+        assert self.case.latency is not None
+        return self.case.latency.centre
+
+    @property
+    def phase(self) -> str:
+        """decode, prefill, extend or mixed."""
+        return str(self.row["phase"] or "unknown phase")
+
+    @property
+    def length(self) -> int | None:
+        """Tokens along the axis of lengths; None where the requests have several."""
+        if self.row["requests"] is not None:
+            return None
+        name = "q_len" if self.phase == "prefill" else "kv_len"
+        value = self.row[name]
+        return None if value is None or value < 1 else int(value)
+
+    @property
+    def heads(self) -> str:
+        """``32/8``: query heads over KV heads."""
+        return f"{self.row['q_heads'] or '?'}/{self.row['kv_heads'] or '?'}"
+
+    @property
+    def tflops(self) -> float | None:
+        """TFLOP/s of the FLOPs that the mask lets through."""
+        flops = self.row["flops"]
+        return None if not flops or self.latency is None else float(flops) / self.seconds / 1e12
+
+    @property
+    def bandwidth_gbps(self) -> float | None:
+        """GB/s of the least traffic."""
+        moved = self.row["min_bytes"]
+        return None if not moved or self.latency is None else float(moved) / self.seconds / 1e9
+
+    @property
+    def bandwidth_share(self) -> float | None:
+        """Percent of the best bandwidth; None where the working set stays in the cache."""
+        peak, rate = self.row["peak_bandwidth_gbps"], self.bandwidth_gbps
+        if not peak or rate is None or "L2_RESIDENT" in self.case.notes:
+            return None
+        return 100 * rate / float(peak)
+
+    def middle(self, column: str) -> float | None:
+        """Return the median of a column over the launches; None where no row has it."""
+        known = [row[column] for row in self.case.rows if row[column] is not None]
+        return float(median(known)) if known else None
+
+
+def gather(frame: pd.DataFrame) -> list[Point]:
+    """Make the points of all runs of a frame, each run by itself, in the order of their problems.
+
+    Two runs that measured one case are two points: they are never averaged.
+    """
+    groups = [
+        (rows["run_name"].iloc[0], rows["device_name"].iloc[0], rows)
+        for _, rows in frame.groupby(["run_id", "side"], sort=False, dropna=False)
+    ]
+    names = _names([(_said(run), _said(device)) for run, device, _ in groups])
+    return [
+        Point(run=name, case=one, row=_telling(one))
+        for name, (_, _, rows) in zip(names, groups, strict=True)
+        for one in case_rows(rows)
+    ]
+
+
+def drawn(points: Sequence[Point]) -> list[Point]:
+    """Return the points that figures may show."""
+    return [one for one in points if one.latency is not None]
+
+
+def _telling(one: CaseRows) -> Mapping[str, Any]:
+    return next(row for row in one.rows if row["status"] == one.status)
+
+
+def _names(runs: Sequence[tuple[str, str]]) -> list[str]:
+    """Name each run by its device where that tells them apart, else by its name."""
+    devices, names = Counter(device for _, device in runs), Counter(name for name, _ in runs)
+    if len(devices) == len(runs):
+        return [device for _, device in runs]
+    return [
+        name if names[name] == 1 else f"{name} ({number})"
+        for number, (name, _) in enumerate(runs, 1)
+    ]
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) and value else "unknown"

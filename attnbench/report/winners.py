@@ -1,0 +1,166 @@
+"""Who is fastest on each problem, where that is a tie, and the verdict in words.
+
+A win is a tie when it is under 2 % or when the intervals between launches overlap. Where a case has
+too few launches for an interval the 2 % decide alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from attnbench.report.points import Point, drawn
+from attnbench.units import count_text, time_text
+
+SMALLEST_WIN = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The ok points of one problem in one run under one timing, the fastest first."""
+
+    points: tuple[Point, ...]
+
+    @property
+    def best(self) -> Point:
+        """The fastest; the winner only where ``winner`` says so."""
+        return self.points[0]
+
+    @property
+    def is_alone(self) -> bool:
+        """Nobody else finished: no win."""
+        return len(self.points) == 1
+
+    @property
+    def margin(self) -> float | None:
+        """How much longer the second takes, as a share."""
+        if self.is_alone:
+            return None
+        return self.points[1].seconds / self.best.seconds - 1
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """The backends that cannot be told from the fastest, itself included."""
+        return (self.best.backend, *(p.backend for p in self.points[1:] if ties(self.best, p)))
+
+    @property
+    def winner(self) -> str | None:
+        """The one that is faster than all others; None where it is alone or tied."""
+        return None if self.is_alone or len(self.tied) > 1 else self.best.backend
+
+
+def ties(best: Point, other: Point) -> bool:
+    """Whether a win is too small, or the two intervals between launches overlap."""
+    if other.seconds / best.seconds - 1 < SMALLEST_WIN:
+        return True
+    first, second = best.latency, other.latency
+    assert first is not None and second is not None  # noqa: PT018
+    if first.high is None or second.low is None:
+        return False
+    return first.high >= second.low
+
+
+def contests(points: Sequence[Point]) -> list[Contest]:
+    """Gather the points of each problem."""
+    groups: dict[tuple[object, ...], list[Point]] = {}
+    for point in drawn(points):
+        key = (point.run, point.row["problem_id"] or point.case.problem, point.case.timing)
+        groups.setdefault(key, []).append(point)
+    return [Contest(tuple(sorted(one, key=lambda p: p.seconds))) for one in groups.values()]
+
+
+def verdict(points: Sequence[Point], found: Sequence[Contest]) -> str:
+    """One sentence: who is fastest, in which phase, how often."""
+    if not found:
+        return f"Nothing can be compared: {_statuses(points)}."
+    held = [one for one in found if not one.is_alone]
+    if not held:
+        backends = sorted({one.best.backend for one in found})
+        times = [point.seconds for one in found for point in one.points]
+        span = time_text(min(times))
+        if max(times) > min(times):
+            span += f" to {time_text(max(times))}"
+        if len(backends) == 1:
+            return f"Only {backends[0]} was measured: {_counted(len(found), 'problem')}, {span}."
+        return (
+            f"No two backends finished the same problem: {len(backends)} backends on "
+            f"{_counted(len(found), 'problem')}, {span}."
+        )
+    sentences = [_of_phase(phase, members) for phase, members in _by_phase(held)]
+    text = "; ".join(sentences)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def rules(found: Sequence[Contest]) -> list[str]:
+    """``decode: naive below 2k, sdpa from 2k on``, where lengths alone decide."""
+    lines = []
+    for phase, members in _by_phase([one for one in found if not one.is_alone]):
+        stretches = list(_stretches(members))
+        if 1 < len(stretches) <= 4:  # noqa: PLR2004  more is no rule
+            parts = [_stretch_text(first, last, who) for first, last, who in stretches]
+            lines.append(f"{phase}: {', '.join(parts)}")
+    return lines
+
+
+def _of_phase(phase: str, members: Sequence[Contest]) -> str:
+    wins = Counter(one.winner for one in members if one.winner)
+    tied = sum(1 for one in members if one.winner is None)
+    if not wins:
+        return f"in {phase} all {_counted(len(members), 'problem')} are ties"
+    total = _counted(len(members), "problem")
+    if 2 * tied > len(members):
+        won = ", ".join(f"{who} in {number}" for who, number in wins.most_common(3))
+        return f"in {phase} {tied} of {total} are ties (fastest: {won})"
+    (leader, count), *others = wins.most_common()
+    more = [f"{who} in {number}" for who, number in others[:3]]
+    if len(others) > 3:  # noqa: PLR2004
+        more.append(f"{len(others) - 3} others in {sum(n for _, n in others[3:])}")
+    if tied:
+        more.append("1 is a tie" if tied == 1 else f"{tied} are ties")
+    rest = f" ({', '.join(more)})" if more else ""
+    return f"in {phase} {leader} is fastest in {count} of {total}{rest}"
+
+
+def _by_phase(found: Sequence[Contest]) -> Iterator[tuple[str, list[Contest]]]:
+    groups: dict[str, list[Contest]] = {}
+    for one in found:
+        groups.setdefault(one.best.phase, []).append(one)
+    yield from groups.items()
+
+
+def _stretches(members: Sequence[Contest]) -> Iterator[tuple[int, int, str]]:
+    """Neighbouring lengths where the same backend wins more than half of the problems."""
+    by_length: dict[int, list[str | None]] = {}
+    for one in members:
+        if one.best.length is not None:
+            by_length.setdefault(one.best.length, []).append(one.winner)
+    before: tuple[int, int, str] | None = None
+    for length in sorted(by_length):
+        winners = by_length[length]
+        who, count = Counter(winners).most_common(1)[0]
+        name = who if who is not None and 2 * count > len(winners) else "no clear winner"
+        if before is not None and before[2] == name:
+            before = (before[0], length, name)
+            continue
+        if before is not None:
+            yield before
+        before = (length, length, name)
+    if before is not None:
+        yield before
+
+
+def _stretch_text(first: int, last: int, who: str) -> str:
+    where = (
+        f"at {count_text(first)}" if first == last else f"{count_text(first)} to {count_text(last)}"
+    )
+    return f"{who} {where}"
+
+
+def _statuses(points: Sequence[Point]) -> str:
+    counted = Counter(one.case.status for one in points)
+    return ", ".join(f"{_counted(n, 'case')} {status}" for status, n in counted.most_common())
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,54 @@
+"""The verb: where the file goes, what is said, what is refused."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from attnbench.cli.report import command
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, made):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    made.run(made.sweep(lengths=2, batches=(1,), heads=(8,))).rename("results/tour.parquet")
+
+    def run(*words):
+        return CliRunner().invoke(command, words, standalone_mode=False)
+
+    return run
+
+
+def test_a_run_is_found_by_name_and_its_report_goes_to_reports(call, tmp_path):
+    result = call("tour")
+
+    assert result.return_value == 0
+    assert result.stdout.startswith("In decode ")
+    assert "wrote reports/tour.html: 12 cases" in result.stderr
+    assert (tmp_path / "reports" / "tour.html").stat().st_size > 10_000
+
+
+def test_without_a_name_the_newest_run_is_reported(call, tmp_path):
+    call("-o", "x/y.html", "--title", "A title of one's own")
+
+    assert "A title of one&#39;s own" in (tmp_path / "x" / "y.html").read_text(encoding="utf-8")
+
+
+def test_a_filter_leaves_fewer_cases(call):
+    assert "6 cases" in call("tour", "-k", "phase=decode").stderr
+
+
+def test_a_colour_is_a_label_and_a_place(call, tmp_path):
+    call("tour", "--colour", "sdpa=4", "-o", "x.html")
+
+    assert "var(--b3)" in (tmp_path / "x.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["sdpa", "sdpa=", "sdpa=11", "=3", "sdpa=red"])
+def test_a_colour_that_is_none_is_refused(call, text):
+    result = call("tour", "--colour", text)
+
+    assert isinstance(result.exception, click.UsageError)
+    assert "LABEL=1 to LABEL=10" in str(result.exception)

@@ -1,0 +1,267 @@
+"""The page as a whole: complete, offline, harmless, and readable whatever the runs hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from attnbench.errors import InputError, NothingSelected, OptionError, OutputError
+from attnbench.report import report
+
+HOSTILE = (
+    '"><script>alert(1)</script><img src=x onerror="alert(2)">',
+    "</script><!--<script>",
+    "</style><svg onload=alert(3)>",
+    "' onmouseover='alert(4)",
+    "javascript:alert(5)",
+    "{{ 7 * 7 }}{% raw %}",
+    "$\\frac{1}{0}$",
+    "日本語 naïve ✓ \u202eright to left",
+    "n" * 400,
+)
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_every_section_and_figure_is_there(h200_html):
+    ids = {value for _, name, value in Reader(h200_html).attributes if name == "id"}
+
+    assert {"which", "how-long", "hardware", "decode", "fits", "trust"} <= ids
+    assert {"cases", "provenance", "reading"} <= ids
+    figures = {one for one in ids if one.startswith("f-")}
+    assert figures == {
+        *("f-crossover", "f-speedup", "f-latency", "f-roofline", "f-bandwidth-batch", "f-clocks"),
+        *("f-bandwidth-length", "f-groups", "f-memory", "f-intervals", "f-samples"),
+    }
+    assert "No figure:" not in h200_html
+
+
+def test_ids_are_unique(h200_html):
+    ids = [value for _, name, value in Reader(h200_html).attributes if name == "id"]
+
+    assert len(ids) == len(set(ids))
+
+
+def test_every_figure_has_its_numbers_and_every_drawing_a_title(h200_html):
+    tags = Reader(h200_html).tags
+
+    assert h200_html.count('<details class="data">') == tags.count("figure") == 11
+    assert h200_html.count('role="img"') == h200_html.count("<desc ")
+    assert tags.count("title") == 1 + h200_html.count('role="img"')
+
+
+def test_nothing_points_outside_the_file(h200_html):
+    reader = Reader(h200_html)
+    for _, name, value in reader.attributes:
+        if name in ("href", "src", "xlink:href", "action", "data", "srcset", "poster"):
+            assert value.startswith("#"), value
+    assert not re.search(r"url\((?!#)", h200_html)
+    assert "@import" not in h200_html
+    assert not {"link", "iframe", "img", "object", "embed", "base", "form"} & set(reader.tags)
+
+
+def test_the_policy_lets_nothing_in(h200_html):
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', h200_html)
+
+    assert policy.startswith(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:;"
+    )
+
+
+def test_hostile_names_are_text_everywhere(made):
+    rows = []
+    for number, name in enumerate(HOSTILE):
+        who = made.identity(
+            run_name=name, suite=name, run_args=name, suite_tags=(name,), repro=name
+        )
+        for problem in (made.decode(kv_len=1024), made.decode(kv_len=2048)):
+            rows += made.ok_rows(
+                problem, name, latency_us=50.0 + 9 * number, who=who, throttle_reasons=name
+            )
+        rows.append(made.other_row(made.prefill(), name, "failed", name, who=who))
+    path = made.run(rows, suite_text="".join(HOSTILE), baseline=HOSTILE[0])
+    written = report(path, made.folder / "x.html", title=HOSTILE[0])
+    text = written.path.read_text(encoding="utf-8")
+    reader = Reader(text)
+
+    assert reader.tags.count("script") == 1
+    assert reader.tags.count("style") == 1
+    assert not [name for _, name, _ in reader.attributes if name.startswith("on")]
+    assert "img" not in reader.tags
+    assert "49" not in [one.strip() for one in reader.texts]
+    for name in HOSTILE:
+        assert any(name in one for one in reader.texts), name
+
+
+def test_embedded_data_cannot_end_its_element():
+    from attnbench.report.html import embedded
+
+    text = embedded(["</script><script>", "<!--", "&amp;", "\u2028"])
+
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == ["</script><script>", "<!--", "&amp;", "\u2028"]
+
+
+def test_five_hundred_cases_are_two_megabytes_in_fifteen_seconds(made):
+    path = made.run(made.sweep(lengths=11, batches=(1, 8, 64, 128)))
+    start = time.perf_counter()
+
+    written = report(path, made.folder / "x.html")
+
+    assert written.cases >= 490
+    assert written.bytes <= 2_000_000
+    assert time.perf_counter() - start < 15
+
+
+def test_above_two_thousand_cases_the_rest_is_data(made):
+    rows = [
+        made.other_row(made.decode(1 + n // 20, 64 * (1 + n % 20)), "sdpa", "skipped", "no time")
+        for n in range(2050)
+    ]
+    text = made.html(rows)
+
+    body = text[text.index('id="table"') : text.index("</table>", text.index('id="table"'))]
+    assert body.count("<tr>") == 500 + 1
+    (rest,) = re.findall(r'<script type="application/json" id="rest">(.*?)</script>', text)
+    columns = json.loads(rest)
+    assert {len(column["t"]) for column in columns} == {1550}
+    assert columns[4]["v"][0] == columns[4]["v"][0] * 1
+
+
+def test_a_run_with_only_failures_reads_well(made):
+    text = made.html(
+        [
+            made.other_row(made.decode(), "sdpa", "oom", "201 GB are needed"),
+            made.other_row(made.decode(), "naive", "failed", "RuntimeError: no\nsecond line"),
+        ]
+    )
+
+    assert "Nothing can be compared: 1 case failed, 1 case oom." in text
+    assert "201 GB are needed" in text
+    assert text.count("No figure:") == 11
+    assert 'role="img"' not in text
+
+
+def test_one_row_is_a_page(made):
+    text = made.html(made.ok_rows(made.decode(), "sdpa", launches=1))
+
+    assert "Only sdpa was measured: 1 problem" in text
+    assert "1 of 1 ok cases have fewer than three launches" in text
+
+
+def test_forty_backends_are_told_apart_as_far_as_anyone_can(made):
+    names = [f"backend_number_{n}" for n in range(40)]
+    text = made.html(made.sweep(names, lengths=2, batches=(1,), heads=(8,)))
+
+    assert "32 other backends, in grey" in text
+    assert all(name in text for name in names)
+
+
+def test_runs_without_a_common_case_are_shown_side_by_side(made):
+    other = made.identity(run_id="r2", run_name="elsewhere")
+    paths = [
+        made.run(made.ok_rows(made.decode(), "sdpa")),
+        made.run(made.ok_rows(made.prefill(), "naive", who=other)),
+    ]
+    report(paths, made.folder / "x.html")
+    text = (made.folder / "x.html").read_text(encoding="utf-8")
+
+    assert "No two backends finished the same problem: 2 backends on 2 problems" in text
+    assert "made-h200" in text
+    assert "elsewhere" in text
+
+
+def test_a_ragged_batch_has_no_length_and_still_stands_in_the_table(made):
+    problem = made.decode(batch=None, kv_len=None, q_len=None, requests="2q1s1k_q512")
+    rows = [*made.ok_rows(problem, "sdpa"), *made.ok_rows(problem, "naive")]
+
+    assert "mixed 2q1s1k_q512" in made.html(rows)
+
+
+def test_a_case_that_is_not_ok_has_no_number_in_the_table(made):
+    ok = list(made.ok_rows(made.decode(), "sdpa", latency_us=123.0))
+    bad = {**made.other_row(made.decode(), "sdpa", "incorrect", "wrong by 0.3"), "launch": 3}
+    text = made.html([*ok, bad])
+
+    assert ">123" not in text
+    assert "wrong by 0.3" in text
+    assert "1 incorrect: these cases have no latency" in text
+
+
+def test_the_same_runs_make_the_same_bytes(made):
+    path = made.run(made.sweep(lengths=2, batches=(1,), heads=(8,)))
+    pages = []
+    for name in ("a.html", "b.html"):
+        report(path, made.folder / name)
+        pages.append((made.folder / name).read_bytes())
+
+    assert pages[0] == pages[1]
+
+
+def test_the_baseline_is_the_suites_or_the_one_that_is_named(made):
+    rows = list(made.sweep(("sdpa", "naive"), lengths=2, batches=(1,), heads=(8,)))
+    path = made.run(rows, baseline="sdpa")
+    for baseline, words in ((None, "sdpa is the suite"), ("naive", "naive is what --baseline")):
+        report(path, made.folder / "x.html", baseline=baseline)
+        assert words in (made.folder / "x.html").read_text(encoding="utf-8")
+
+
+def test_a_backend_that_is_not_there_is_named_with_the_nearest(made):
+    path = made.run(made.ok_rows(made.decode(), "sdpa"))
+    with pytest.raises(OptionError, match=r"'sdpaa', did you mean 'sdpa'"):
+        report(path, made.folder / "x.html", baseline="sdpaa")
+    with pytest.raises(OptionError, match="no backend of these runs"):
+        report(path, made.folder / "x.html", colours={"flash": 1})
+
+
+def test_what_cannot_be_read_written_or_found_says_so(made):
+    path = made.run(made.ok_rows(made.decode(), "sdpa"))
+    with pytest.raises(NothingSelected):
+        report(path, made.folder / "x.html", select="backend=naive")
+    with pytest.raises(InputError):
+        report(made.folder / "gone.parquet", made.folder / "x.html")
+    with pytest.raises(OutputError):
+        report(path, path / "x.html")
+
+
+def test_a_foreign_file_without_a_footer_is_reported_too(made):
+    import pyarrow.parquet as pq
+
+    path = made.run(made.sweep(lengths=2, batches=(1,), heads=(8,)))
+    table = pq.read_table(path)
+    version = {b"attnbench.schema_version": table.schema.metadata[b"attnbench.schema_version"]}
+    pq.write_table(table.replace_schema_metadata(version), path)
+
+    assert report(path, made.folder / "x.html").cases == 12
+
+
+def test_making_a_report_loads_no_torch(made):
+    path = made.run(made.ok_rows(made.decode(), "sdpa"))
+    script = (
+        "import sys; from attnbench.report import report; report(*sys.argv[1:]);"
+        " assert not {'torch', 'triton'} & set(sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", script, path, made.folder / "x.html"], check=True)
