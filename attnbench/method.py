@@ -12,7 +12,7 @@ from typing import Any
 from attnbench.problem import Problem, digest
 
 SUMMARY_RULE = "middle-half-log-mean/1"
-WARMUP_RULE = "seconds-and-3-calls/1"
+WARMUP_RULE = "flat-last-20-within-3x/1"
 FLUSHES = ("read",)
 
 

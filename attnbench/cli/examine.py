@@ -15,6 +15,7 @@ from attnbench.units import bytes_text
 
 if TYPE_CHECKING:
     from attnbench.environment import Device, Environment
+    from attnbench.execute.crew import Crew
 
 OK, WARNING, PROBLEM, ABSENT = "ok", "warning", "problem", "absent"
 RESULTS = Path("results")
@@ -36,15 +37,18 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Look at everything, one finding at a time."""
-    from attnbench.execute import probe
+    from attnbench.execute.crew import Crew
 
     yield from software()
+    crew = Crew("auto")
     try:
-        environment = probe.environment()
+        environment = crew.environment
+        yield from device(environment, crew.worker().pid)
+        yield from timing(crew, environment)
     except AttnbenchError as error:
         yield Finding(section="device", state=PROBLEM, text=error.message, fix=error.hint)
-    else:
-        yield from device(environment)
+    finally:
+        crew.lost()
     yield from storage(RESULTS)
     yield from backends()
 
@@ -66,15 +70,35 @@ def software() -> Iterator[Finding]:
         )
 
 
-def device(environment: Environment) -> Iterator[Finding]:
-    """The device, and who else uses it."""
+def device(environment: Environment, worker: int) -> Iterator[Finding]:
+    """The device, and who else than the worker of that process id uses it."""
     from attnbench.cli.summary import device_text
 
     yield _ok("device", device_text(environment))
     if environment.device.kind == "cuda":
-        yield from _gpu(environment.device)
+        yield from _gpu(environment.device, worker)
     else:
         yield from _cpu(environment.device)
+
+
+def timing(crew: Crew, environment: Environment) -> Iterator[Finding]:
+    """Whether known lengths and known bytes are read as what they are."""
+    from attnbench.device.rates import Ceilings
+    from attnbench.store.ceilings import stored_ceilings
+
+    answer = crew.selftest(stored_ceilings(environment))
+    ceilings = Ceilings(**answer["ceilings"])
+    bandwidth, tflops = ceilings.peak_bandwidth_gbps, ceilings.best_tflops
+    if bandwidth is not None and tflops is not None:
+        best = f"memory reaches {bandwidth:.4g} GB/s, matrix products {tflops:.3g} TFLOP/s"
+        yield _ok("timing", best)
+    for one in answer["selftest"]:
+        yield Finding(
+            section="timing",
+            state=OK if one["passed"] else PROBLEM if one["grave"] else WARNING,
+            text=f"{one['name']}: {one['measured']} (expected {one['expected']})",
+            fix=one["advice"],
+        )
 
 
 def storage(folder: Path) -> Iterator[Finding]:
@@ -119,29 +143,48 @@ def load_average(read: Callable[[], tuple[float, float, float]] | None = None) -
         return None
 
 
-def _gpu(device: Device) -> Iterator[Finding]:
-    from attnbench.device.nvml import other_processes
+def _gpu(device: Device, worker: int) -> Iterator[Finding]:
+    from attnbench.device.nvml import Blind, find_board
 
-    others = other_processes(device.uuid)
-    if others is None:
+    board = find_board(device.uuid)
+    if isinstance(board, Blind):
         yield Finding(
             section="device",
             state=WARNING,
-            text="NVML does not answer: clocks, power and other processes stay unknown",
+            text=f"clocks, power and other processes stay unknown: {board.reason}",
             fix="python -m pip install nvidia-ml-py, or mount the driver's libnvidia-ml.so",
         )
-    elif others:
-        listed = ", ".join(map(str, others))
+        return
+    yield from _neighbours(board.foreign(worker))
+    reading = board.read()
+    if reading.sm_clock_mhz is not None and reading.temperature_c is not None:
+        yield _ok("device", f"SM clock {reading.sm_clock_mhz:.0f} MHz, {reading.temperature_c} °C")
+    if reading.throttled:
         yield Finding(
             section="device",
             state=WARNING,
-            text=f"other processes use this GPU: pid {listed}",
-            fix="stop them, or measure on another device (--device cuda:N)",
+            text=f"the device lowers its clocks: {', '.join(reading.throttled)}",
+            fix="cool it, or raise its power limit (nvidia-smi -pl)",
         )
-    else:
-        yield _ok("device", "no other process uses this GPU")
+    if board.refusals:
+        refused = ", ".join(f"{what} ({words})" for what, words in board.refusals.items())
+        yield Finding(section="device", state=WARNING, text=f"NVML does not tell {refused}")
     if device.power_limit_w is not None:
         yield _ok("device", f"power limit {device.power_limit_w:.0f} W")
+
+
+def _neighbours(others: tuple[int, ...] | None) -> Iterator[Finding]:
+    if others is None:  # among the refusals
+        return
+    if not others:
+        yield _ok("device", "no other process uses this GPU")
+        return
+    yield Finding(
+        section="device",
+        state=WARNING,
+        text=f"other processes use this GPU: pid {', '.join(map(str, others))}",
+        fix="stop them, or measure on another device (--device cuda:N)",
+    )
 
 
 def _cpu(device: Device) -> Iterator[Finding]:

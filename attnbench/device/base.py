@@ -29,11 +29,43 @@ class Profile:
     result: Any
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A device's state at one moment; None for what it does not tell.
+
+    ``throttled`` names what lowers the clocks, the empty tuple where nothing does. ``foreign``
+    holds the ids of other processes that compute on the device.
+    """
+
+    sm_clock_mhz: float | None = None
+    mem_clock_mhz: float | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    throttled: tuple[str, ...] | None = None
+    foreign: tuple[int, ...] | None = None
+
+
+class Gauge(Protocol):
+    """Who tells a device's state. Asking costs milliseconds, so never ask between samples."""
+
+    def read(self) -> Reading:
+        """Ask for everything but energy."""
+        ...
+
+    def energy_j(self) -> float | None:
+        """Return the joules that the device has used since some fixed moment."""
+        ...
+
+
 class Driver(Protocol):
     """A device as the worker sees it."""
 
     kind: str
     torch_name: str
+
+    def clock_ns(self) -> int:
+        """Return the host's monotonic clock; a scripted device keeps a clock of its own."""
+        ...
 
     def facts(self) -> Device:
         """Describe the device; ``free_bytes`` as of now."""
@@ -74,4 +106,21 @@ class Driver(Protocol):
 
     def delay(self) -> None:
         """Keep the device busy long enough that the next launches queue up behind (CUDA)."""
+        ...
+
+    def spin(self, seconds: float) -> None:
+        """Keep the device busy for a time: a call whose length is known."""
+        ...
+
+    def aside(self, call: Call) -> Any:
+        """Call on another stream than the current one, which does not wait for it (CUDA).
+
+        Raises:
+            NotImplementedError: the device has no streams.
+
+        """
+        ...
+
+    def gauge(self) -> Gauge | None:
+        """Return who tells clocks and power; None for a kind of device that has no such thing."""
         ...

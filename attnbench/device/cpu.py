@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from typing import Any, NoReturn
 
 from torch.profiler import ProfilerActivity, profile
@@ -18,6 +19,7 @@ class Cpu:
 
     kind = "cpu"
     torch_name = "cpu"
+    clock_ns = staticmethod(time.perf_counter_ns)
 
     def facts(self) -> Device:
         """Describe the CPU."""
@@ -64,6 +66,20 @@ class Cpu:
     def delay(self) -> None:
         """Refuse: nothing queues on a CPU."""
         _no_events()
+
+    def spin(self, seconds: float) -> None:
+        """Look at the clock until the time is over: sleeping would wake late."""
+        end = time.perf_counter_ns() + round(seconds * 1e9)
+        while time.perf_counter_ns() < end:
+            pass
+
+    def aside(self, call: Call) -> Any:
+        """Refuse: a CPU has no streams."""
+        del call
+        _no_events()
+
+    def gauge(self) -> None:
+        """Nobody tells a CPU's clocks in a way that holds for one process."""
 
 
 def _no_events() -> NoReturn:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import time
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from attnbench.device.base import Call, Profile
+from attnbench.device.nvml import Blind, Board, find_board
 from attnbench.device.trace import device_kernels
 from attnbench.environment import Device
 from attnbench.errors import DeviceMissing
@@ -23,6 +26,7 @@ class Cuda:
     """One CUDA device by torch's index."""
 
     kind = "cuda"
+    clock_ns = staticmethod(time.perf_counter_ns)
 
     def __init__(self, index: int = 0) -> None:
         if not torch.cuda.is_available() or index >= torch.cuda.device_count():
@@ -33,16 +37,13 @@ class Cuda:
         self.index = index
         self.torch_name = f"cuda:{index}"
         torch.cuda.set_device(index)
-        self._delay_cycles = self._cycles_for(_DELAY_S)
+        self._cycles_per_s = self._calibrated()
 
     def facts(self) -> Device:
         """Describe the GPU; driver and power limit come from NVML where it answers."""
-        from attnbench.device.nvml import board_facts
-
+        uuid = None if self._uuid is None else f"GPU-{self._uuid}"
         properties = torch.cuda.get_device_properties(self.index)
         free, _ = torch.cuda.mem_get_info(self.index)
-        uuid = getattr(properties, "uuid", None)
-        board = board_facts(str(uuid)) if uuid is not None else {}
         return Device(
             kind="cuda",
             name=properties.name,
@@ -50,11 +51,23 @@ class Cuda:
             memory_bytes=properties.total_memory,
             free_bytes=free,
             index=self.index,
-            uuid=f"GPU-{uuid}" if uuid is not None else None,
             cores=properties.multi_processor_count,
             llc_bytes=properties.L2_cache_size,
-            **board,
+            **{"uuid": uuid, **self._board.facts()},
         )
+
+    def gauge(self) -> Board | Blind:
+        """Return NVML's view of this GPU, or one that knows nothing and says why."""
+        return self._board
+
+    @cached_property
+    def _uuid(self) -> str | None:
+        uuid = getattr(torch.cuda.get_device_properties(self.index), "uuid", None)
+        return None if uuid is None else str(uuid)
+
+    @cached_property
+    def _board(self) -> Board | Blind:
+        return find_board(self._uuid, index=self.index)
 
     def synchronize(self) -> None:
         """Wait for the whole device."""
@@ -112,15 +125,24 @@ class Cuda:
 
     def delay(self) -> None:
         """Spin the current stream for about 200 µs."""
-        torch.cuda._sleep(self._delay_cycles)  # noqa: SLF001  torch's only spin kernel
+        self.spin(_DELAY_S)
 
-    def _cycles_for(self, seconds: float) -> int:
-        """Calibrate the spin kernel: cycles are of a clock that differs between devices."""
+    def spin(self, seconds: float) -> None:
+        """Spin for so many cycles: right at the clock of the calibration, in proportion always."""
+        torch.cuda._sleep(round(seconds * self._cycles_per_s))  # noqa: SLF001  torch's only spin
+
+    def aside(self, call: Call) -> Any:
+        """Call on a stream of its own, which nothing joins."""
+        with torch.cuda.stream(torch.cuda.Stream(self.index)):
+            return call()
+
+    def _calibrated(self) -> float:
+        """Return the spin kernel's cycles a second: its clock differs between devices."""
         torch.cuda._sleep(_CALIBRATION_CYCLES)  # noqa: SLF001  loads the kernel
         start, end = self.events()
         start.record()
         torch.cuda._sleep(_CALIBRATION_CYCLES)  # noqa: SLF001
         end.record()
         end.synchronize()
-        took_s = max(start.elapsed_time(end) * 1e-3, 1e-6)
-        return int(_CALIBRATION_CYCLES * seconds / took_s)
+        took_s = max(float(start.elapsed_time(end)) * 1e-3, 1e-6)
+        return _CALIBRATION_CYCLES / took_s

@@ -1,55 +1,223 @@
-"""What NVML says of a GPU, by UUID; everything optional, None where the board refuses."""
+"""What NVML says of a GPU, found by UUID: NVML's indices ignore CUDA_VISIBLE_DEVICES.
+
+Everything is optional. A board, a container or an account may refuse any question; the answer is
+then None and the refusal is kept in NVML's own words. Of a MIG slice, clocks and temperature are
+those of the board that it lies on; power and energy are not its own and stay unknown.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+from attnbench.device.base import Reading
 
-def board_facts(uuid: str) -> dict[str, Any]:
-    """Return driver, power limit (W) and MIG profile of a GPU; empty where NVML does not answer.
+# Bits of the clocks event reasons, by the names of NVML's header. Idling, and clocks that somebody
+# set (application clocks, a display, locked clocks), slow nothing down against what was asked for.
+THROTTLES = {
+    0x004: "sw_power_cap",
+    0x008: "hw_slowdown",
+    0x010: "sync_boost",
+    0x020: "sw_thermal_slowdown",
+    0x040: "hw_thermal_slowdown",
+    0x080: "hw_power_brake_slowdown",
+}
+_CLOCK_SM, _CLOCK_MEM, _TEMPERATURE_GPU = 1, 2, 0  # NVML's enumerations
+_MIG_ENABLED = 1
+_UNKNOWN_SLICE = "unknown"
+_MILLI = 1e-3
 
-    Addressed by UUID, because NVML's indices ignore CUDA_VISIBLE_DEVICES.
-    """
-    try:
-        import pynvml
 
-        pynvml.nvmlInit()
-    except Exception:  # noqa: BLE001  no driver, no library, no permission: all mean "unknown"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blind:
+    """A GPU that NVML does not show; ``reason`` says why."""
+
+    reason: str
+
+    def read(self) -> Reading:
+        """Know nothing."""
+        return Reading()
+
+    def energy_j(self) -> float | None:
+        """Know nothing."""
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """Know nothing."""
         return {}
-    try:
-        prefix = "" if uuid.startswith(("GPU-", "MIG-")) else "GPU-"
-        handle = pynvml.nvmlDeviceGetHandleByUUID(prefix + uuid)
+
+
+@dataclass(slots=True, kw_only=True)
+class Board:
+    """A GPU, or a MIG slice of one, that NVML shows.
+
+    ``uuid`` is what NVML knows it as; ``handle`` is what computes and ``board`` the whole GPU, the
+    same unless ``slice_name`` (``1g.10gb``) is set. ``refusals`` maps what was asked for to NVML's
+    words of refusal.
+    """
+
+    nvml: Any
+    uuid: str
+    handle: Any
+    board: Any
+    slice_name: str | None = None
+    refusals: dict[str, str] = field(default_factory=dict)
+
+    def read(self) -> Reading:
+        """Ask for clocks, power, temperature, throttling and other processes."""
+        nvml = self.nvml
+        power = None if self.slice_name else self._ask("power", nvml.nvmlDeviceGetPowerUsage)
+        return Reading(
+            sm_clock_mhz=self._ask("SM clock", nvml.nvmlDeviceGetClockInfo, _CLOCK_SM),
+            mem_clock_mhz=self._ask("memory clock", nvml.nvmlDeviceGetClockInfo, _CLOCK_MEM),
+            power_w=_scaled(power),
+            temperature_c=self._ask("temperature", nvml.nvmlDeviceGetTemperature, _TEMPERATURE_GPU),
+            throttled=self._throttled(),
+            foreign=self.foreign(os.getpid()),
+        )
+
+    def energy_j(self) -> float | None:
+        """Return the board's energy counter; a slice of it has none."""
+        if self.slice_name:
+            return None
+        return _scaled(self._ask("energy", self.nvml.nvmlDeviceGetTotalEnergyConsumption))
+
+    def facts(self) -> dict[str, Any]:
+        """Return UUID, driver, power limit (W) and MIG profile, as a Device stores them."""
+        limit = self._ask("power limit", self.nvml.nvmlDeviceGetEnforcedPowerLimit)
         return {
-            "driver": _ask(pynvml.nvmlSystemGetDriverVersion),
-            "power_limit_w": _watts(_ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
-            "mig": uuid if uuid.startswith("MIG-") else None,
+            "uuid": self.uuid,
+            "driver": self._asked("driver", self.nvml.nvmlSystemGetDriverVersion),
+            "power_limit_w": _scaled(limit),
+            "mig": self.slice_name,
         }
-    except Exception:  # noqa: BLE001  a locked-down container may refuse the handle
-        return {"driver": _ask(pynvml.nvmlSystemGetDriverVersion)}
-    finally:
-        pynvml.nvmlShutdown()
 
+    def foreign(self, own: int) -> tuple[int, ...] | None:
+        """Return the processes on the GPU but for ``own``, which computes on it."""
+        listed = self._asked(
+            "processes", self.nvml.nvmlDeviceGetComputeRunningProcesses, self.handle
+        )
+        if listed is None:
+            return None
+        return others(tuple(one.pid for one in listed), own)
 
-def other_processes(uuid: str | None) -> list[int] | None:
-    """Return the ids of processes computing on a GPU; None where NVML does not say."""
-    if uuid is None:
+    def _throttled(self) -> tuple[str, ...] | None:
+        # The older name is all that drivers before 535 know.
+        for name in ("Event", "Throttle"):
+            question = getattr(self.nvml, f"nvmlDeviceGetCurrentClocks{name}Reasons")
+            bits = self._ask("throttle reasons", question)
+            if bits is not None:
+                self.refusals.pop("throttle reasons", None)
+                return tuple(word for bit, word in THROTTLES.items() if bits & bit)
         return None
+
+    def _ask(self, what: str, question: Callable[..., Any], *words: Any) -> Any:
+        return self._asked(what, question, self.board, *words)
+
+    def _asked(self, what: str, question: Callable[..., Any], *words: Any) -> Any:
+        try:
+            return question(*words)
+        except self.nvml.NVMLError as error:
+            self.refusals[what] = str(error)
+            return None
+
+
+def find_board(uuid: str | None, *, index: int = 0, nvml: Any = None) -> Board | Blind:
+    """Find a GPU by the UUID that CUDA gives it, with or without its ``GPU-``.
+
+    ``index`` is torch's, the place in CUDA_VISIBLE_DEVICES: only that variable names a MIG slice.
+    """
+    if nvml is None:
+        nvml = _library()
+        if isinstance(nvml, str):
+            return Blind(reason=nvml)
+    refused = []
+    for name in _names(uuid, index):
+        try:
+            return _board_of(nvml, name)
+        except nvml.NVMLError as error:
+            refused.append(f"{name}: {error}")
+    return Blind(reason="; ".join(refused) or "torch does not tell this GPU's UUID")
+
+
+def others(listed: tuple[int, ...], own: int) -> tuple[int, ...]:
+    """Leave one's own process, which computes, out of those that NVML lists.
+
+    In a container NVML may count processes as the host does, so that one's own stands in the list
+    under a number that nobody here knows: then any one of them is left out.
+    """
+    rest = tuple(pid for pid in listed if pid != own)
+    return rest if len(rest) < len(listed) else rest[1:]
+
+
+@cache
+def _library() -> Any:
+    """Return NVML, initialised once a process, or the reason why there is none."""
     try:
         import pynvml
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        return [one.pid for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)]
-    except Exception:  # noqa: BLE001  no NVML, no right to ask
-        return None
-
-
-def _ask(question: Any, *words: Any) -> Any:
+    except ImportError as error:
+        return f"nvidia-ml-py cannot be imported: {error}"
     try:
-        return question(*words)
-    except Exception:  # noqa: BLE001  "not supported" on this board
-        return None
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return str(error)
+    return pynvml
 
 
-def _watts(milliwatts: int | None) -> float | None:
-    return None if milliwatts is None else milliwatts / 1000
+def _names(uuid: str | None, index: int) -> Iterator[str]:
+    """Yield what NVML may know this device as, the surest name first."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    word = visible[index].strip() if index < len(visible) else ""
+    if word.startswith("MIG-"):
+        yield word
+    if uuid is None:
+        return
+    if uuid.startswith(("GPU-", "MIG-")):
+        yield uuid
+    else:
+        yield f"GPU-{uuid}"
+        yield f"MIG-{uuid}"
+
+
+def _board_of(nvml: Any, uuid: str) -> Board:
+    """Find a GPU or a slice by a name that NVML knows, and tell which of the two it is."""
+    handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+    board, slice_name = handle, None
+    if _is_slice(nvml, handle):
+        board = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
+        slice_name = _profile(nvml, handle)
+    elif _is_sliced(nvml, handle):
+        slice_name = _UNKNOWN_SLICE
+    return Board(nvml=nvml, uuid=uuid, handle=handle, board=board, slice_name=slice_name)
+
+
+def _is_sliced(nvml: Any, handle: Any) -> bool:
+    """CUDA computes on a slice even where it gives the whole GPU's UUID; which, nobody says."""
+    try:
+        current, _ = nvml.nvmlDeviceGetMigMode(handle)
+    except nvml.NVMLError:  # a GPU that cannot be sliced
+        return False
+    return bool(current == _MIG_ENABLED)
+
+
+def _is_slice(nvml: Any, handle: Any) -> bool:
+    try:
+        return bool(nvml.nvmlDeviceIsMigDeviceHandle(handle))
+    except nvml.NVMLError:  # a driver older than MIG
+        return False
+
+
+def _profile(nvml: Any, handle: Any) -> str:
+    """Return ``1g.10gb`` of ``NVIDIA H200 MIG 1g.18gb``."""
+    try:
+        _, _, profile = str(nvml.nvmlDeviceGetName(handle)).partition("MIG ")
+    except nvml.NVMLError:
+        profile = ""
+    return profile or _UNKNOWN_SLICE
+
+
+def _scaled(thousandths: float | None) -> float | None:
+    return None if thousandths is None else thousandths * _MILLI

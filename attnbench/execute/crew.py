@@ -83,6 +83,23 @@ class Crew:
         answer = self.worker().ask({"op": "ceilings", "repeats": repeats}, _CEILINGS_S)
         return Ceilings(**answer["ceilings"])
 
+    def selftest(self, ceilings: dict[str, Any] | None) -> dict[str, Any]:
+        """Have known things timed: {"selftest": [facts of each], "ceilings": what it went by}.
+
+        Raises:
+            EnvironmentProblem: the worker did not live to answer.
+
+        """
+        try:
+            message = {"op": "selftest", "ceilings": ceilings}
+            answer = self.worker().ask(message, _CEILINGS_S)
+        except (WorkerDied, TimeoutError) as error:
+            self.lost()
+            raise EnvironmentProblem(f"the self-test did not end: {error}") from error
+        if "error" in answer:
+            raise EnvironmentProblem(f"the self-test failed: {answer['message']}")
+        return answer
+
     def capabilities(self, cases: list[Case]) -> dict[tuple[str, str], Capabilities]:
         """Import the third-party backends of some cases and return what they can do.
 

@@ -4,8 +4,9 @@
 the lower layers of this package only, so that another python can run it. It ends when its pipe
 ends.
 
-Messages in: ``hello`` (open the device), ``probe`` (import backends), ``ceilings``, ``case``,
-``exit``. Messages out: one answer each; while a case runs ``stage`` and, each second, ``beat``.
+Messages in: ``hello`` (open the device), ``probe`` (import backends), ``ceilings``, ``selftest``,
+``case``, ``exit``. Messages out: one answer each; while a case runs ``stage`` and, each second,
+``beat``.
 """
 
 from __future__ import annotations
@@ -105,6 +106,14 @@ class Worker:
         """Measure the device's best rates."""
         return {"ceilings": self._open().measure_ceilings(message["repeats"]).facts()}
 
+    def selftest(self, message: Message) -> Message:
+        """Time what is known, against ceilings that were measured before or, without them, now."""
+        from attnbench.measure.selftest import answer_selftest  # reaches torch
+
+        answer = answer_selftest(message, self._open())
+        self._channel.stage = "idle"
+        return answer
+
     def case(self, message: Message) -> Message:
         """Measure one case, or only check it, or only call it once (pilot)."""
         from attnbench.measure.answer import answer_case  # reaches torch
@@ -125,6 +134,7 @@ def serve(channel: Channel) -> None:
         "hello": worker.hello,
         "probe": worker.probe,
         "ceilings": worker.ceilings,
+        "selftest": worker.selftest,
         "case": worker.case,
     }
     for message in channel.messages():

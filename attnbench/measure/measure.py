@@ -6,7 +6,6 @@ no case has a latency unless its output passed.
 
 from __future__ import annotations
 
-import gc
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,9 @@ from attnbench.measure.physics import excess, is_resident
 from attnbench.measure.probe import why_not
 from attnbench.measure.reference import Reference
 from attnbench.measure.stopping import MIN_SAMPLES, Stopping
-from attnbench.measure.timers import make_timer
+from attnbench.measure.telemetry import Watch
+from attnbench.measure.timers import make_timer, refuse_stray_work
+from attnbench.measure.warmup import warm_up
 from attnbench.measurement import Measurement
 from attnbench.method import Measure, Method
 from attnbench.stats.summary import summarize
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from attnbench.measure.bench import Bench, Shared
 
 _MICRO = 1e6
-_WARMUP_CALLS = 3
 # A case is about sixteen calls long: ten samples, three warm-up calls, the checks.
 _CALLS_A_CASE = 16
 # A busy machine lowers what its ceilings seem to be; only a rate above all of these is accused.
@@ -59,6 +59,10 @@ class _Attempt:
     found: dict[str, Any] = field(default_factory=dict)
     call_s: float | None = None
     prepared: Prepared | None = None
+
+    def now_s(self) -> float:
+        """The device's host clock, which a scripted device scripts."""
+        return self.bench.driver.clock_ns() * 1e-9
 
     def note(self, *codes: str) -> None:
         self.found["notes"] = tuple(dict.fromkeys((*self.found.get("notes", ()), *codes)))
@@ -89,7 +93,7 @@ def rehearse(case: Case, orders: Orders, bench: Bench) -> dict[str, Any]:
 def _settle(attempt: _Attempt, steps: Any) -> tuple[str, str | None]:
     """Take the steps and turn whatever ends them into a status and a reason."""
     bench = attempt.bench
-    began = time.perf_counter()
+    began = attempt.now_s()
     status, reason = "ok", None
     try:
         with matmul_precision(attempt.case.problem):
@@ -101,7 +105,7 @@ def _settle(attempt: _Attempt, steps: Any) -> tuple[str, str | None]:
         bench.forget_inputs()
     _tear_down(attempt)
     bench.driver.release()
-    attempt.found["seconds"] = time.perf_counter() - began
+    attempt.found["seconds"] = attempt.now_s() - began
     return status, reason
 
 
@@ -126,15 +130,15 @@ def _quickest(attempt: _Attempt, prepared: Prepared) -> float:
     """The quickest of a few calls: one alone may have met another process on its core."""
     driver = attempt.bench.driver
     assert attempt.call_s is not None
-    began, best = time.perf_counter(), attempt.call_s
+    began, best = attempt.now_s(), attempt.call_s
     for _ in range(_PILOT_CALLS):
-        if time.perf_counter() - began > _PILOT_S:
+        if attempt.now_s() - began > _PILOT_S:
             break
         driver.synchronize()
-        start = time.perf_counter()
+        start = attempt.now_s()
         prepared.timed()
         driver.synchronize()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, attempt.now_s() - start)
     return best
 
 
@@ -142,9 +146,9 @@ def _measure_all(attempt: _Attempt) -> None:
     prepared, shared, outputs = _start(attempt)
     _stop_if_slow(attempt)
     attempt.bench.enter("check")
-    start = time.perf_counter()
+    start = attempt.now_s()
     _check(attempt, outputs, shared.reference())
-    attempt.found["check_us"] = (time.perf_counter() - start) * _MICRO
+    attempt.found["check_us"] = (attempt.now_s() - start) * _MICRO
     del outputs
     attempt.bench.enter("memory")
     _memory(attempt, prepared)
@@ -165,30 +169,31 @@ def _start(attempt: _Attempt) -> tuple[Prepared, Shared, Outputs]:
     shared = bench.shared_for(case.problem)
     found["input_bytes"] = input_bytes(shared.inputs)
     found["llc_bytes"] = bench.device.llc_bytes
-    start = time.perf_counter()
+    start = attempt.now_s()
     profile = bench.driver.memory_of(lambda: Prepared(module, shared.inputs, options))
     bench.driver.synchronize()
-    found["prepare_us"] = (time.perf_counter() - start) * _MICRO
+    found["prepare_us"] = (attempt.now_s() - start) * _MICRO
     found["prepared_bytes"] = max(0, profile.left_bytes)
     prepared: Prepared = profile.result
     attempt.prepared = prepared
     bench.enter("first_call")
-    outputs, first_s = _timed_outputs(prepared, bench)
+    outputs, first_s = _timed_outputs(attempt, prepared)
     found["first_call_us"] = first_s * _MICRO
     bench.enter("second_call")
-    again, second_s = _timed_outputs(prepared, bench)
+    again, second_s = _timed_outputs(attempt, prepared)
     attempt.call_s = min(first_s, second_s)
     found["deterministic"] = outputs.same_bits(again)
     attempt.note(*prepared.notes, *([] if found["deterministic"] else ["NONDETERMINISTIC"]))
     return prepared, shared, outputs
 
 
-def _timed_outputs(prepared: Prepared, bench: Bench) -> tuple[Outputs, float]:
-    bench.driver.synchronize()
-    start = time.perf_counter()
+def _timed_outputs(attempt: _Attempt, prepared: Prepared) -> tuple[Outputs, float]:
+    driver = attempt.bench.driver
+    driver.synchronize()
+    start = attempt.now_s()
     outputs = prepared.outputs()
-    bench.driver.synchronize()
-    return outputs, time.perf_counter() - start
+    driver.synchronize()
+    return outputs, attempt.now_s() - start
 
 
 def _stop_if_slow(attempt: _Attempt) -> None:
@@ -237,32 +242,24 @@ def _memory(attempt: _Attempt, prepared: Prepared) -> None:
 
 
 def _sample(attempt: _Attempt, prepared: Prepared) -> None:
-    """Warm up, then take samples until the stop rule ends them."""
+    """Warm up, then take samples until the stop rule ends them, watching the device around them."""
     bench, method, found = attempt.bench, attempt.orders.method, attempt.found
+    driver = bench.driver
     flush = bench.flush() if method.l2 == "cold" else None
     found["flush_bytes"] = flush.nbytes if flush else None
-    timer = make_timer(method.timer, bench.driver, prepared.timed, flush)
+    timer = make_timer(method.timer, driver, prepared.timed, flush)
     bench.enter("warmup")
-    start = time.perf_counter()
-    calls = 0
-    while calls < _WARMUP_CALLS or time.perf_counter() - start < method.warmup_s:
-        timer.sample()
-        calls += 1
-    found["warmup_s"] = time.perf_counter() - start
+    found["warmup_s"] = warm_up(timer.sample, driver.clock_ns, method.warmup_s)
+    if method.timer == "event":
+        refuse_stray_work(driver, prepared.timed)
     timer.launches.samples = timer.launches.bound = 0
-    stopping = Stopping.of(attempt.orders.settings)
-    samples: list[float] = []
+    assert attempt.call_s is not None
+    watch = Watch(driver, prepared.timed, attempt.call_s)
+    watch.begin()
     bench.enter("sample")
-    gc.collect()
-    gc.disable()  # a collection inside a sample would be charged to the backend
-    try:
-        start = time.perf_counter()
-        while not (stop := stopping.reason(samples, time.perf_counter() - start)):
-            samples.append(timer.sample())
-    finally:
-        gc.enable()
-    found["samples_us"] = tuple(one * _MICRO for one in samples)
-    found["stop_reason"] = stop
+    samples, stop = Stopping.of(attempt.orders.settings).take(timer.sample, driver.clock_ns)
+    columns, notes = watch.end(samples)
+    found |= {"samples_us": tuple(one * _MICRO for one in samples), "stop_reason": stop, **columns}
     noise = summarize(samples).noise
     if noise is not None and noise > attempt.orders.settings.max_noise:
         attempt.note("NOISY")
@@ -270,6 +267,7 @@ def _sample(attempt: _Attempt, prepared: Prepared) -> None:
         attempt.note("FEW_SAMPLES")
     if timer.launches.mostly:
         attempt.note("LAUNCH_BOUND")
+    attempt.note(*notes)
 
 
 def _physics(attempt: _Attempt) -> None:

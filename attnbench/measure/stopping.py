@@ -6,7 +6,8 @@ at a difference between two backends, so it cannot favour one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from attnbench.method import Measure
@@ -51,3 +52,18 @@ class Stopping:
             if noise is not None and noise < self.max_noise:
                 return "precise"
         return "time" if elapsed_s >= self.sample_s else None
+
+    def take(
+        self, sample: Callable[[], float], clock_ns: Callable[[], int]
+    ) -> tuple[list[float], str]:
+        """Sample until the rule ends it; return the samples and why they end."""
+        samples: list[float] = []
+        gc.collect()
+        gc.disable()  # a collection inside a sample would be charged to the backend
+        try:
+            start = clock_ns()
+            while not (stop := self.reason(samples, (clock_ns() - start) * 1e-9)):
+                samples.append(sample())
+        finally:
+            gc.enable()
+        return samples, stop

@@ -193,8 +193,6 @@ def test_a_backend_says_unsupported_with_the_one_class():
     assert Unsupported is errors.Unsupported
 
 
-
-
 def test_a_call_may_carry_notes():
     def call():
         return None

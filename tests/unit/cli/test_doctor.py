@@ -7,9 +7,13 @@ import pytest
 
 from attnbench.cli import examine
 from attnbench.cli.examine import ABSENT, OK, PROBLEM, WARNING, Finding
+from attnbench.device.base import Reading
+from attnbench.device.nvml import Blind
 from attnbench.environment import Device, Environment
-from attnbench.errors import TorchMissing
+from attnbench.errors import EnvironmentProblem, TorchMissing
 
+CPU = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
+ENVIRONMENT = Environment(device=CPU, host="node", python="3.12.4")
 FINDINGS = [
     Finding(section="software", state=OK, text="attnbench 1.2.3, python 3.12.4"),
     Finding(section="software", state=PROBLEM, text="torch is not installed", fix="pip install"),
@@ -63,21 +67,137 @@ def gpu(**facts):
     return Environment(device=device, host="node", python="3.12.4")
 
 
-@pytest.mark.parametrize(
-    ("others", "state", "text"),
-    [
-        (None, WARNING, "NVML does not answer"),
-        ([], OK, "no other process"),
-        ([7, 8], WARNING, "pid 7, 8"),
-    ],
-)
-def test_who_else_uses_a_gpu(monkeypatch, others, state, text):
-    monkeypatch.setattr("attnbench.device.nvml.other_processes", lambda _: others)
+class Answering:
+    """A board that answers, with the worker (pid 1) on it."""
 
-    second = list(examine.device(gpu()))[1]
+    def __init__(self, foreign=(), refusals=None, **facts):
+        self._foreign = foreign
+        self.refusals = refusals or {}
+        self._reading = Reading(sm_clock_mhz=1980, temperature_c=61, throttled=(), **facts)
 
-    assert second.state == state
-    assert text in second.text
+    def foreign(self, own):
+        assert own == 1
+        return self._foreign
+
+    def read(self):
+        return self._reading
+
+
+def looked_at(monkeypatch, board):
+    """The findings on a GPU after the one that names it."""
+    monkeypatch.setattr("attnbench.device.nvml.find_board", lambda _uuid: board)
+    return [(one.state, one.text) for one in examine.device(gpu(), 1)][1:]
+
+
+def test_a_gpu_that_nvml_does_not_show_is_a_warning_with_the_reason(monkeypatch):
+    blind = Blind(reason="NVML Shared Library Not Found")
+
+    assert looked_at(monkeypatch, blind) == [
+        (
+            WARNING,
+            "clocks, power and other processes stay unknown: NVML Shared Library Not Found",
+        )
+    ]
+
+
+def test_a_gpu_of_ones_own_is_well(monkeypatch):
+    assert looked_at(monkeypatch, Answering()) == [
+        (OK, "no other process uses this GPU"),
+        (OK, "SM clock 1980 MHz, 61 °C"),
+    ]
+
+
+def test_who_else_uses_a_gpu_is_a_warning(monkeypatch):
+    found = looked_at(monkeypatch, Answering(foreign=(7, 8)))
+
+    assert found[0] == (WARNING, "other processes use this GPU: pid 7, 8")
+
+
+def test_a_gpu_that_throttles_is_a_warning(monkeypatch):
+    board = Answering()
+    board._reading = Reading(throttled=("sw_power_cap",))
+
+    assert (WARNING, "the device lowers its clocks: sw_power_cap") in looked_at(monkeypatch, board)
+
+
+def test_what_nvml_refuses_is_said_in_its_words(monkeypatch):
+    board = Answering(foreign=None, refusals={"processes": "Insufficient Permissions"})
+
+    assert looked_at(monkeypatch, board)[-1] == (
+        WARNING,
+        "NVML does not tell processes (Insufficient Permissions)",
+    )
+
+
+class Crew:
+    """A crew whose worker answers a self-test, or has no device to open."""
+
+    answers: dict
+    missing = None
+
+    def __init__(self, _device):
+        self.lost_times = 0
+
+    @property
+    def environment(self):
+        if self.missing is not None:
+            raise self.missing
+        return ENVIRONMENT
+
+    def worker(self):
+        return SimpleNamespace(pid=1)
+
+    def selftest(self, _ceilings):
+        return {"selftest": self.answers, "ceilings": {"read_gbps": 35.36, "tflops": {"fp32": 0.7}}}
+
+    def lost(self):
+        self.lost_times += 1
+
+
+def answer(**facts):
+    return {
+        "name": "spin",
+        "passed": True,
+        "measured": "1000.3 us",
+        "expected": "1000 us within 1%",
+        "advice": None,
+        "grave": False,
+    } | facts
+
+
+def test_timing_shows_ceilings_and_what_each_test_read():
+    crew = Crew("auto")
+    failed = {"passed": False, "advice": "stop it"}
+    crew.answers = [answer(), answer(name="A/A", **failed), answer(grave=True, **failed)]
+
+    found = list(examine.timing(crew, ENVIRONMENT))
+
+    assert [one.state for one in found] == [OK, OK, WARNING, PROBLEM]
+    assert found[0].text == "memory reaches 35.36 GB/s, matrix products 0.7 TFLOP/s"
+    assert found[1].text == "spin: 1000.3 us (expected 1000 us within 1%)"
+    assert [one.fix for one in found] == [None, None, "stop it", "stop it"]
+
+
+def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monkeypatch):
+    def died(_self, _ceilings):
+        raise EnvironmentProblem("the self-test did not end: killed")
+
+    monkeypatch.setattr(Crew, "selftest", died)
+    monkeypatch.setattr("attnbench.execute.crew.Crew", Crew)
+    monkeypatch.setattr(examine, "backends", lambda: iter([]))
+
+    texts = {one.text: one.state for one in examine.examine()}
+
+    assert texts["the self-test did not end: killed"] == PROBLEM
+
+
+@pytest.mark.torch
+def test_on_this_machine_every_self_test_is_answered(monkeypatch):
+    monkeypatch.setattr(examine, "backends", lambda: iter([]))
+    timed = [one for one in examine.examine() if one.section == "timing"]
+
+    assert [one.text.split(":")[0] for one in timed[1:]][:3] == ["spin", "copy", "A/A"]
+    assert PROBLEM not in [one.state for one in timed]
 
 
 @pytest.mark.parametrize(("load", "state"), [(0.1, OK), (1.5, WARNING)])
@@ -85,7 +205,7 @@ def test_a_busy_cpu_is_a_warning(monkeypatch, load, state):
     monkeypatch.setattr(examine, "load_average", lambda: load)
     cpu = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1, cores=2)
 
-    second = list(examine.device(Environment(device=cpu, host="node", python="3.12.4")))[1]
+    second = list(examine.device(Environment(device=cpu, host="node", python="3.12.4"), 1))[1]
 
     assert second.state == state
 
@@ -97,7 +217,7 @@ def test_a_governor_that_moves_the_clocks_is_a_warning(monkeypatch, tmp_path, go
     monkeypatch.setattr(examine, "_GOVERNOR", path)
     cpu = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
 
-    last = list(examine.device(Environment(device=cpu, host="node", python="3.12.4")))[-1]
+    last = list(examine.device(Environment(device=cpu, host="node", python="3.12.4"), 1))[-1]
 
     assert last.state == state
     assert (last.fix is None) == (state == OK)
@@ -124,10 +244,9 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypa
 
 
 def test_without_torch_the_rest_is_looked_at_all_the_same(monkeypatch):
-    def missing():
-        raise TorchMissing("measuring needs torch", hint="install it")
-
-    monkeypatch.setattr("attnbench.execute.probe.environment", missing)
+    missing = TorchMissing("measuring needs torch", hint="install it")
+    monkeypatch.setattr(Crew, "missing", missing)
+    monkeypatch.setattr("attnbench.execute.crew.Crew", Crew)
     monkeypatch.setattr(examine, "backends", lambda: iter([SimpleNamespace(section="backends")]))
 
     sections = [one.section for one in examine.examine()]

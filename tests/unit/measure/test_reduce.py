@@ -38,7 +38,9 @@ def problem(**changes):
             "latent": True,
         },
         {
-            "batch": None, "q_len": None, "kv_len": None,
+            "batch": None,
+            "q_len": None,
+            "kv_len": None,
             "requests": "2q2k_32q1s8k",
             "mask": "causal",
         },

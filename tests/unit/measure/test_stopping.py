@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import time
 
 import pytest
 
@@ -42,3 +44,19 @@ def test_a_slow_call_is_cut_at_the_case_limit(elapsed_s: float, reason: str | No
 def test_the_rule_comes_from_the_measure_block() -> None:
     rule = Stopping.of(Measure(sample_s=1.0, max_noise=0.05, case_limit_s=0.5))
     assert rule == Stopping(sample_s=1.0, max_noise=0.05, limit_s=1.0)
+
+
+def test_collections_stay_out_of_samples_and_come_back_whatever_happens() -> None:
+    def broken() -> float:
+        assert not gc.isenabled()
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        RULE.take(broken, time.perf_counter_ns)
+    assert gc.isenabled()
+
+
+def test_samples_are_taken_until_the_rule_ends_them() -> None:
+    samples, stop = RULE.take(lambda: 1.0, lambda: 0)
+
+    assert (len(samples), stop) == (MIN_SAMPLES, "precise")

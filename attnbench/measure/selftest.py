@@ -1,0 +1,255 @@
+"""Does this machine's timing hold here? Known lengths and known bytes, read as any case is read.
+
+Each test has an answer that is known without this package. One that fails says what to do; it is
+``grave`` where no figure of this machine may be believed, and a warning where the machine is busy.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attnbench.device.base import Call, Driver
+from attnbench.device.rates import Ceilings
+from attnbench.environment import Device
+from attnbench.measure.outcome import Implausible
+from attnbench.measure.physics import TOLERANCE
+from attnbench.measure.timers import make_timer, refuse_stray_work
+from attnbench.stats.summary import summarize
+
+if TYPE_CHECKING:
+    from attnbench.measure.bench import Bench
+
+_TRIES = 3  # a neighbour may spoil one
+_SAMPLES = 10
+_SPIN_S = {"cpu": 1e-3, "cuda": 5e-3}
+_SPIN_ERROR, _PROPORTION_ERROR, _HOST_S = 0.01, 0.02, 100e-6
+_PAIRS, _SAME = 15, 0.01
+_MATRIX = {"cpu": 256, "cuda": 2048}
+_COPY_SHARE = 0.6  # of the ceiling; less is a machine that others use
+_COPY_BYTES = {"cpu": 128 * 10**6, "cuda": 10**9}
+_BUSY = "another program uses this device: stop it, then run attnbench doctor again"
+_BROKEN = "do not believe figures of this machine; report it with attnbench doctor --json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """One test: what was read and what had to be read, in words; ``advice`` where it failed."""
+
+    name: str
+    passed: bool
+    measured: str
+    expected: str
+    advice: str | None = None
+    grave: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values, for the parent."""
+        return asdict(self)
+
+
+def self_test(driver: Driver, device: Device, ceilings: Ceilings) -> Iterator[SelfTest]:
+    """Run every test that this kind of device has; one that raises has failed, with its error."""
+    tests: dict[str, Callable[[], SelfTest]] = {
+        "spin": partial(spin, driver),
+        "copy": partial(copy, driver, device, ceilings),
+        "A/A": partial(alike, driver, _product(driver)),
+    }
+    if driver.kind == "cuda":
+        tests |= {"events": partial(events, driver), "streams": partial(streams, driver)}
+    for name, test in tests.items():
+        try:
+            yield test()
+        except Exception as error:  # noqa: BLE001  whatever it is, doctor is there to show it
+            yield SelfTest(
+                name=name,
+                passed=False,
+                measured=f"{type(error).__name__}: {error}",
+                expected="an answer",
+                advice=_BROKEN,
+                grave=True,
+            )
+
+
+def answer_selftest(message: dict[str, Any], bench: Bench) -> dict[str, Any]:
+    """From a worker's ``selftest`` message to its answer, the ceilings that it used among it."""
+    known = message.get("ceilings")
+    ceilings = Ceilings(**known) if known else bench.measure_ceilings(repeats=1)
+    done = [one.facts() for one in self_test(bench.driver, bench.device, ceilings)]
+    bench.driver.release()
+    return {"selftest": done, "ceilings": ceilings.facts()}
+
+
+def spin(driver: Driver) -> SelfTest:
+    """A call of known length: absolute on a CPU, where the host's clock is the truth.
+
+    A GPU's spin counts cycles of a clock that moves, so there twice as many must take twice as
+    long.
+    """
+    return _spin_ratio(driver) if driver.kind == "cuda" else _spin_length(driver)
+
+
+def _spin_length(driver: Driver) -> SelfTest:
+    asked_s = _SPIN_S["cpu"]
+    read = partial(_read, driver, partial(driver.spin, asked_s))
+    read_s = _nearest(read, asked_s, _SPIN_ERROR * asked_s)
+    passed = abs(read_s / asked_s - 1) <= _SPIN_ERROR
+    grave = read_s < asked_s * (1 - _SPIN_ERROR)
+    return SelfTest(
+        name="spin",
+        passed=passed,
+        measured=f"{read_s * 1e6:.1f} us",
+        expected=f"{asked_s * 1e6:.0f} us within {_SPIN_ERROR:.0%}",
+        advice=None if passed else _BROKEN if grave else _BUSY,
+        grave=grave,
+    )
+
+
+def _spin_ratio(driver: Driver) -> SelfTest:
+    short_s = _SPIN_S["cuda"]
+
+    def measured() -> float:
+        once = _read(driver, partial(driver.spin, short_s))
+        return _read(driver, partial(driver.spin, 2 * short_s)) / once
+
+    ratio = _nearest(measured, 2, 2 * _PROPORTION_ERROR)
+    passed = abs(ratio / 2 - 1) <= _PROPORTION_ERROR
+    return SelfTest(
+        name="spin",
+        passed=passed,
+        measured=f"{ratio:.3f} times as long",
+        expected=f"2 times within {_PROPORTION_ERROR:.0%}",
+        advice=None if passed else "lock the clocks (nvidia-smi -lgc), then look again",
+        grave=not passed,
+    )
+
+
+def copy(driver: Driver, device: Device, ceilings: Ceilings) -> SelfTest:
+    """A copy of known bytes: near the measured ceiling, and never above it."""
+    wanted = max(_COPY_BYTES[driver.kind], 4 * (device.llc_bytes or 0))
+    count = min(wanted, device.free_bytes // 8)
+    source = torch.ones(count, dtype=torch.uint8, device=driver.torch_name)
+    target = torch.empty_like(source)
+    took_s = min(_read(driver, lambda: target.copy_(source), 3) for _ in range(_TRIES))
+    return judge_copy(2 * count / took_s / 1e9, ceilings, driver.kind)
+
+
+def judge_copy(gbps: float, ceilings: Ceilings, kind: str) -> SelfTest:
+    """Compare a copy's rate with what a copy and the best access reached; None bounds nothing."""
+    least = _COPY_SHARE * (ceilings.copy_gbps or 0)
+    most = TOLERANCE[kind] * (ceilings.peak_bandwidth_gbps or math.inf)
+    advice = None
+    if gbps < least:
+        advice = _BUSY
+    elif gbps > most:
+        # On a busy CPU a ceiling comes out too low, which is no fault of the clock.
+        advice = "the ceilings were measured in a busy moment: run a suite, which looks again"
+    return SelfTest(
+        name="copy",
+        passed=advice is None,
+        measured=f"{gbps:.4g} GB/s",
+        expected=f"{least:.4g} to {most:.4g} GB/s",
+        advice=advice,
+        grave=gbps > most and kind == "cuda",
+    )
+
+
+def alike(driver: Driver, call: Call) -> SelfTest:
+    """The same call as A and as B by turns: the median difference must be none."""
+    first, second = (make_timer(_timer(driver), driver, call, None) for _ in range(2))
+    for timer in (first, second):
+        timer.sample()
+
+    def measured() -> float:
+        pairs = [(first.sample(), second.sample()) for _ in range(_PAIRS)]
+        return statistics.median(math.log(b / a) for a, b in pairs)
+
+    difference = _nearest(measured, 0, _SAME)
+    passed = abs(difference) <= _SAME
+    return SelfTest(
+        name="A/A",
+        passed=passed,
+        measured=f"{difference:+.2%}",
+        expected=f"0 within {_SAME:.0%}",
+        advice=None if passed else _BUSY,
+    )
+
+
+def events(driver: Driver) -> SelfTest:
+    """Events against the host's clock: both must see the same spin."""
+    call = partial(driver.spin, _SPIN_S["cuda"])
+    slack_s = _PROPORTION_ERROR * _SPIN_S["cuda"]
+
+    def measured() -> float:
+        event_s = _read(driver, call)
+        return _read(driver, call, timer="wall") - event_s
+
+    gap_s = _nearest(measured, 0, slack_s)
+    # The host's clock also sees the launch and the waking up; it never sees less than the events.
+    passed = -slack_s <= gap_s <= slack_s + _HOST_S
+    return SelfTest(
+        name="events",
+        passed=passed,
+        measured=f"{gap_s * 1e6:+.0f} us between the host's clock and events",
+        expected=f"0 to {(slack_s + _HOST_S) * 1e6:.0f} us",
+        advice=None if passed else "use timer: wall in the suite, and update the driver",
+        grave=not passed,
+    )
+
+
+def streams(driver: Driver) -> SelfTest:
+    """Work on another stream must be noticed, and work on the current one must not be accused."""
+    length = _SPIN_S["cuda"]
+    inside = _is_refused(driver, partial(driver.spin, length))
+    outside = _is_refused(driver, lambda: driver.aside(partial(driver.spin, length)))
+    passed = outside and not inside
+    said = {True: "refused", False: "accepted"}
+    return SelfTest(
+        name="streams",
+        passed=passed,
+        measured=f"own stream {said[inside]}, another {said[outside]}",
+        expected="own stream accepted, another refused",
+        advice=None if passed else "use timer: wall in the suite",
+        grave=not passed,
+    )
+
+
+def _nearest(measure: Callable[[], float], right: float, error: float) -> float:
+    """Measure until it is right, a few times at most; return what came nearest."""
+    found: list[float] = []
+    for _ in range(_TRIES):
+        found.append(measure())
+        if abs(found[-1] - right) <= error:
+            break
+    return min(found, key=lambda one: abs(one - right))
+
+
+def _is_refused(driver: Driver, call: Call) -> bool:
+    try:
+        refuse_stray_work(driver, call)
+    except Implausible:
+        return True
+    return False
+
+
+def _product(driver: Driver) -> Call:
+    size = _MATRIX[driver.kind]
+    x = torch.randn(size, size, device=driver.torch_name)
+    return lambda: x @ x
+
+
+def _timer(driver: Driver) -> str:
+    return "event" if driver.kind == "cuda" else "wall"
+
+
+def _read(driver: Driver, call: Call, count: int = _SAMPLES, *, timer: str | None = None) -> float:
+    """Time a call as a case is timed; the first sample pays for what comes first."""
+    made = make_timer(timer or _timer(driver), driver, call, None)
+    made.sample()
+    return summarize([made.sample() for _ in range(count)]).latency

@@ -1,0 +1,108 @@
+"""What the device's clocks, power and neighbours were while a case was sampled.
+
+Two readings of the device under the case's own load, one before the samples and one after; none
+between them, and none at all on a CPU. A pure rule turns the two into columns and notes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from attnbench.device.base import Call, Driver, Gauge, Reading
+
+# NVIDIA's clocks move in steps of 15 MHz, 0.8 % of 1980; a drift is more than two of them.
+DRIFT = 0.02
+# Boards renew the energy counter every 20 to 100 ms: 2 s bound that error by 5 %.
+ENERGY_WINDOW_S = 2.0
+# A flush, a delay or an idle host also draws power; calls must be nearly all that ran.
+BUSY_SHARE = 0.9
+_LOAD_S, _LOAD_CALLS = 0.02, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """From the first to the last sample: joules of the board, seconds, and what the calls took."""
+
+    energy_j: float | None
+    seconds: float
+    busy_s: float
+    calls: int
+
+    @property
+    def energy_j_per_call(self) -> float | None:
+        """Joules a call, where the counter and the calls' share of the time allow it."""
+        if self.energy_j is None or self.calls == 0 or self.seconds < ENERGY_WINDOW_S:
+            return None
+        return self.energy_j / self.calls if self.busy_s >= BUSY_SHARE * self.seconds else None
+
+
+def account(
+    before: Reading, after: Reading, stretch: Stretch
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the columns and the notes of two readings and the stretch between them.
+
+    Clocks, power and temperature are those after the samples; what slowed the device counts from
+    either reading.
+    """
+    slowed = dict.fromkeys((*(before.throttled or ()), *(after.throttled or ())))
+    columns = {
+        "sm_clock_mhz": after.sm_clock_mhz,
+        "mem_clock_mhz": after.mem_clock_mhz,
+        "power_w": after.power_w,
+        "temperature_c": after.temperature_c,
+        "throttle_reasons": ", ".join(slowed) or None,
+        "energy_j_per_call": stretch.energy_j_per_call,
+    }
+    found = {
+        "THROTTLED": bool(slowed),
+        "CLOCK_DRIFT": _drifted(before.sm_clock_mhz, after.sm_clock_mhz)
+        or _drifted(before.mem_clock_mhz, after.mem_clock_mhz),
+        "FOREIGN_PROCESS": bool(before.foreign or after.foreign),
+        "NO_TELEMETRY": after.sm_clock_mhz is None or after.throttled is None,
+    }
+    return columns, tuple(note for note, is_so in found.items() if is_so)
+
+
+def _drifted(before: float | None, after: float | None) -> bool:
+    if before is None or after is None:
+        return False
+    return not math.isclose(before, after, rel_tol=DRIFT)
+
+
+class Watch:
+    """Reads one device around the samples of one case; does nothing where there is no gauge."""
+
+    def __init__(self, driver: Driver, call: Call, call_s: float) -> None:
+        self._driver = driver
+        self._gauge: Gauge | None = driver.gauge()
+        self._call = call
+        self._calls = max(1, min(_LOAD_CALLS, math.ceil(_LOAD_S / max(call_s, 1e-9))))
+
+    def begin(self) -> None:
+        """Read the device under load, and its energy at rest."""
+        if self._gauge is None:
+            return
+        self._before = self._under_load(self._gauge)
+        self._joules, self._since = self._gauge.energy_j(), self._driver.clock_ns()
+
+    def end(self, samples: list[float]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Read the same in the other order; return columns and notes."""
+        if self._gauge is None:
+            return {}, ()
+        seconds = (self._driver.clock_ns() - self._since) * 1e-9
+        joules = self._gauge.energy_j()
+        used = None if joules is None or self._joules is None else joules - self._joules
+        stretch = Stretch(
+            energy_j=used, seconds=seconds, busy_s=math.fsum(samples), calls=len(samples)
+        )
+        return account(self._before, self._under_load(self._gauge), stretch)
+
+    def _under_load(self, gauge: Gauge) -> Reading:
+        """Read while calls of the case are queued: an idle device has other clocks."""
+        for _ in range(self._calls):
+            self._call()
+        reading = gauge.read()
+        self._driver.synchronize()
+        return reading
