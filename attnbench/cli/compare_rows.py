@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from attnbench.cli.compare_screen import change_text, interval_text
+from attnbench.cli.change_words import change_text, interval_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnbench.cli.change_words import change_text, interval_text, problem_of, reading_text
 from attnbench.cli.screen import Screen, cropped, laid_out
 from attnbench.cli.summary import counted
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared, Comparison, Reading
+    from attnbench.analysis.compare import Compared, Comparison
     from attnbench.analysis.sides import Side
 
 ROWS_SHOWN = 40  # unchanged rows are left out of a longer table
@@ -100,32 +101,6 @@ def verdict_line(one: Compared, threshold: float) -> str:
     if changed := len(one.kernels_changed):
         parts.append(f"{changed:,} with other kernels")
     return ", ".join(parts)
-
-
-def change_text(share: float | None) -> str:
-    """``+7.0%``."""
-    return "" if share is None else f"{100 * share:+.1f}%"
-
-
-def interval_text(case: Comparison) -> str:
-    """``[+6.7%, +7.3%]``."""
-    if case.low is None or case.high is None:
-        return ""
-    return f"[{change_text(case.low)}, {change_text(case.high)}]"
-
-
-def reading_text(one: Reading | None, *, spread: bool = True) -> str:
-    """``489 µs ±0.1%``."""
-    if one is None:
-        return ""
-    known = spread and one.half_width is not None
-    reach = f" ±{100 * (one.half_width or 0):.1f}%" if known else ""
-    return f"{time_text(one.latency)}{reach}"
-
-
-def problem_of(case: Comparison) -> str:
-    """The problem's label."""
-    return case.label.partition(" · ")[0]
 
 
 def wrapped(screen: Screen, text: str, *, indent: int = 6, style: str = "") -> None:

@@ -1,0 +1,36 @@
+"""One comparison in words: a change, its interval, a latency with its spread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attnbench.units import time_text
+
+if TYPE_CHECKING:
+    from attnbench.analysis.comparison import Comparison, Reading
+
+
+def change_text(share: float | None) -> str:
+    """``+7.0%``."""
+    return "" if share is None else f"{100 * share:+.1f}%"
+
+
+def interval_text(case: Comparison) -> str:
+    """``[+6.7%, +7.3%]``."""
+    if case.low is None or case.high is None:
+        return ""
+    return f"[{change_text(case.low)}, {change_text(case.high)}]"
+
+
+def reading_text(one: Reading | None, *, spread: bool = True) -> str:
+    """``489 µs ±0.1%``."""
+    if one is None:
+        return ""
+    known = spread and one.half_width is not None
+    reach = f" ±{100 * (one.half_width or 0):.1f}%" if known else ""
+    return f"{time_text(one.latency)}{reach}"
+
+
+def problem_of(case: Comparison) -> str:
+    """The problem's label."""
+    return case.label.partition(" · ")[0]
