@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from typing import Any, NoReturn
 
 from torch.profiler import ProfilerActivity, profile
 
-from attnbench.device.base import Call, Profile
+from attnbench.device.base import Call, Profile, collect_garbage
 from attnbench.device.local import cpu_facts
 from attnbench.device.trace import leaf_operators, memory_use
 from attnbench.environment import Device
@@ -40,7 +39,7 @@ class Cpu:
 
     def release(self) -> None:
         """Collect cycles, so that tensors of the last case are gone."""
-        gc.collect()
+        collect_garbage()
 
     def profile(self, call: Call) -> Profile:
         """Call once; memory and operators come from one trace of the calling thread."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from attnbench.device.base import Call, Profile
+from attnbench.device.base import Call, Profile, collect_garbage
 from attnbench.device.nvml import Blind, Board, find_board
 from attnbench.device.trace import device_kernels
 from attnbench.environment import Device
@@ -87,7 +86,7 @@ class Cuda:
 
     def release(self) -> None:
         """Return cached blocks, so that the next case's peak is its own."""
-        gc.collect()
+        collect_garbage()
         torch.cuda.empty_cache()
 
     def profile(self, call: Call) -> Profile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from types import ModuleType
 import torch
 
 from attnbench.case import Case
-from attnbench.device.base import Driver
+from attnbench.device.base import Driver, collect_garbage
 from attnbench.device.ceilings import REPEATS, measure_ceilings
 from attnbench.device.cpu import Cpu
 from attnbench.device.cuda import Cuda
@@ -57,7 +56,7 @@ class Bench:
         self.ceilings: Ceilings | None = None
         self._shared: Shared | None = None
         self._modules: dict[tuple[str, str], ModuleType] = {}
-        settle()
+        collect_garbage()
 
     @classmethod
     def open(cls, device: str, *, stage: Callable[[str], None]) -> Bench:
@@ -114,14 +113,8 @@ class Bench:
         key = (case.backend, case.source)
         if key not in self._modules:
             self._modules[key] = Registry().load(backend_of(case))
-            settle()
+            collect_garbage()
         return self._modules[key]
-
-
-def settle() -> None:
-    """Leave what was imported out of later garbage collections: torch's half a second each."""
-    gc.collect()
-    gc.freeze()
 
 
 def _limit_memory() -> None:

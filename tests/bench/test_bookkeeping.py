@@ -67,7 +67,8 @@ def test_a_case_in_the_worker(benchmark):
     settings = Measure(warmup_s=0.0, sample_s=0.0, max_noise=10.0)
     bench = Bench.open("cpu", stage=lambda _: None)
     bench.measure_ceilings()
-    orders = Orders(method=Method(timer="wall", l2="warm"), settings=settings)
+    method = Method(timer="wall", l2="warm", warmup_s=0.0)
+    orders = Orders(method=method, settings=settings)
 
     measured = benchmark(measure, case, orders, bench)
 
