@@ -16,6 +16,9 @@ from itertools import groupby
 from attnbench.errors import ProblemError
 from attnbench.units import count_text, parse_count
 
+# Far above any real batch; a count is typed faster than its requests are made.
+MOST_REQUESTS = 1 << 20
+
 _GROUP = re.compile(r"(\d+)?q(\d+[km]?)(?:s(\d+[km]?))?")
 
 
@@ -39,7 +42,8 @@ def parse_requests(text: str) -> tuple[Request, ...]:
     """Read the batch grammar.
 
     Raises:
-        ProblemError: a group that does not read, or a count or length of zero.
+        ProblemError: a group that does not read, a count or length of zero, or more requests
+            than ``MOST_REQUESTS``.
 
     """
     requests: list[Request] = []
@@ -56,6 +60,10 @@ def parse_requests(text: str) -> tuple[Request, ...]:
         kv_len = parse_count(match[3]) if match[3] else q_len
         if min(count, q_len, kv_len) < 1:
             raise ProblemError(f"{group!r} in requests {text!r} has a zero", field="requests")
+        if len(requests) + count > MOST_REQUESTS:
+            raise ProblemError(
+                f"{text!r} has more than {MOST_REQUESTS:,} requests", field="requests"
+            )
         requests.extend([Request(q_len, kv_len)] * count)
     return tuple(requests)
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attnbench.case import type_of_option
 from attnbench.environment import Device, arch_number
 from attnbench.errors import Unsupported
-from attnbench.problem import Problem
+from attnbench.problem import CHOICES, KV_DTYPES, PHASES, Problem
+from attnbench.selection import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,18 @@ _SETS = (
     *("phases", "modes", "dtypes", "kv_dtypes", "masks", "mask_aligns", "head_dims"),
     *("page_sizes", "page_formats", "attentions", "devices"),
 )
-# What an option without choices may be, told by the type of its default.
+# The words that a set may hold, where they are a closed list.
+_WORDS: dict[str, tuple[str, ...]] = {
+    "phases": PHASES,
+    "modes": CHOICES["mode"],
+    "dtypes": CHOICES["dtype"],
+    "kv_dtypes": KV_DTYPES,
+    "masks": CHOICES["mask"],
+    "mask_aligns": CHOICES["mask_align"],
+    "page_formats": CHOICES["page_format"],
+    "attentions": CHOICES["attention"],
+    "devices": ("cpu", "cuda"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,11 @@ class Capabilities:
     ``kv_dtypes`` lists the cache dtypes beside the problem's own that are understood. ``wide_v``
     says that v_head_dim may differ from head_dim, ``grouped`` that kv_heads may be smaller than
     q_heads, ``graph`` that the call may be captured in a CUDA graph. ``min_arch`` is ``sm_80``.
+
+    Raises:
+        TypeError: a text where a set of words belongs.
+        ValueError: a word that no problem has, which would never match.
+
     """
 
     phases: Iterable[str] | None = None
@@ -68,7 +85,10 @@ class Capabilities:
             value = getattr(self, name)
             if isinstance(value, str):
                 raise TypeError(f"Capabilities.{name} is a set of words; write {{{value!r}}}")
-            object.__setattr__(self, name, None if value is None else frozenset(value))
+            words = None if value is None else frozenset(value)
+            for word in sorted(map(str, words or ())):
+                _known_word(name, word)
+            object.__setattr__(self, name, words)
 
     def why_not(self, problem: Problem, device: Device) -> str | None:
         """Say in uniform words why this problem cannot be done on this device; None if it can."""
@@ -121,6 +141,14 @@ class Capabilities:
         """Return plain JSON values, for a worker's answer."""
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         return {k: sorted(v) if isinstance(v, frozenset) else v for k, v in plain.items()}
+
+
+def _known_word(name: str, word: str) -> None:
+    known = _WORDS.get(name)
+    if known is None or word in known:
+        return
+    said = f"Capabilities.{name}: {word!r} is not one of {', '.join(known)}"
+    raise ValueError("; ".join(filter(None, [said, did_you_mean(word, known)])))
 
 
 def _one_of(

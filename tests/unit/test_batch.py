@@ -94,3 +94,9 @@ def test_the_phase_is_told_by_the_lengths(q_len, kv_len, phase):
 def test_a_group_of_one_has_no_count():
     assert group_text(1, Request(1, 4096)) == "q1s4k"
     assert group_text(16, Request(4096, 4096)) == "16q4k"
+
+
+@pytest.mark.parametrize("text", ["999999999q1", "1048576q1_1q2"])
+def test_more_requests_than_any_batch_has_are_refused_before_they_are_made(text):
+    with pytest.raises(ProblemError, match="more than 1,048,576 requests"):
+        parse_requests(text)

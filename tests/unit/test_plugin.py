@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
@@ -158,6 +159,21 @@ def test_a_word_where_a_set_is_meant_is_refused_with_the_set_to_write(name):
         Capabilities(**{name: "fwd"})
 
     assert str(caught.value) == f"Capabilities.{name} is a set of words; write {{'fwd'}}"
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"modes": {"forward"}}, "modes: 'forward' is not one of fwd, bwd, fwd_bwd"),
+        ({"masks": {"casual"}}, "did you mean 'causal'?"),
+        ({"dtypes": {"bfloat16"}}, "dtypes: 'bfloat16' is not one of fp32, tf32, fp16, bf16"),
+        ({"kv_dtypes": {"fp8"}}, "kv_dtypes: 'fp8' is not one of"),
+        ({"devices": {"gpu"}}, "devices: 'gpu' is not one of cpu, cuda"),
+    ],
+)
+def test_a_word_that_would_never_match_a_problem_is_refused(declared, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Capabilities(**declared)
 
 
 def test_capabilities_are_a_frozen_value_however_the_sets_are_written():
