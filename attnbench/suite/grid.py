@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
+from attnbench.models import GIVEN
 from attnbench.suite.faults import Fault, Place
 from attnbench.suite.fields import PROBLEM
 from attnbench.suite.overrides import Override
@@ -84,6 +85,8 @@ def grid_of(
 ) -> tuple[Grid, list[Fault]]:
     """Make the grid of a file's ``problem`` and ``sweep``, and of ``--set``."""
     replaced = {one.field for one in overrides}
+    if "model" in replaced:
+        replaced.update(GIVEN)  # a model brings its own
     base = {k: v for k, v in sections.get("problem", {}).items() if k not in replaced}
     axes = list(_file_axes(source, sections.get("sweep", {}), replaced))
     for one in overrides:
@@ -107,6 +110,8 @@ def _file_axes(source: Source, sweep: Mapping[str, Any], replaced: set[str]) -> 
             entries = [{name: value} for value in values]
         else:
             entries = [{k: v for k, v in one.items() if k not in replaced} for one in values]
+        if not any(entries):
+            continue
         yield Axis(name, tuple(entries), source.key_place(("sweep", name)))
 
 

@@ -51,6 +51,17 @@ def test_without_a_sweep_there_is_one_problem():
     assert combinations("problem: {batch: 9}") == [{"batch": 9}]
 
 
+def test_setting_a_model_takes_away_what_models_bring():
+    text = (
+        "problem: {q_len: 1, head_dim: 64}\n"
+        "sweep: {heads: [{q_heads: 8}, {q_heads: 4}], a: [{window: 4, batch: 2}], kv_len: [1]}"
+    )
+
+    assert combinations(text, "model=llama-3-8b") == [
+        {"q_len": 1, "batch": 2, "kv_len": 1, "model": "llama-3-8b"}
+    ]
+
+
 def test_set_replaces_a_field_wherever_it_stands_last():
     text = "problem: {seed: 1, batch: 3}\nsweep: {kv_len: [1], a: [{q_len: 1, batch: 2}]}"
 
