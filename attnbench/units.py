@@ -113,6 +113,13 @@ def flops_text(flop_per_second: float) -> str:
     return _scaled(flop_per_second, [(1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s")])
 
 
+def spread_text(half_width: float) -> str:
+    """Write half an interval, a share: ``±1.2%``; beyond ten times the value the rest is noise."""
+    if half_width >= 9.9995:  # noqa: PLR2004  what rounds to 1000.0 is beyond
+        return "±>999%"
+    return f"±{100 * half_width:.1f}%"
+
+
 def duration_text(seconds: float) -> str:
     """Write how long something took or will take, without false precision."""
     if seconds < 9.95:  # noqa: PLR2004  what rounds to 10.0 is written "10 s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnbench.units import time_text
+from attnbench.units import spread_text, time_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.comparison import Comparison, Reading
@@ -27,7 +27,7 @@ def reading_text(one: Reading | None, *, spread: bool = True) -> str:
     if one is None:
         return ""
     known = spread and one.half_width is not None
-    reach = f" ±{100 * (one.half_width or 0):.1f}%" if known else ""
+    reach = f" {spread_text(one.half_width or 0)}" if known else ""
     return f"{time_text(one.latency)}{reach}"
 
 

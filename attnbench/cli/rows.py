@@ -19,7 +19,7 @@ from attnbench.measurement import BAD_STATUSES, Measurement
 from attnbench.method import Method
 from attnbench.metrics import derive
 from attnbench.stats.summary import Summary
-from attnbench.units import time_text
+from attnbench.units import spread_text, time_text
 
 HEADERS = ("phase", "lengths", "heads", "dtype", "", "timer", "backend")
 _BACKEND = HEADERS.index("backend")
@@ -85,7 +85,7 @@ def label_parts(case: Case, method: Method) -> tuple[str, ...]:
 
 def figures(measured: Measurement, summary: Summary) -> tuple[str, str, str, str]:
     """Latency, in-process noise, the mark of a noisy one, share of the measured peak."""
-    noise = "" if summary.noise is None else f"±{100 * summary.noise:.1f}%"
+    noise = "" if summary.noise is None else spread_text(summary.noise)
     mark = "~" if "NOISY" in measured.notes else " "
     return time_text(summary.latency / 1e6), noise, mark, share_of_peak(measured, summary)
 

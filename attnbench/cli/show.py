@@ -182,9 +182,9 @@ def cell(one: CaseRows) -> str:
 
 def latency_texts(latency: Latency, *, noisy: bool) -> tuple[str, str]:
     """Write a latency and its interval between launches, with the mark of a noisy one."""
-    from attnbench.units import time_text
+    from attnbench.units import spread_text, time_text
 
-    reach = "" if latency.half_width is None else f"±{100 * latency.half_width:.1f}%"
+    reach = "" if latency.half_width is None else spread_text(latency.half_width)
     return time_text(latency.centre), f"{reach}~" if noisy else reach
 
 

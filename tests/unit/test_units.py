@@ -16,6 +16,7 @@ from attnbench.units import (
     parse_duration,
     rate_text,
     significant,
+    spread_text,
     time_text,
 )
 
@@ -185,3 +186,11 @@ def test_a_gigabyte_is_decimal():
     # MiB/ms labelled GB/s is 4.86 % more, GiB/s labelled GB/s 7.37 %: both are seen in the field.
     assert rate_text(2**20 / 1e-3) == "1.05 GB/s"
     assert rate_text(2**30) == "1.07 GB/s"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "±0.0%"), (0.0123, "±1.2%"), (9.99, "±999.0%"), (9.9999, "±>999%"), (985.0, "±>999%")],
+)
+def test_half_an_interval_is_a_percentage_until_it_says_nothing(share, text):
+    assert spread_text(share) == text
