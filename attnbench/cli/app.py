@@ -35,6 +35,7 @@ VERBS = {
     "gate": "rule on a run against stored baselines",
     "baseline": "accept a change on purpose, with a reason",
     "report": "runs as one HTML file that opens offline",
+    "profile": "one case under torch's profiler, ncu or proton",
     "inspect": "compile a backend's Triton kernels without a GPU",
     "export": "a run as CSV or Markdown",
     "doctor": "look at this machine and say what to do",

@@ -1,0 +1,167 @@
+"""Profiling one case: which one, by what command, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnbench.case import Case
+from attnbench.errors import EnvironmentProblem, InputError, NameTakenError, OptionError
+from attnbench.execute.local import worker_environment
+from attnbench.method import Measure
+from attnbench.profile.profiled import Profiled
+from attnbench.profile.tools import TOOLS, Tool
+from attnbench.store.atomic import check_writable
+from attnbench.suite import Suite
+
+FOLDER = Path("results") / "profiles"
+_LISTED = 10
+_TAIL = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileRequest:
+    """One case under one profiler; ``out`` is the file that the profiler leaves."""
+
+    case: Case
+    settings: Measure
+    tool: Tool
+    device: str = "auto"
+    out: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where the profiler's file goes, as an absolute path."""
+        named = self.out or FOLDER / f"{self.case.backend}-{self.case.id}{self.tool.suffix}"
+        return named.absolute()
+
+    @property
+    def cold(self) -> bool:
+        """Whether the case is called with an empty last-level cache, as its first method is."""
+        return self.settings.l2_states[0] != "warm"
+
+    def command(self, answer: Path | None = None) -> list[str]:
+        """Return the whole command, the profiler's own words included."""
+        job: dict[str, Any] = {
+            "case": self.case.facts(),
+            "measure": self.settings.facts(),
+            "device": self.device,
+            "tool": self.tool.name,
+            "out": str(self.place),
+        }
+        if answer is not None:
+            job["answer"] = str(answer)
+        text = json.dumps(job, separators=(",", ":"))
+        target = [sys.executable, "-P", "-m", "attnbench.profile.target", text]
+        return self.tool.command(target, self.place, cold=self.cold)
+
+
+def tool_named(name: str) -> Tool:
+    """Look a profiler up.
+
+    Raises:
+        OptionError: there is none of that name.
+
+    """
+    if name not in TOOLS:
+        raise OptionError(f"no profiler {name!r}", hint=f"it is one of {', '.join(TOOLS)}")
+    return TOOLS[name]
+
+
+def the_one_case(suite: Suite) -> Case:
+    """Return the only case of a suite.
+
+    Raises:
+        InputError: there are several; it lists them.
+
+    """
+    cases = list({one.id: one for one in suite.cases}.values())
+    if len(cases) == 1:
+        return cases[0]
+    shown = [f"  {one.id}  {one.label}" for one in cases[:_LISTED]]
+    if more := len(cases) - _LISTED:
+        shown += [f"  and {more} more: attnbench plan {suite.name} --all"] if more > 0 else []
+    raise InputError(
+        "\n".join([f"profile looks at one case, and {len(cases)} are selected:", *shown]),
+        hint=f"name one: -k {cases[0].id}",
+    )
+
+
+def profile_case(request: ProfileRequest) -> Profiled:
+    """Run one case once under a profiler, in a process of its own.
+
+    Raises:
+        EnvironmentProblem: the profiler is missing, refused by the driver, or cannot look at this
+            device; or the process died.
+        InputError: the profiler left a file that cannot be read.
+        NameTakenError: ``out`` exists.
+
+    """
+    if lack := request.tool.lacks():
+        raise EnvironmentProblem(f"--tool {request.tool.name}: {lack[0]}", hint=lack[1])
+    place = request.place
+    if request.out is not None and place.exists():
+        raise NameTakenError(f"{request.out} exists already", hint="choose another with --out")
+    check_writable(place.parent, room_bytes=0)
+    place.unlink(missing_ok=True)  # what an earlier profile left must not be read as this one's
+    with tempfile.TemporaryDirectory() as folder:
+        answer_file = Path(folder) / "answer.json"
+        said = _run(request, request.command(answer_file))
+        answer = _answer(answer_file, request, said)
+    command = tuple(request.command())
+    common: dict[str, Any] = {
+        "case": request.case,
+        "tool": request.tool.name,
+        "command": command,
+        "device": answer["device"],
+    }
+    if answer["status"] != "ok":
+        return Profiled(**common, status=answer["status"], reason=answer["reason"])
+    if failure := request.tool.failure(place, said):
+        raise EnvironmentProblem(failure[0], hint=failure[1])
+    return Profiled(**common, kernels=request.tool.read(place, answer), files=(place,))
+
+
+def _run(request: ProfileRequest, command: list[str]) -> str:
+    """Run the command; return what it printed."""
+    settings = request.settings
+    limit_s = request.tool.slowdown * (settings.compile_s + settings.deadline)
+    # A profiler that writes 1.234,5 would be misread.
+    environment = {**worker_environment(interpret=False), "LC_ALL": "C"}
+    try:
+        done = subprocess.run(  # noqa: S603  the profiler and our own module, no shell
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=limit_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentProblem(
+            f"no end of {request.case.label} under {request.tool.name} after {limit_s:.0f} s",
+            hint="take a smaller case, or raise compile_s in the suite's measure block",
+        ) from error
+    return done.stdout
+
+
+def _answer(path: Path, request: ProfileRequest, said: str) -> dict[str, Any]:
+    """Read what the profiled process said, or say why it said nothing."""
+    if not path.exists():
+        if failure := request.tool.failure(request.place, said):
+            raise EnvironmentProblem(failure[0], hint=failure[1])
+        raise EnvironmentProblem(
+            f"the profiled process died; it printed: {said.strip()[-_TAIL:] or 'nothing'}"
+        )
+    answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise EnvironmentProblem(answer["error"], hint=answer["hint"])
+    return answer
