@@ -37,7 +37,7 @@ VERBS = {
     "report": "runs as one HTML file that opens offline",
     "profile": "one case under torch's profiler, ncu or proton",
     "inspect": "compile a backend's Triton kernels without a GPU",
-    "export": "a run as CSV or Markdown",
+    "export": "a run in the format of another tool",
     "doctor": "look at this machine and say what to do",
     "init": "write a suite to start from",
     "schema": "print the JSON schema of suite files, for an editor",

@@ -1,6 +1,6 @@
 """The result file: its columns, its journal, reading, writing, repairing, joining, exporting."""
 
-from attnbench.store.export import EXPORTERS, export_text
+from attnbench.store.export import EXPORTERS, Exported, export
 from attnbench.store.merge import merge_runs
 from attnbench.store.repair import Repaired, repair_run
 from attnbench.store.resume import Difference, Done, Unfinished, differences, done, unfinished_runs
@@ -11,13 +11,14 @@ __all__ = [
     "EXPORTERS",
     "Difference",
     "Done",
+    "Exported",
     "Repaired",
     "Run",
     "RunWriter",
     "Unfinished",
     "differences",
     "done",
-    "export_text",
+    "export",
     "load",
     "merge_runs",
     "read",

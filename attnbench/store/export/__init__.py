@@ -3,31 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.errors import OptionError
+from attnbench.errors import NothingSelected, OptionError
+from attnbench.store.export.bencher import to_bencher
+from attnbench.store.export.cases import left_out
 from attnbench.store.export.csv import to_csv
+from attnbench.store.export.github_action_benchmark import to_github_action_benchmark
 from attnbench.store.export.markdown import to_markdown
+from attnbench.store.export.pytest_benchmark import to_pytest_benchmark
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    Exporter = Callable[[pd.DataFrame], str]
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """One format; ``keeps_all`` is false where it has no place for a case that is not ok."""
+
+    write: Callable[[pd.DataFrame], str]
+    keeps_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Rows as text; ``left_out`` counts the cases that are not in it, empty where all are."""
+
+    text: str
+    left_out: str
+
 
 # A new format is one new file beside these and one line here.
 EXPORTERS: dict[str, Exporter] = {
-    "csv": to_csv,
-    "markdown": to_markdown,
+    "csv": Exporter(to_csv, keeps_all=True),
+    "markdown": Exporter(to_markdown, keeps_all=True),
+    "pytest-benchmark": Exporter(to_pytest_benchmark),
+    "github-action-benchmark": Exporter(to_github_action_benchmark),
+    "bencher": Exporter(to_bencher),
 }
 
 
-def export_text(frame: pd.DataFrame, form: str) -> str:
-    """Return the rows of ``attnbench.load`` as text in one of the formats of ``EXPORTERS``.
+def export(frame: pd.DataFrame, form: str) -> Exported:
+    """Return the rows of ``attnbench.load`` in one of the formats of ``EXPORTERS``.
 
     Raises:
+        NothingSelected: the format takes ok cases alone, and there is none.
         OptionError: there is no such format.
+        ResultFileError: an ok row with a time that cannot be one.
 
     """
     if form not in EXPORTERS:
-        raise OptionError(f"--as is one of {', '.join(EXPORTERS)}; got {form}")
-    return EXPORTERS[form](frame)
+        from attnbench.selection import did_you_mean
+
+        near = did_you_mean(form, EXPORTERS)
+        raise OptionError(f"--as is one of {', '.join(EXPORTERS)}; got {form}", hint=near or None)
+    exporter = EXPORTERS[form]
+    if exporter.keeps_all:
+        return Exported(exporter.write(frame), "")
+    without = left_out(frame)
+    if not (frame["status"] == "ok").any():
+        raise NothingSelected(
+            f"{form} takes ok cases alone, and none is ok: {without or 'there is no row'}",
+            hint="--as csv and --as markdown keep every case with its reason",
+        )
+    return Exported(exporter.write(frame), without)

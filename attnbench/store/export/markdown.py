@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from attnbench.measurement import worst
+from attnbench.store.export.cases import geometric_mean
 from attnbench.units import flops_text, rate_text, time_text
 
 if TYPE_CHECKING:
@@ -57,19 +58,13 @@ def _latency(rows: pd.DataFrame) -> str:
         low, high = (rows[name].iloc[0] * 1e-6 for name in ("latency_low_us", "latency_high_us"))
         many = ""
     if math.isnan(low) or math.isnan(high):
-        return time_text(_mean(values))
-    return f"{time_text(_mean(values))} [{time_text(low)}, {time_text(high)}{many}]"
+        return time_text(geometric_mean(values))
+    return f"{time_text(geometric_mean(values))} [{time_text(low)}, {time_text(high)}{many}]"
 
 
 def _rate(values: pd.Series[Any], unit: float, text: Any) -> str:
     known = [value * unit for value in values.dropna() if value > 0]
-    return str(text(_mean(known))) if known else ""
-
-
-def _mean(values: list[float]) -> float:
-    mean = math.exp(math.fsum(map(math.log, values)) / len(values))
-    # The last digit of the logarithm must not show a mean beyond the values it is of.
-    return min(max(mean, min(values)), max(values))
+    return str(text(geometric_mean(known))) if known else ""
 
 
 def _short(reason: Any) -> str:
