@@ -30,7 +30,7 @@ SOFTWARE = (
     "attnbench_version",
 )
 STATE = ("sm_clock_mhz", "mem_clock_mhz")
-METHOD = ("timer", "l2", "warmup_s")
+METHOD = ("isolation", "timer", "l2", "warmup_s")
 _CLOCK_SHARE = 0.02  # a smaller difference of clocks is the usual wander
 _SHOWN = 3
 

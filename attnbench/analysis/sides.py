@@ -108,14 +108,24 @@ class Side:
 
 
 def load_side(source: str | Path, *, name: str | None = None) -> Side:
-    """Read one result file, or the journal of an unfinished run.
+    """Read one result file, the journal of an unfinished run, or pytest-benchmark's JSON.
 
     Raises:
         ResultFileError: it cannot be read, or an ok row has no sample or one that cannot be true.
 
     """
+    from attnbench.analysis.benchmark_json import SUFFIX, read_benchmark_json
     from attnbench.store import read
 
+    if (path := Path(source)).suffix == SUFFIX:
+        table, said = read_benchmark_json(path)
+        return Side(
+            name=name or path.stem,
+            table=table.drop_columns(["samples_us"]),
+            log=_log_latency(table, path),
+            paths=(path,),
+            remarks=said,
+        )
     run = read(source)
     table = run.table
     remarks = []

@@ -41,7 +41,7 @@ def command(run: str | None, form: str, select: str | None, out: Path | None) ->
         from attnbench.store.atomic import write_text
 
         write_text(out, found.text)
-        click.echo(f"wrote {out}: {len(frame):,} rows", err=True)
+        click.echo(f"wrote {out} from {len(frame):,} rows", err=True)
     if found.left_out:
         click.echo(f"left out, having no latency: {found.left_out}", err=True)
     return exit_codes.DONE

@@ -22,13 +22,23 @@ if TYPE_CHECKING:
 
 FORMAT = "5.1.0"  # the pytest-benchmark whose layout this is
 KEY = "attnbench"  # of extra_info and machine_info: what attnbench itself says there
+UNKNOWN = "unknown"  # pytest-benchmark's word for a commit that nobody knows
 # What a comparison must know of a case; everything else of a row stays in the result file.
 CASE_COLUMNS = (
     *("attnbench_version", "run_id", "run_name", "suite", "problem_id", "case_id", "method_id"),
     *("device_id", "environment_id", "case_label", "mode", "phase", "batch", "q_len", "kv_len"),
     *("requests", "q_heads", "kv_heads", "group_size", "head_dim", "v_head_dim", "dtype"),
     *("kv_dtype", "mask", "window", "backend", "backend_label", "backend_options", "kernels"),
-    *("timer", "l2", "warmup_s", "bound", "peak_bandwidth_gbps", "peak_tflops", "started_at"),
+    *(
+        "isolation",
+        "timer",
+        "l2",
+        "warmup_s",
+        "bound",
+        "peak_bandwidth_gbps",
+        "peak_tflops",
+        "started_at",
+    ),
 )
 DEVICE_COLUMNS = (
     *("device_id", "device_name", "device_uuid", "device_arch", "device_memory_bytes"),
@@ -141,7 +151,7 @@ def _commit(cases: Sequence[ExportedCase]) -> dict[str, Any]:
     first = cases[0].fact if cases else lambda _: None
     moment = first("started_at")
     return {
-        "id": first("git_commit") or "unknown",
+        "id": first("git_commit") or UNKNOWN,
         "time": moment,
         "author_time": moment,
         "dirty": bool(first("git_dirty")),

@@ -20,6 +20,14 @@ def test_export_writes_csv_to_stdout(attnbench, run_file):
     assert len(rows) == 13
 
 
+def test_export_says_what_a_format_leaves_out(attnbench, run_file):
+    result = attnbench("export", run_file, "--as", "bencher")
+
+    assert result.code == 0
+    assert "latency" in result.out
+    assert result.err.startswith("left out, having no latency: ")
+
+
 def test_export_can_pick_and_write_a_file(attnbench, run_file, tmp_path):
     out = tmp_path / "table.md"
 
