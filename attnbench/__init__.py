@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attnbench.analysis.advise import advise
     from attnbench.analysis.compare import compare
     from attnbench.analysis.gate import gate
     from attnbench.api import plan, run
@@ -61,6 +62,7 @@ __all__ = [
     "SuiteError",
     "TorchMissing",
     "Unsupported",
+    "advise",
     "compare",
     "gate",
     "load",
@@ -73,6 +75,7 @@ _ELSEWHERE = {
     "Case": "case",
     "Problem": "problem",
     "Suite": "suite",
+    "advise": "analysis.advise",
     "compare": "analysis.compare",
     "gate": "analysis.gate",
     "load": "store",

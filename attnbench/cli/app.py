@@ -33,6 +33,7 @@ VERBS = {
     "show": "one run's table, or one case in full",
     "compare": "two runs, or what one holds several of, case by case",
     "gate": "rule on a run against stored baselines",
+    "advise": "which backend for which shapes, for people and for engines",
     "baseline": "accept a change on purpose, with a reason",
     "report": "runs as one HTML file that opens offline",
     "profile": "one case under torch's profiler, ncu or proton",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.doubts import doubts, flattering
 from attnbench.analysis.table import ranked
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.measurement import STATUSES
@@ -20,16 +21,6 @@ from attnbench.selection import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Notes that put a latency in doubt, and how a reader should take them.
-_DOUBTS = {
-    "NOISY": "are noisy: their in-process interval is wider than the suite asks for",
-    "THROTTLED": "were throttled: the device lowered its clocks while they ran",
-    "CLOCK_DRIFT": "saw the clocks move between the first and the last sample",
-    "FOREIGN_PROCESS": "shared the device with another process",
-    "FALLBACK": "ran another kernel than the one asked for",
-    "LAUNCH_BOUND": "are bound by the host: the launch took longer than the kernel",
-}
 
 
 def make_page(
@@ -162,15 +153,8 @@ def _warnings(points: Sequence[Point]) -> list[str]:
     if bad:
         said = ", ".join(f"{count} {status}" for status, count in bad.most_common())
         lines.append(f"{said}: these cases have no latency and stand in no figure")
-    for code, words in _DOUBTS.items():
-        count = sum(code in point.case.notes for point in ok)
-        if count:
-            lines.append(f"{count} of {len(ok)} ok cases {words} ({code})")
-    few = sum(point.latency is not None and point.latency.low is None for point in ok)
-    if few:
-        lines.append(
-            f"{few} of {len(ok)} ok cases have fewer than three launches: they have no interval"
-        )
+    cases = [point.case for point in ok]
+    lines += [*flattering(cases), *doubts(cases)]
     return lines
 
 

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from attnbench.analysis.ties import is_tie
 from attnbench.report.points import Point, drawn
 from attnbench.units import count_text, time_text
-
-SMALLEST_WIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +51,8 @@ class Contest:
 
 def ties(best: Point, other: Point) -> bool:
     """Whether a win is too small, or the two intervals between launches overlap."""
-    if other.seconds / best.seconds - 1 < SMALLEST_WIN:
-        return True
-    first, second = best.latency, other.latency
-    assert first is not None and second is not None  # noqa: PT018
-    if first.high is None or second.low is None:
-        return False
-    return first.high >= second.low
+    assert best.latency is not None and other.latency is not None  # noqa: PT018
+    return is_tie(best.latency, other.latency)
 
 
 def contests(points: Sequence[Point]) -> list[Contest]:

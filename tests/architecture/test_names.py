@@ -29,6 +29,7 @@ PUBLIC = [
     "SuiteError",
     "TorchMissing",
     "Unsupported",
+    "advise",
     "compare",
     "gate",
     "load",

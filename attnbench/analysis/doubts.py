@@ -1,0 +1,57 @@
+"""What puts a latency in doubt, in words that a report and an advice share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attnbench.analysis.table import CaseRows
+
+# Notes that put a latency in doubt, and how a reader should take them.
+NOTES = {
+    "NOISY": "are noisy: their in-process interval is wider than the suite asks for",
+    "THROTTLED": "were throttled: the device lowered its clocks while they ran",
+    "CLOCK_DRIFT": "saw the clocks move between the first and the last sample",
+    "FOREIGN_PROCESS": "shared the device with another process",
+    "FALLBACK": "ran another kernel than the one asked for",
+    "LAUNCH_BOUND": "are bound by the host: the launch took longer than the kernel",
+}
+# Inputs that flatter a kernel: what was measured on them says little of real ones.
+_FLATTERING = {
+    "input_dist": (
+        "zeros",
+        "were measured on zeros, which draw less power: measure with input_dist: normal",
+    ),
+    "page_order": (
+        "identity",
+        "were measured on pages in their order: measure with page_order: shuffled",
+    ),
+}
+
+
+def doubts(cases: Sequence[CaseRows]) -> Iterator[str]:
+    """Yield what must be said of these cases: notes, and how many lack an interval."""
+    ok = [one for one in cases if one.latency is not None]
+    for code, words in NOTES.items():
+        if count := sum(code in one.notes for one in ok):
+            yield f"{count} of {len(ok)} ok cases {words} ({code})"
+    few = [one.latency.launches for one in ok if one.latency and one.latency.low is None]
+    if few:
+        yield (
+            f"{len(few)} of {len(ok)} ok cases have fewer than three launches:"
+            " they have no interval"
+        )
+
+
+def flattering(cases: Sequence[CaseRows]) -> Iterator[str]:
+    """Yield what is too kind about the inputs: zeros, and pages in their order."""
+    ok = [one for one in cases if one.latency is not None]
+    for column, (value, words) in _FLATTERING.items():
+        if count := sum(one.rows[0][column] == value for one in ok):
+            yield f"{count} of {len(ok)} ok cases {words}"
+
+
+def single_launch(cases: Sequence[CaseRows]) -> Iterator[str]:
+    """Say so where no case was measured in a second process."""
+    found = [one.latency.launches for one in cases if one.latency is not None]
+    if found and max(found) == 1:
+        yield "one launch alone: what differs between two processes is not in these figures"
