@@ -1,0 +1,101 @@
+"""Lays wheels beside the slices, for a machine with torch that nothing can be installed on.
+
+    python tests/gpu/wheels.py                     what attnbench needs, and two timers to compare with
+    python tests/gpu/wheels.py --add NAME==VERSION ...    other libraries, without what they depend on
+
+They go to ``tests/gpu/wheels/``, which git ignores, for CPython 3.12 on x86-64 Linux unless told
+otherwise; ``slice.py`` unpacks whatever lies there. Versions are those of ``constraints.txt``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tests" / "gpu" / "wheels"
+
+# What attnbench imports beside torch, numpy, scipy, pandas, pyarrow and matplotlib, which are large
+# and part of every machine that is made for torch; click and rich too, whose versions matter.
+CORE = (
+    "annotated-types",
+    "click",
+    "filelock",
+    "jinja2",
+    "junitparser",
+    "markdown-it-py",
+    "markupsafe",
+    "mdurl",
+    "nvidia-ml-py",
+    "pydantic",
+    "pydantic-core",
+    "pygments",
+    "rich",
+    "ruamel.yaml",
+    "seaborn",
+    "typing-extensions",
+    "typing-inspection",
+)
+# Other people's timers. CUPTI's bindings belong to one major version of CUDA and load the library
+# of the machine's own toolkit: the oldest of 13 asks for the least.
+RULERS = ("cuda-bench==0.3.0", "cupti-python==13.0.1")
+_GLIBC = (39, 35, 34, 31, 28, 27, 24, 17)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fetch the wheels and say what they weigh; return pip's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--add", nargs="+", default=[], metavar="NAME", help="these too")
+    parser.add_argument("--python", default="3.12", help="the python of that machine")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--max-mb", type=float, default=60, help="fail where they weigh more")
+    asked = parser.parse_args(argv)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    code = _fetch([*_pinned(CORE), *RULERS, *asked.add], asked.python, asked.folder)
+    return code or _weigh(asked.folder, asked.max_mb)
+
+
+def _fetch(names: Sequence[str], python: str, folder: Path) -> int:
+    platforms = [f"--platform=manylinux_2_{one}_x86_64" for one in _GLIBC]
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--pre"),
+        *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}"),
+        *(*platforms, "--platform=manylinux2014_x86_64", "--dest", str(folder), *names),
+    ]
+    return subprocess.run(command, check=False).returncode
+
+
+def _pinned(names: Sequence[str]) -> list[str]:
+    """Return the names with their versions in constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    known = dict(one.split("==") for one in lines if "==" in one and not one.startswith("#"))
+    return [f"{name}=={known[name]}" for name in names]
+
+
+def _weigh(folder: Path, max_mb: float) -> int:
+    """Name each library once: two versions of one would be unpacked over each other."""
+    versions: dict[str, list[str]] = {}
+    for wheel in sorted(folder.glob("*.whl")):
+        versions.setdefault(wheel.name.split("-")[0].lower(), []).append(wheel.name)
+        _say(f"{wheel.stat().st_size / 1e6:8.1f} MB  {wheel.name}")
+    total = sum(wheel.stat().st_size for wheel in folder.glob("*.whl")) / 1e6
+    _say(f"{total:8.1f} MB  in {folder}")
+    for several in versions.values():
+        if len(several) > 1:
+            _say(f"two versions of one library; remove one of {', '.join(several)}")
+            return 1
+    if total > max_mb:
+        _say(f"more than --max-mb {max_mb:g}")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  a program
+
+
+if __name__ == "__main__":
+    sys.exit(main())
