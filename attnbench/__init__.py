@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from attnbench.analysis.advise import advise
     from attnbench.analysis.compare import compare
     from attnbench.analysis.gate import gate
-    from attnbench.api import plan, run
+    from attnbench.api import ab, plan, run
     from attnbench.case import Case
     from attnbench.errors import (
         AttnbenchError,
@@ -62,6 +62,7 @@ __all__ = [
     "SuiteError",
     "TorchMissing",
     "Unsupported",
+    "ab",
     "advise",
     "compare",
     "gate",
@@ -76,6 +77,7 @@ _ELSEWHERE = {
     "Problem": "problem",
     "Suite": "suite",
     "advise": "analysis.advise",
+    "ab": "api",
     "compare": "analysis.compare",
     "gate": "analysis.gate",
     "load": "store",

@@ -22,6 +22,7 @@ import numpy as np
 from attnbench.analysis.accept import restarted
 from attnbench.analysis.comparability import kinds
 from attnbench.analysis.compare import Compared, Comparison, Limits, Source, compare_sides
+from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.rule import rule_for
 from attnbench.analysis.sides import Side, joined, load_side, moments_of
 from attnbench.errors import NotComparable, NothingSelected
@@ -57,6 +58,7 @@ class Ruling:
     """What the gate says, and everything that it says it from.
 
     ``rule_source`` tells where the limits are from, ``age_days`` how old the newest baseline is.
+    ``ab`` is there where both sides were measured by turns, and not against stored baselines.
     """
 
     outcome: str
@@ -67,6 +69,7 @@ class Ruling:
     baselines: int
     age_days: float | None
     accepted: tuple[Mapping[str, Any], ...]
+    ab: Interleaved | None = None
 
     def of(self, ruling: str) -> list[Judged]:
         """The cases with one ruling, the largest change first."""

@@ -26,12 +26,14 @@ def junit_text(ruling: Ruling) -> str:
     """
     from junitparser import JUnitXml, TestSuite
 
-    suite = TestSuite(f"attnbench gate {ruling.compared.new.name}")
+    verb, unit = "gate" if ruling.ab is None else "ab", words.unit_of(ruling)
+    suite = TestSuite(f"attnbench {verb} {ruling.compared.new.name}")
     for one in ruling.judged:
         if one.ruling != LISTED:
-            suite.add_testcase(_test_case(one, strict=ruling.rule.inconclusive == "fail"))
+            strict = ruling.rule.inconclusive == "fail"
+            suite.add_testcase(_test_case(one, unit, strict=strict))
     suite.update_statistics()  # type: ignore[no-untyped-call]  # junitparser types it not
-    document = JUnitXml("attnbench gate")
+    document = JUnitXml(f"attnbench {verb}")
     document.add_testsuite(suite)
     text: bytes = document.tostring()  # type: ignore[no-untyped-call]  # nor this
     return text.decode()
@@ -41,7 +43,8 @@ def marker(ruling: Ruling) -> str:
     """The line by which a comment is found again and replaced instead of added."""
     suites = "-".join(map(str, ruling.compared.new.values("suite"))) or "run"
     device = "-".join(map(str, ruling.compared.new.values("device_id")))[:24] or "device"
-    return f"<!-- attnbench:{suites}:{device} -->"
+    verb = "" if ruling.ab is None else "ab:"
+    return f"<!-- attnbench:{verb}{suites}:{device} -->"
 
 
 def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
@@ -56,18 +59,18 @@ def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
     parts = [head]
     for kind, title, judged in tables:
         if judged:
-            table = "\n".join(_table(kind, title, judged, room))
+            table = "\n".join(_table(kind, title, judged, room, words.unit_of(ruling)))
             room -= len(table.encode())
             parts.append(table)
     return "\n\n".join([*parts, tail]) + "\n"
 
 
-def _test_case(one: Judged, *, strict: bool) -> TestCase:
+def _test_case(one: Judged, unit: str, *, strict: bool) -> TestCase:
     from junitparser import Failure, Skipped, TestCase
 
     case = one.case
     test = TestCase(case.label, classname=case.backend or "case")
-    text = _line(one)
+    text = _line(one, unit)
     if one.ruling == FAIL:
         test.result = [Failure(text, "slower" if case.new else case.new_status)]
     elif one.ruling == INCONCLUSIVE:
@@ -75,10 +78,10 @@ def _test_case(one: Judged, *, strict: bool) -> TestCase:
     return test
 
 
-def _line(one: Judged) -> str:
+def _line(one: Judged, unit: str) -> str:
     case = one.case
     if one.ruling == INCONCLUSIVE or case.change is None:
-        return words.remedy(one)
+        return words.remedy(one, unit=unit)
     return f"{words.signed(case.change)} {words.interval(case)} limit {words.percent(case.limit)}"
 
 
@@ -93,7 +96,8 @@ def _head(ruling: Ruling) -> Iterator[str]:
 def _tail(ruling: Ruling) -> Iterator[str]:
     yield f"Limits from {ruling.rule_source}. {words.baseline_text(ruling)}."
     yield ""
-    yield f"{words.sight(ruling)}. History mode, {words.WEAKER}."
+    closing = words.closing(ruling)
+    yield f"{words.sight(ruling)}. {closing[0].upper()}{closing[1:]}."
     for entry in ruling.accepted:
         why = f"{_cell(entry['only'])} ({_cell(entry['reason'])})"
         yield f"\nAccepted on {entry['at'][:10]}: {why}."
@@ -101,7 +105,7 @@ def _tail(ruling: Ruling) -> Iterator[str]:
         yield f"\nNote: {_cell(remark)}."
 
 
-def _table(kind: str, title: str, judged: Sequence[Judged], room: int) -> Iterator[str]:
+def _table(kind: str, title: str, judged: Sequence[Judged], room: int, unit: str) -> Iterator[str]:
     folded = kind != FAIL
     count = f"{len(judged):,} {title}"
     yield f"<details><summary>{count}</summary>\n" if folded else f"**{count}**\n"
@@ -109,7 +113,7 @@ def _table(kind: str, title: str, judged: Sequence[Judged], room: int) -> Iterat
     yield "|:--|--:|--:|--:|:-:|--:|:--|"
     left = room - 300
     for number, one in enumerate(judged):
-        row = _row(one)
+        row = _row(one, unit)
         left -= len(row.encode()) + 1
         if left < 0:
             yield f"\n{len(judged) - number:,} rows did not fit; the JSON has them all."
@@ -119,10 +123,10 @@ def _table(kind: str, title: str, judged: Sequence[Judged], room: int) -> Iterat
         yield "\n</details>"
 
 
-def _row(one: Judged) -> str:
+def _row(one: Judged, unit: str) -> str:
     case = one.case
     change = "" if case.change is None else words.signed(case.change)
-    why = "" if case.verdict == "slower" else words.remedy(one)
+    why = "" if case.verdict == "slower" else words.remedy(one, unit=unit)
     cells = (
         f"`{case.label}`",
         words.reading(case.base, case.base_status),

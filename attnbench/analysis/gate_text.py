@@ -11,12 +11,19 @@ from attnbench.units import time_text
 if TYPE_CHECKING:
     from attnbench.analysis.compare import Comparison, Reading
     from attnbench.analysis.gate import Judged, Ruling
+    from attnbench.analysis.interleaved import Interleaved
 
 WEAKER = (
     "against stored baselines: what shifts between sessions is in the intervals; measuring both "
     "sides interleaved sees smaller changes"
 )
+BY_TURNS = (
+    "both sides measured by turns in adjacent fresh processes, the order flipped each round; a "
+    "slower case was found in fresh rounds of its own"
+)
 FEW_BASELINES = 5
+_BEYOND = 9.995  # a share of which the digits say nothing
+_TOO_MANY = 10_000  # rounds or launches that nobody will measure
 
 
 def headline(ruling: Ruling) -> str:
@@ -56,8 +63,10 @@ def sight(ruling: Ruling) -> str:
         return "no case has an interval, so no slowdown can be seen"
     text = f"finds a slowdown of {percent(effects[len(effects) // 2])} in the median case"
     text += f", of {percent(effects[-1])} in the noisiest (four times in five)"
-    if ruling.compared.against is not None:
-        text += f"; the suite as a whole moved by {signed(ruling.compared.against.shift)}"
+    against = ruling.compared.against
+    shift = ruling.ab.shift if ruling.ab else None if against is None else against.shift
+    if shift is not None:
+        text += f"; the suite as a whole moved by {signed(shift)}"
     return text
 
 
@@ -71,13 +80,30 @@ def possible(ruling: Ruling) -> str:
 
 
 def baseline_text(ruling: Ruling) -> str:
-    """How many baselines, how old, and what differs beside the numbers."""
+    """How many baselines, how old, and what differs beside the numbers; or the rounds of ab."""
+    others = [one.text for one in ruling.compared.differing]
+    differing = f"; differs: {'; '.join(others)}" if others else "; same device and software"
+    if ruling.ab is not None:
+        return rounds_text(ruling.ab) + differing
     count = f"{ruling.baselines} baseline{'' if ruling.baselines == 1 else 's'}"
     age = "" if ruling.age_days is None else f", the newest {age_text(ruling.age_days)}"
     few = f" (fewer than {FEW_BASELINES}: coarse)" if ruling.baselines < FEW_BASELINES else ""
-    others = [one.text for one in ruling.compared.differing]
-    differing = f"; differs: {'; '.join(others)}" if others else "; same device and software"
     return f"{count}{age}{few}{differing}"
+
+
+def rounds_text(ab: Interleaved) -> str:
+    """``8 rounds of all cases, 12 fresh ones of 2 suspects``."""
+    of = f"{ab.rounds} of {ab.planned}" if ab.rounds < ab.planned else f"{ab.rounds}"
+    text = f"{of} round{'' if ab.planned == 1 else 's'} of all cases, "
+    if not ab.suspects:
+        return f"{text}no suspect"
+    count = f"{len(ab.suspects):,} suspect{'' if len(ab.suspects) == 1 else 's'}"
+    return f"{text}{ab.fresh} fresh ones of {count}"
+
+
+def closing(ruling: Ruling) -> str:
+    """What sort of measurement the ruling is from."""
+    return f"history mode, {WEAKER}" if ruling.ab is None else BY_TURNS
 
 
 def age_text(days: float) -> str:
@@ -89,15 +115,25 @@ def age_text(days: float) -> str:
     return f"{days:.0f} day{'' if round(days) == 1 else 's'} older"
 
 
-def remedy(one: Judged) -> str:
-    """Say what would settle an inconclusive case."""
+def remedy(one: Judged, *, unit: str = "launch") -> str:
+    """Say what would settle an inconclusive case: more launches, or more rounds of ab."""
     if one.launches is None:
         return one.why
-    if math.isinf(one.launches):
-        return f"{one.why}: no number of launches would do; pool more baselines"
+    if math.isinf(one.launches) or one.launches > _TOO_MANY:
+        more = "pool more baselines" if unit == "launch" else "it is too near its limit"
+        return f"{one.why}: no number of {_plural(unit, 2)} would do; {more}"
     have = one.case.new.launches if one.case.new else 0
-    more = max(int(one.launches) - have, 1)
-    return f"{one.why}: about {more} more launch{'' if more == 1 else 'es'}"
+    wanted = max(int(one.launches) - have, 1)
+    return f"{one.why}: about {wanted} more {_plural(unit, wanted)}"
+
+
+def unit_of(ruling: Ruling) -> str:
+    """What more of would settle a case."""
+    return "launch" if ruling.ab is None else "round"
+
+
+def _plural(unit: str, count: int) -> str:
+    return unit if count == 1 else f"{unit}es" if unit.endswith("h") else f"{unit}s"
 
 
 def limit_text(ruling: Ruling) -> str:
@@ -119,12 +155,16 @@ def interval(case: Comparison) -> str:
 
 
 def percent(share: float) -> str:
-    """``3%``, ``2.4%``."""
+    """``3%``, ``2.4%``; what is beyond ten times says that it is."""
+    if share >= _BEYOND:
+        return ">999%"
     return f"{float(f'{100 * share:.2g}'):g}%"
 
 
 def signed(share: float) -> str:
-    """``+7.0%``."""
+    """``+7.0%``; what is beyond ten times says that it is."""
+    if share >= _BEYOND:
+        return ">+999%"
     return f"{100 * share:+.1f}%"
 
 

@@ -32,6 +32,7 @@ VERBS = {
     "list": "backends, suites, models, metrics, devices or runs",
     "show": "one run's table, or one case in full",
     "compare": "two runs, or what one holds several of, case by case",
+    "ab": "two sides measured by turns, and a ruling",
     "gate": "rule on a run against stored baselines",
     "advise": "which backend for which shapes, for people and for engines",
     "baseline": "accept a change on purpose, with a reason",

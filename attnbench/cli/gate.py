@@ -66,7 +66,7 @@ def command(
     from attnbench.analysis.runs import find_run
     from attnbench.analysis.sides import load_side
 
-    summary = _summary_path() if github_summary else None
+    summary = summary_path() if github_summary else None
     new = load_side(find_run(run)).selected(select)
     base = load_baselines(_files(baselines, new.paths[0]), select)
     rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
@@ -75,7 +75,7 @@ def command(
 
         return _prove(prove(base, new, rule, source, any_chip=any_chip), as_json=as_json)
     ruling = rule_on(base, new, rule, source, any_chip=any_chip)
-    _write(ruling, json_to=json_to, junit=junit, comment=comment_file, summary=summary)
+    write_outputs(ruling, json_to=json_to, junit=junit, comment=comment_file, summary=summary)
     _show(ruling, as_json=as_json)
     return exit_code(ruling)
 
@@ -126,7 +126,7 @@ def _prove(proof: Proof, *, as_json: bool) -> int:
     return exit_codes.DONE if proof.holds else exit_codes.BAD_CASE
 
 
-def _write(
+def write_outputs(
     ruling: Ruling,
     *,
     json_to: Path | None,
@@ -134,6 +134,7 @@ def _write(
     comment: Path | None,
     summary: Path | None,
 ) -> None:
+    """Write what was asked for beside the screen."""
     from attnbench.analysis.gate_outputs import SUMMARY_BYTES, junit_text, markdown
     from attnbench.cli.gate_json import ruling_facts
     from attnbench.store.atomic import write_text
@@ -151,7 +152,7 @@ def _write(
         write_text(summary, before + markdown(ruling, most_bytes=max(room, 4_000)))
 
 
-def _summary_path() -> Path:
+def summary_path() -> Path:
     """Where GitHub wants a job's summary; asked before anything is read."""
     from attnbench.errors import InputError
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _INDENT = 6
-_STYLES = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow"}
-_DECIDES = {
+STYLES = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow"}
+DECIDES = {
     "fail": "inconclusive fails here (exit 3)",
     "warn": "inconclusive only warns here; --inconclusive fail makes it exit 3",
     "pass": "inconclusive passes here; --inconclusive fail makes it exit 3",
@@ -27,7 +27,7 @@ _DECIDES = {
 def show_ruling(ruling: Ruling, screen: Screen) -> None:
     """Print the outcome, the cases that made it, and what they were judged with."""
     headline = f"{ruling.outcome.upper()}  {words.headline(ruling)}"
-    wrapped(screen, headline, style=_STYLES[ruling.outcome])
+    wrapped(screen, headline, style=STYLES[ruling.outcome])
     for text in (
         words.tallies(ruling),
         words.possible(ruling),
@@ -113,4 +113,4 @@ def _next_steps(ruling: Ruling) -> list[str]:
             else f"look      attnbench show {name} {label}",
             f'accept    attnbench baseline accept {name} --only {label} --reason "..."',
         ]
-    return [_DECIDES[ruling.rule.inconclusive]] if ruling.outcome == INCONCLUSIVE else []
+    return [DECIDES[ruling.rule.inconclusive]] if ruling.outcome == INCONCLUSIVE else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +26,16 @@ _INSTALL = 'python -m pip install "attnbench[torch]"'
 
 @dataclass(slots=True)
 class Crew:
-    """Opens workers on one device; at most one lives at a time."""
+    """Opens workers on one device; at most one lives at a time.
+
+    ``python`` is the interpreter that they run in (None: this one) and ``search`` what they import
+    from first; see ``worker_environment``.
+    """
 
     device: str
     interpret: bool = False
+    python: str | None = None
+    search: tuple[str, ...] = ()
     _worker: LocalWorker | None = None
     _environment: Environment | None = field(default=None)
 
@@ -46,10 +54,15 @@ class Crew:
 
         """
         if self._worker is None:
-            worker = LocalWorker(self.device, interpret=self.interpret)
+            worker = LocalWorker(
+                self.device,
+                python=self.python or sys.executable,
+                interpret=self.interpret,
+                search=self.search,
+            )
             try:
                 answer = worker.ask({"op": "hello", "device": self.device}, _OPEN_S)
-                self._environment = _environment_of(answer)
+                self._environment = _environment_of(answer, self.python)
             except (WorkerDied, TimeoutError) as error:
                 worker.kill()
                 raise EnvironmentProblem(f"a worker could not start: {error}") from error
@@ -122,6 +135,19 @@ class Crew:
             found[name, source] = Capabilities(**sets)
         return found
 
+    def imported_below(self, folders: Sequence[str]) -> list[str]:
+        """Files below these folders that the living worker has imported, this package's left out.
+
+        A worker that died answers nothing, and whatever comes next finds it dead.
+        """
+        try:
+            message = {"op": "imported", "below": list(folders)}
+            found: list[str] = self.worker().ask(message, _OPEN_S)["files"]
+        except (WorkerDied, TimeoutError):
+            self.lost()
+            return []
+        return found
+
     def probe(self, name: str, source: str) -> dict[str, Any]:
         """Import one backend: {"capabilities": …} or {"error": …, "hint": …}."""
         try:
@@ -133,11 +159,12 @@ class Crew:
         return answer
 
 
-def _environment_of(answer: dict[str, Any]) -> Environment:
+def _environment_of(answer: dict[str, Any], python: str | None) -> Environment:
     error = answer.get("error")
     if error == "TorchMissing":
+        install = _INSTALL if python is None else f"{python} -m pip install torch"
         raise TorchMissing(
-            f"measuring needs torch: {answer['message']}", hint=f"install it: {_INSTALL}"
+            f"measuring needs torch: {answer['message']}", hint=f"install it: {install}"
         )
     if error == "DeviceMissing":
         raise DeviceMissing(answer["message"], hint=answer["hint"])

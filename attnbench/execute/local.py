@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,12 @@ class LocalWorker:
     """One child process with torch in it."""
 
     def __init__(
-        self, device: str, *, python: str = sys.executable, interpret: bool = False
+        self,
+        device: str,
+        *,
+        python: str = sys.executable,
+        interpret: bool = False,
+        search: Sequence[str] = (),
     ) -> None:
         self.device = device
         self._buffer = b""
@@ -53,7 +58,7 @@ class LocalWorker:
                 stderr=subprocess.STDOUT,
                 pass_fds=(to_child, from_child),
                 start_new_session=True,
-                env=worker_environment(interpret=interpret),
+                env=worker_environment(interpret=interpret, search=search),
             )
         finally:
             os.close(to_child)
@@ -152,18 +157,23 @@ class LocalWorker:
         return f"the worker ended with {how}" + (f"; it printed: {tail}" if tail else "")
 
 
-def worker_environment(*, interpret: bool) -> dict[str, str]:
-    """Quiet profiler, fixed threads, Triton's interpreter on or off: all before import."""
+def worker_environment(*, interpret: bool, search: Sequence[str] = ()) -> dict[str, str]:
+    """Quiet profiler, fixed threads, Triton's interpreter on or off: all before import.
+
+    ``search`` are the folders that the worker imports from first, this package among them; without
+    it there is this package where it is found by its source tree alone.
+    """
     threads = str(usable_cores())
     chosen = {
         "KINETO_LOG_LEVEL": "99",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
         "PYTHONUNBUFFERED": "1",
     }
-    if _ROOT.name not in ("site-packages", "dist-packages"):
-        # -P keeps the working directory out of the child's path; a source tree must be named.
-        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-        chosen["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    # -P keeps the working directory out of the child's path; a source tree must be named.
+    installed = _ROOT.name in ("site-packages", "dist-packages")
+    if paths := list(search) or ([] if installed else [str(_ROOT)]):
+        given = os.environ.get("PYTHONPATH", "")
+        chosen["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, given]))
     inherited = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     return {**inherited, **chosen, **({"TRITON_INTERPRET": "1"} if interpret else {})}
 

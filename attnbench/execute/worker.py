@@ -4,9 +4,9 @@
 the lower layers of this package only, so that another python can run it. It ends when its pipe
 ends.
 
-Messages in: ``hello`` (open the device), ``probe`` (import backends), ``ceilings``, ``selftest``,
-``case``, ``exit``. Messages out: one answer each; while a case runs ``stage`` and, each second,
-``beat``.
+Messages in: ``hello`` (open the device), ``probe`` (import backends), ``imported``, ``ceilings``,
+``selftest``, ``case``, ``exit``. Messages out: one answer each; while a case runs ``stage`` and,
+each second, ``beat``.
 """
 
 from __future__ import annotations
@@ -102,6 +102,17 @@ class Worker:
 
         return {"backends": [probe_backend(one) for one in message["backends"]]}
 
+    def imported(self, message: Message) -> Message:
+        """Say which files below some folders were imported, this package's left out."""
+        below = tuple(os.path.join(folder, "") for folder in message["below"])  # noqa: PTH118
+        named = ((name, getattr(one, "__file__", None)) for name, one in [*sys.modules.items()])
+        files = sorted(
+            os.path.realpath(file)
+            for name, file in named
+            if file is not None and name.partition(".")[0] != "attnbench"
+        )
+        return {"files": [file for file in files if file.startswith(below)]}
+
     def ceilings(self, message: Message) -> Message:
         """Measure the device's best rates."""
         return {"ceilings": self._open().measure_ceilings(message["repeats"]).facts()}
@@ -133,6 +144,7 @@ def serve(channel: Channel) -> None:
     answers: dict[str, Callable[[Message], Message]] = {
         "hello": worker.hello,
         "probe": worker.probe,
+        "imported": worker.imported,
         "ceilings": worker.ceilings,
         "selftest": worker.selftest,
         "case": worker.case,

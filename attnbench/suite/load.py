@@ -29,6 +29,7 @@ def load(
     *,
     overrides: Sequence[str] = (),
     backends: Sequence[str] = (),
+    flag: str = "--backend",
 ) -> Suite:
     """Read a suite file and expand it to cases.
 
@@ -37,6 +38,7 @@ def load(
         catalogue: what looks backends up, such as ``registry.Registry()``.
         overrides: ``--set`` words such as ``kv_len=1k,4k``.
         backends: ``--backend`` words (names, labels, files) that stand for the file's backends.
+        flag: what such a word was typed after, for the faults in it.
 
     Raises:
         InputError: the file cannot be read.
@@ -52,6 +54,7 @@ def load(
     except OSError as error:
         raise InputError(f"cannot read the suite {path}: {error.strerror}") from None
     read = _Loader(text, str(path), path.parent, catalogue)
+    read.flag = flag
     return read.suite(overrides, backends, path)
 
 
@@ -75,6 +78,7 @@ class _Loader:
         from attnbench.suite.shape import shape_of
 
         self.text = text
+        self.flag = "--backend"
         self.folder = folder
         self.catalogue = catalogue
         self.source, self.faults = yaml.read(text, name)
@@ -135,7 +139,7 @@ class _Loader:
             self.faults += file.faults
         if not words:
             return file, file
-        chosen = from_words(words, file, self.catalogue, Path.cwd())
+        chosen = from_words(words, file, self.catalogue, Path.cwd(), self.flag)
         self.faults += chosen.faults
         return file, chosen
 

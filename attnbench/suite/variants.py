@@ -126,16 +126,20 @@ def _values(
 
 
 def from_words(
-    words: Iterable[str], file: Backends, catalogue: Catalogue, folder: Path
+    words: Iterable[str],
+    file: Backends,
+    catalogue: Catalogue,
+    folder: Path,
+    flag: str = "--backend",
 ) -> Backends:
-    """Look up what ``--backend`` names; files are seen from ``folder``.
+    """Look up what ``--backend`` (or another flag) names; files are seen from ``folder``.
 
     The name of one of the suite's backends is all its variants there; a label is that alone.
     """
     backends = Backends(facts=dict(file.facts))
     for word in words:
-        text = f"--backend {word}"
-        place = Place("command line", None, len("--backend "), len(word), text)
+        text = f"{flag} {word}"
+        place = Place("command line", None, len(flag) + 1, len(word), text)
         match = _LABEL.fullmatch(word)
         if match is None:
             fault = Fault(f"{word!r} is no backend", place, "write sdpa or 'sdpa[kernel=math]'")

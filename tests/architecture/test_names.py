@@ -29,6 +29,7 @@ PUBLIC = [
     "SuiteError",
     "TorchMissing",
     "Unsupported",
+    "ab",
     "advise",
     "compare",
     "gate",

@@ -136,7 +136,7 @@ def test_benchmarks_of_others_have_no_case_in_common_with_a_run(tmp_path, run):
         ),
         (
             '{"machine_info": {}, "benchmarks": [{"name": "a", "stats": {"data": [1.0]}, '
-            + '"extra_info": {"attnbench": {"samples_a_launch": [2]}}}]}',
+            '"extra_info": {"attnbench": {"samples_a_launch": [2]}}}]}',
             "1 samples, its launches 2",
         ),
     ],

@@ -1,0 +1,257 @@
+"""The rule on two sides that were measured by turns: all cases screened, suspects confirmed.
+
+It reads the two result files of ``attnbench ab`` and nothing else, so that a ruling can be made
+again from them. Cases of the two sides are pairs by the list in the files' footer; launch n of
+either side is round n, and the rounds from ``screen_rounds`` on are those of the suspects alone.
+
+Everything else is as for ``attnbench gate``: fail, inconclusive or pass, by the same limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnbench.analysis import comparability
+from attnbench.analysis.compare import Compared, Source
+from attnbench.analysis.comparison import Comparison, comparisons_of
+from attnbench.analysis.gate import (
+    FAIL,
+    INCONCLUSIVE,
+    LISTED,
+    LOST,
+    PASS,
+    Judged,
+    Ruling,
+)
+from attnbench.analysis.interleaved import Interleaved
+from attnbench.analysis.matching import Matched, facts, matched
+from attnbench.analysis.sides import Side, load_side
+from attnbench.errors import NothingSelected, ResultFileError
+from attnbench.stats.decision import SLOWER, Screened, confirm, screen
+from attnbench.stats.difference import Array, Difference
+from attnbench.stats.families import Mean
+from attnbench.stats.mde import launches_needed, minimum_effect
+from attnbench.suite import Gate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["rule_ab"]
+
+
+def rule_ab(
+    base: Source, new: Source, rule: Gate, rule_source: str, *, cut: str | None = None
+) -> Ruling:
+    """Rule on the two files of one ``ab``; ``cut`` says what ended it before its time.
+
+    Raises:
+        ResultFileError: a file cannot be read, or the two are not of one ``ab``.
+        NothingSelected: no case is ok in the base.
+
+    """
+    old, now = load_side(base), load_side(new)
+    header = _header(old, now)
+    old, now = replace(old, name=header["base"]), replace(now, name=header["new"])
+    one, other = matched([old, _renamed(now, header["pairs"])])
+    texts = _texts(one, other, header["pairs"])
+    limits = _limits(rule, texts)
+    first, later = _rounds(one, other, int(header["screen_rounds"]))
+    screened = _screened(first, later, limits)
+    suspects = screened.suspects
+    difference, words = confirm(screened, later[suspects], limits)
+    comparisons = comparisons_of(one, other, texts, difference, limits, ratios_only=False)
+    comparisons = _worded(comparisons, words, difference, limits, suspects)
+    needed = launches_needed(difference, limits)
+    counts = np.isfinite(np.where(suspects[:, None], _padded(later, first), _padded(first, later)))
+    judged = tuple(
+        _judge(case, float(rounds), int(count), rule, suspect=bool(suspect), cut=cut)
+        for case, rounds, count, suspect in zip(
+            comparisons, needed, counts.sum(axis=1), suspects, strict=True
+        )
+    )
+    if all(judgement.ruling == LISTED for judgement in judged):
+        raise NothingSelected(
+            f"no case of the base ({old.name}) is ok, so there is nothing to rule on",
+            hint=f"see why: attnbench show {old.paths[0]}",
+        )
+    mean = _mean(screened.difference, judged)
+    compared = _compared(old, now, comparisons, difference, mean, (one, other))
+    rulings = {judgement.ruling for judgement in judged}
+    return Ruling(
+        outcome=next((word for word in (FAIL, INCONCLUSIVE) if word in rulings), PASS),
+        judged=judged,
+        compared=compared,
+        rule=rule,
+        rule_source=rule_source,
+        baselines=1,
+        age_days=None,
+        accepted=(),
+        ab=Interleaved(
+            words=(header["base"], header["new"]),
+            planned=int(header["screen_rounds"]),
+            rounds=_most(first),
+            fresh=_most(later),
+            suspects=tuple(
+                case.label for case, is_one in zip(comparisons, suspects, strict=True) if is_one
+            ),
+            first=first,
+            later=later,
+            shift=None if mean.ratio is None else mean.ratio - 1,
+            cut=cut,
+        ),
+    )
+
+
+def _header(base: Side, new: Side) -> dict[str, Any]:
+    """What the footers say of the ``ab``, after looking that both are of the same."""
+    found = []
+    for side, role in ((base, "base"), (new, "new")):
+        header = (side.metadata[0] if side.metadata else {}).get("ab") or {}
+        if header.get("side") != role:
+            raise ResultFileError(
+                f"{side.paths[0]} is not the {role} side of an attnbench ab",
+                hint="two runs of their own are compared with: attnbench compare, attnbench gate",
+            )
+        found.append({**header, "run_id": side.metadata[0].get("run_id")})
+    if found[0]["run_id"] != found[1]["run_id"]:
+        raise ResultFileError(f"{base.paths[0]} and {new.paths[0]} are of two different ab")
+    return found[1]
+
+
+def _renamed(side: Side, pairs: Sequence[Sequence[str]]) -> Side:
+    """The new side under the base's case ids, by which both are matched."""
+    import pyarrow as pa
+
+    names = {one[1]: one[0] for one in pairs}
+    ids = [names.get(one, one) for one in side.table["case_id"].to_pylist()]
+    place = side.table.column_names.index("case_id")
+    return replace(side, table=side.table.set_column(place, "case_id", pa.array(ids)))
+
+
+def _texts(one: Matched, other: Matched, pairs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """What is known of each case, under the new side's own id."""
+    names = {one[0]: one[1] for one in pairs}
+    wanted = [name for name in one.side.table.column_names if name not in ("notes", "kernels")]
+    return [
+        {**text, "case_id": names.get(text["case_id"], text["case_id"])}
+        for text in facts(one, other, wanted)
+    ]
+
+
+def _limits(rule: Gate, texts: Sequence[dict[str, Any]]) -> Array:
+    from attnbench.analysis.table import row_fields
+
+    return np.array([rule.limit_for(row_fields(text)) for text in texts])
+
+
+def _rounds(one: Matched, other: Matched, screen_rounds: int) -> tuple[Array, Array]:
+    """Differences [case, round] of the screening, and of the rounds after it."""
+    base, new = one.log[0], other.log[0]
+    width = max(base.shape[1], new.shape[1], screen_rounds)
+    gaps = _wide(new, width) - _wide(base, width)
+    return gaps[:, :screen_rounds], gaps[:, screen_rounds:]
+
+
+def _wide(log: Array, width: int) -> Array:
+    return np.pad(log, ((0, 0), (0, width - log.shape[1])), constant_values=np.nan)
+
+
+def _padded(rounds: Array, other: Array) -> Array:
+    return _wide(rounds, max(rounds.shape[1], other.shape[1]))
+
+
+def _screened(first: Array, later: Array, limits: Array) -> Screened:
+    """The first stage made again; whatever got fresh rounds is judged by them."""
+    screened = screen(first, limits)
+    again = np.isfinite(later).any(axis=1)
+    return replace(screened, suspects=screened.suspects | again)
+
+
+def _worded(
+    comparisons: Sequence[Comparison],
+    words: Sequence[str],
+    difference: Difference,
+    limits: Array,
+    suspects: NDArray[np.bool_],
+) -> tuple[Comparison, ...]:
+    """Give each case the verdict of its stage and the smallest effect that this stage finds."""
+    whole = int(np.isfinite(difference.se).sum())
+    among = int((np.isfinite(difference.se) & suspects).sum())
+    effects = np.where(
+        suspects,
+        minimum_effect(difference, limits, family=among),
+        minimum_effect(difference, limits, family=whole),
+    )
+    return tuple(
+        replace(
+            case,
+            verdict=None if case.verdict is None else word,
+            effect=float(effect) if case.verdict is not None and np.isfinite(effect) else None,
+        )
+        for case, word, effect in zip(comparisons, words, effects, strict=True)
+    )
+
+
+def _judge(
+    case: Comparison, needed: float, rounds: int, rule: Gate, *, suspect: bool, cut: str | None
+) -> Judged:
+    """What the gate makes of a case, as ``analysis.gate`` does of one against baselines."""
+    lost = f"{case.new_status}: {(case.reason or '').partition(chr(10))[0]}".rstrip(": ")
+    if case.base_status != "ok":
+        return Judged(case=case, ruling=LISTED)
+    if case.new is None:
+        return Judged(case=case, ruling=FAIL if case.new_status in LOST else INCONCLUSIVE, why=lost)
+    if case.verdict == SLOWER:
+        return Judged(case=case, ruling=FAIL, why="slower")
+    why, enough = "", float(rule.min_launches)
+    if rounds < rule.min_launches:
+        why = f"{rounds} of {rule.min_launches} rounds"
+        if suspect:
+            why = f"may be slower, and had {why} that would tell" + (f" ({cut})" if cut else "")
+    elif case.high is None or case.high > case.limit:
+        why, enough = "interval too wide", needed
+    if why:
+        # Of a suspect's launches those of the screening do not count.
+        launches = enough + case.new.launches - rounds
+        return Judged(case=case, ruling=INCONCLUSIVE, why=why, launches=launches)
+    return Judged(case=case, ruling=PASS)
+
+
+def _mean(first: Difference, judged: Sequence[Judged]) -> Mean:
+    """The change of all pairs together in the rounds that all of them had."""
+    known = first.estimate[np.isfinite(first.estimate)]
+    ratio = float(np.exp(known.mean())) if known.size else None
+    ruled = sum(one.ruling != LISTED for one in judged)
+    return Mean(ratio=ratio, n=int(known.size), missing=max(0, ruled - int(known.size)))
+
+
+def _compared(
+    base: Side,
+    new: Side,
+    comparisons: tuple[Comparison, ...],
+    difference: Difference,
+    mean: Mean,
+    pair: tuple[Matched, Matched],
+) -> Compared:
+    return Compared(
+        base=base,
+        new=new,
+        comparisons=comparisons,
+        differing=comparability.differences(base, new),
+        ceilings=(),
+        mean=mean,
+        paired=True,
+        ratios_only=False,
+        difference=difference,
+        against=None,
+        launches=(pair[0].launches(), pair[1].launches()),
+    )
+
+
+def _most(rounds: Array) -> int:
+    """The most rounds that any case has both sides of."""
+    return int(np.isfinite(rounds).sum(axis=1).max(initial=0))
