@@ -45,15 +45,19 @@ def derive(
     peak_tflops: float | None,
     *,
     launch_bound: bool = False,
+    resident: bool = False,
 ) -> Derived:
-    """Derive rates, shares of the ceilings and what limits the case from one latency."""
+    """Derive rates, shares of the ceilings and what limits the case from one latency.
+
+    What is ``resident`` in the cache has no share of the memory's bandwidth.
+    """
     tflops = cost.flops * _US_A_SECOND / latency_us / 1e12
     bandwidth_gbps = cost.min_bytes * _US_A_SECOND / latency_us / 1e9
     bound = "launch" if launch_bound else _roof(cost, peak_bandwidth_gbps, peak_tflops)
     return Derived(
         tflops=tflops,
         bandwidth_gbps=bandwidth_gbps,
-        pct_peak_bandwidth=_percent(bandwidth_gbps, peak_bandwidth_gbps),
+        pct_peak_bandwidth=None if resident else _percent(bandwidth_gbps, peak_bandwidth_gbps),
         pct_peak_flops=_percent(tflops, peak_tflops),
         bound=bound,
     )

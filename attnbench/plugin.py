@@ -94,6 +94,12 @@ class Capabilities:
         """Say in uniform words why this problem cannot be done on this device; None if it can."""
         return next(filter(None, self._reasons(problem, device)), None)
 
+    def why_not_timer(self, timer: str) -> str | None:
+        """Say why a call cannot be read with this timer; None if it can."""
+        if timer == "graph" and not self.graph:
+            return "timer graph: the backend's call cannot be captured in a CUDA graph"
+        return None
+
     def _reasons(self, problem: Problem, device: Device) -> Iterable[str | None]:
         yield _one_of("device", device.kind, self.devices)
         yield self._arch(device)

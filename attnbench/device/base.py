@@ -7,7 +7,7 @@ what only a device can answer lives behind these few methods.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,6 +73,8 @@ class Driver(Protocol):
 
     kind: str
     torch_name: str
+    # What two events in a row are apart at least; a time of a few of these says little.
+    event_resolution_s: float
 
     def clock_ns(self) -> int:
         """Return the host's monotonic clock; a scripted device keeps a clock of its own."""
@@ -115,8 +117,29 @@ class Driver(Protocol):
         """
         ...
 
-    def delay(self) -> None:
-        """Keep the device busy long enough that the next launches queue up behind (CUDA)."""
+    def delay(self, seconds: float) -> None:
+        """Keep the current stream busy, so that what is launched next queues up behind (CUDA)."""
+        ...
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Capture calls one after the other in one graph; return what replays it (CUDA).
+
+        Raises:
+            NotImplementedError: the device has no graphs.
+            Exception: whatever the device or a call says against being captured.
+
+        """
+        ...
+
+    def kernel_span_s(self, call: Call) -> float | None:
+        """Seconds from the start of a call's first kernel to the end of its last (CUDA).
+
+        None where the device's trace holds none.
+
+        Raises:
+            NotImplementedError: the device runs no kernels.
+
+        """
         ...
 
     def spin(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from torch.profiler import ProfilerActivity, profile
@@ -18,6 +19,7 @@ class Cpu:
 
     kind = "cpu"
     torch_name = "cpu"
+    event_resolution_s = 0.0  # it has none
     clock_ns = staticmethod(time.perf_counter_ns)
 
     def facts(self) -> Device:
@@ -62,9 +64,20 @@ class Cpu:
         """Refuse: a CPU has no timing events."""
         return _no_events()
 
-    def delay(self) -> None:
+    def delay(self, seconds: float) -> None:
         """Refuse: nothing queues on a CPU."""
+        del seconds
         _no_events()
+
+    def capture(self, calls: Sequence[Call]) -> NoReturn:
+        """Refuse: graphs are of CUDA."""
+        del calls
+        raise NotImplementedError("a CPU has no graphs; its timer is wall")
+
+    def kernel_span_s(self, call: Call) -> NoReturn:
+        """Refuse: operators of a CPU are the host's own work."""
+        del call
+        raise NotImplementedError("a CPU runs no kernels; its timer is wall")
 
     def spin(self, seconds: float) -> None:
         """Look at the clock until the time is over: sleeping would wake late."""

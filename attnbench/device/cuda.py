@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +13,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from attnbench.device.base import Call, Profile, collect_garbage
 from attnbench.device.nvml import Blind, Board, find_board
-from attnbench.device.trace import device_kernels
+from attnbench.device.trace import device_kernels, device_span_s
 from attnbench.environment import Device
 from attnbench.errors import DeviceMissing
 
-# Long enough that a Python call has queued its launches, short against any sample.
-_DELAY_S = 200e-6
 _CALIBRATION_CYCLES = 1_000_000
 
 
@@ -26,6 +25,8 @@ class Cuda:
 
     kind = "cuda"
     clock_ns = staticmethod(time.perf_counter_ns)
+    # "Around 0.5 microseconds", says the CUDA runtime's cudaEventElapsedTime.
+    event_resolution_s = 0.5e-6
 
     def __init__(self, index: int = 0) -> None:
         if not torch.cuda.is_available() or index >= torch.cuda.device_count():
@@ -122,9 +123,34 @@ class Cuda:
         """Return a start and an end event that keep time."""
         return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
-    def delay(self) -> None:
-        """Spin the current stream for about 200 µs."""
-        self.spin(_DELAY_S)
+    def delay(self, seconds: float) -> None:
+        """Spin the current stream for about so long."""
+        self.spin(seconds)
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Capture calls in a CUDA graph, after one round on a side stream as torch asks for.
+
+        What a call returns is freed while capturing, so that the next may have its memory, as it
+        would outside a graph.
+        """
+        aside = torch.cuda.Stream(self.index)
+        aside.wait_stream(torch.cuda.current_stream(self.index))
+        with torch.cuda.stream(aside):
+            calls[0]()
+        torch.cuda.current_stream(self.index).wait_stream(aside)
+        self.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for call in calls:
+                call()
+        return graph.replay
+
+    def kernel_span_s(self, call: Call) -> float | None:
+        """Trace one call and return the span of everything that the GPU did for it."""
+        with profile(activities=[ProfilerActivity.CUDA], acc_events=False) as trace:
+            call()
+            self.synchronize()
+        return device_span_s(trace.profiler.kineto_results.events(), DeviceType.CUDA)
 
     def spin(self, seconds: float) -> None:
         """Spin for so many cycles: right at the clock of the calibration, in proportion always."""

@@ -2,19 +2,21 @@
 
 Work is arithmetic on two streams' times: a launch begins when the host has issued it and its stream
 is free. A backend under test computes on torch's CPU and calls ``launch`` with the time that its
-kernel is to take.
+kernel is to take, and where caches matter with what it reads.
 """
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from attnbench.device.base import Call, Profile, Reading
 from attnbench.environment import Device
 
-_DELAY_S, _RESOLUTION_S = 200e-6, 0.5e-6
+_RESOLUTION_S = 0.5e-6
 _BOOST_MHZ, _MEMORY_MHZ, _WATTS = 2000.0, 3000.0, 500.0
 
 
@@ -25,8 +27,11 @@ class Script:
     ``noise`` is the relative standard deviation of a launch's time; every ``spike_every``-th takes
     ten times as long. Clocks fall by ``drift_per_s`` of themselves a second, and to half from
     ``throttles_at_s`` on. ``issue_s`` is what the host needs to issue one launch. Events may all
-    read 0 (``zero_events``), launches may go to a stream that no event stands on
-    (``wrong_stream``), and the launch of number ``oom_at`` finds no memory.
+    read 0 (``zero_events``) or whole multiples of ``tick_s``; launches may go to a stream that no
+    event stands on (``wrong_stream``); the launch of number ``oom_at`` finds no memory, that of
+    number ``hangs_at`` never ends. What is read again while the last ``llc_bytes`` still hold it
+    takes ``warm_share`` of its time. ``capture_fails`` is what the device says of a graph, and a
+    ``blind_profiler`` sees no kernel.
     """
 
     kind: str = "cuda"
@@ -37,14 +42,25 @@ class Script:
     throttles_at_s: float | None = None
     issue_s: float = 5e-6
     zero_events: bool = False
+    tick_s: float | None = None
     wrong_stream: bool = False
     oom_at: int | None = None
+    hangs_at: int | None = None
+    memory_bytes: int = 16 * 10**9
+    llc_bytes: int = 2**16
+    warm_share: float = 0.5
+    capture_fails: str | None = None
+    blind_profiler: bool = False
     telemetry: bool = True
     foreign: tuple[int, ...] = ()
 
 
 class FakeOutOfMemory(MemoryError):
     """The script says that memory has run out."""
+
+
+class FakeHang(BaseException):
+    """The host would wait for ever; nobody in a worker can catch that."""
 
 
 @dataclass(slots=True)
@@ -64,13 +80,25 @@ class FakeEvent:
 
     def synchronize(self) -> None:
         """Let the host wait for it."""
-        self.device.now_s = max(self.device.now_s, self.at_s)
+        self.device.wait_until(self.at_s)
 
     def elapsed_time(self, later: FakeEvent) -> float:
         """Return milliseconds, as CUDA does; two events in a row are half a microsecond apart."""
-        if self.device.script.zero_events:
+        script = self.device.script
+        if script.zero_events:
             return 0.0
-        return max(_RESOLUTION_S, later.at_s - self.at_s) * 1e3
+        seconds = max(_RESOLUTION_S, later.at_s - self.at_s)
+        if script.tick_s is not None:
+            seconds = script.tick_s * round(seconds / script.tick_s)
+        return seconds * 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One kernel: its length at the highest clock, and the name and bytes of what it reads."""
+
+    seconds: float
+    reads: tuple[object, int] | None
 
 
 @dataclass(slots=True)
@@ -79,11 +107,16 @@ class Fake:
 
     script: Script = field(default_factory=Script)
     torch_name: str = "cpu"
+    event_resolution_s: float = _RESOLUTION_S
     now_s: float = 0.0
     launches: int = 0
     free_at_s: dict[str, float] = field(default_factory=lambda: {"current": 0.0, "aside": 0.0})
     _stream: str = field(default="current", init=False)
     _dice: random.Random = field(init=False)
+    _ran: int = field(default=0, init=False)
+    _cached: dict[object, int] = field(default_factory=dict, init=False)
+    _graph: list[_Work] | None = field(default=None, init=False)
+    _trace: list[tuple[float, float]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.script.seed)  # noqa: S311  noise, not a secret
@@ -93,23 +126,47 @@ class Fake:
         """What the script says."""
         return self.script.kind
 
-    def launch(self, seconds: float) -> None:
-        """Give the device work that takes so long at its highest clock and without noise."""
+    def launch(self, seconds: float, *, reads: tuple[object, int] | None = None) -> None:
+        """Give the device work that takes so long at its highest clock and without noise.
+
+        ``reads`` is a name for what it reads, and its bytes: told again soon enough, it is cached.
+        """
         self.launches += 1
+        self.now_s += self.script.issue_s
         if self.launches == self.script.oom_at:
             raise FakeOutOfMemory("the script says out of memory")
         stream = "aside" if self.script.wrong_stream else self._stream
-        self._enqueue(seconds * self._mishap() / self.clock_share, stream)
+        work = _Work(math.inf if self.launches == self.script.hangs_at else seconds, reads)
+        if self._graph is not None and stream == "current":
+            self._graph.append(work)
+        else:
+            self._run(work, stream)
 
-    def _enqueue(self, seconds: float, stream: str) -> None:
-        self.now_s += self.script.issue_s
-        self.free_at_s[stream] = max(self.now_s, self.free_at_s[stream]) + seconds
+    def _run(self, work: _Work, stream: str) -> None:
+        """Let a kernel begin when the host has come to it and its stream is free."""
+        self._ran += 1
+        seconds = work.seconds * self._mishap() * self._cache_share(work) / self.clock_share
+        begin = max(self.now_s, self.free_at_s[stream])
+        self.free_at_s[stream] = begin + seconds
+        if self._trace is not None:
+            self._trace.append((begin, begin + seconds))
 
     def _mishap(self) -> float:
         """Draw how much longer than asked for a launch takes."""
         every = self.script.spike_every
-        factor = 10.0 if every is not None and self.launches % every == 0 else 1.0
+        factor = 10.0 if every is not None and self._ran % every == 0 else 1.0
         return factor * max(0.1, self._dice.gauss(1, self.script.noise))
+
+    def _cache_share(self, work: _Work) -> float:
+        """Tell how much of its time a kernel takes, the cache being as the last ones left it."""
+        if work.reads is None:
+            return 1.0
+        name, nbytes = work.reads
+        is_hit = self._cached.pop(name, None) is not None
+        self._cached[name] = nbytes
+        while sum(self._cached.values()) > self.script.llc_bytes:
+            self._cached.pop(next(iter(self._cached)))  # the least recently read
+        return self.script.warm_share if is_hit else 1.0
 
     @property
     def clock_share(self) -> float:
@@ -128,19 +185,29 @@ class Fake:
 
     def facts(self) -> Device:
         """Describe a device that is on no datasheet."""
-        size = 16 * 10**9
         return Device(
             kind=self.kind,
             name="Scripted",
             arch="sm_90" if self.kind == "cuda" else "x86_64",
-            memory_bytes=size,
-            free_bytes=size,
-            llc_bytes=2**16,
+            memory_bytes=self.script.memory_bytes,
+            free_bytes=self.script.memory_bytes,
+            llc_bytes=self.script.llc_bytes,
         )
+
+    def wait_until(self, seconds: float) -> None:
+        """Let the host wait.
+
+        Raises:
+            FakeHang: for ever.
+
+        """
+        if math.isinf(seconds):
+            raise FakeHang
+        self.now_s = max(self.now_s, seconds)
 
     def synchronize(self) -> None:
         """Wait for both streams."""
-        self.now_s = max(self.now_s, *self.free_at_s.values())
+        self.wait_until(max(self.free_at_s.values()))
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Know the script's own."""
@@ -163,13 +230,54 @@ class Fake:
 
     def events(self) -> tuple[Any, Any]:
         """Return a start and an end event; a scripted CPU has none."""
-        if self.kind != "cuda":
-            raise NotImplementedError("a CPU has no events; its timer is wall")
+        self._refuse_a_cpu("events")
         return FakeEvent(self), FakeEvent(self)
 
-    def delay(self) -> None:
-        """Keep the current stream busy for 200 µs."""
-        self._enqueue(_DELAY_S, "current")
+    def delay(self, seconds: float) -> None:
+        """Keep the current stream busy, exactly so long."""
+        self.now_s += self.script.issue_s
+        begin = max(self.now_s, self.free_at_s["current"])
+        self.free_at_s["current"] = begin + seconds
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Record what goes to the current stream; a replay issues all of it at once.
+
+        Raises:
+            RuntimeError: the script says so.
+
+        """
+        self._refuse_a_cpu("graphs")
+        if self.script.capture_fails is not None:
+            raise RuntimeError(self.script.capture_fails)
+        graph: list[_Work] = []
+        self._graph = graph
+        try:
+            for call in calls:
+                call()
+        finally:
+            self._graph = None
+
+        def replay() -> None:
+            self.now_s += self.script.issue_s
+            for work in graph:
+                self._run(work, "current")
+
+        return replay
+
+    def kernel_span_s(self, call: Call) -> float | None:
+        """Return the span of the kernels of one call, on whatever stream."""
+        self._refuse_a_cpu("kernels")
+        self._trace = []
+        call()
+        self.synchronize()
+        spans, self._trace = self._trace, None
+        if self.script.blind_profiler or not spans:
+            return None
+        return max(end for _, end in spans) - min(begin for begin, _ in spans)
+
+    def _refuse_a_cpu(self, what: str) -> None:
+        if self.kind != "cuda":
+            raise NotImplementedError(f"a CPU has no {what}; its timer is wall")
 
     def spin(self, seconds: float) -> None:
         """Launch work of a known length."""

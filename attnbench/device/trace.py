@@ -82,6 +82,21 @@ def _holds_work(span: _Span) -> bool:
     return any(map(_holds_work, span.inside))
 
 
+def device_span_s(events: Iterable[Any], device_type: object) -> float | None:
+    """Seconds from the first to the last thing that a device did; None where it did nothing.
+
+    Copies and fills count. An annotation of the host that the trace repeats on the device does not.
+    """
+    ran: list[tuple[int, int]] = [
+        (e.start_ns(), e.start_ns() + e.duration_ns())
+        for e in events
+        if e.device_type() == device_type and not e.is_user_annotation()
+    ]
+    if not ran:
+        return None
+    return (max(end for _, end in ran) - min(start for start, _ in ran)) * 1e-9
+
+
 def device_kernels(events: Iterable[Any], device_type: object) -> tuple[str, ...]:
     """Name the kernels that ran on a device, in order of their first launch, each once."""
     ran = sorted(

@@ -67,6 +67,8 @@ class Ledger:
         row, summary = make_row(self._identity, numbered, planned.method)
         self._writer.append(row)
         self._count(row)
+        # A row may say warm where the plan said cold; either way the plan's case has been tried.
+        self._statuses[measurement.case.id, planned.method.id][measurement.launch] = row["status"]
         if measurement.status != "ok":
             self._ended.add((measurement.case.id, planned.method.id))
         if measurement.status == "oom":

@@ -89,17 +89,20 @@ def make_plan(
     planned: list[PlannedCase] = []
     for case in cases:
         status, reason, needed, seconds = _decide(case, predictor, measure, backends)
-        planned += [
-            PlannedCase(
-                case=case,
-                method=method,
-                status=status,
-                reason=reason,
-                predicted_bytes=needed,
-                predicted_s=seconds,
+        capabilities = backends[case.backend, case.source].capabilities
+        for method in measure.methods(case.problem, predictor.device):
+            unread = capabilities.why_not_timer(method.timer) if capabilities else None
+            is_read = status == UNSUPPORTED or unread is None
+            planned.append(
+                PlannedCase(
+                    case=case,
+                    method=method,
+                    status=status if is_read else UNSUPPORTED,
+                    reason=reason if is_read else unread,
+                    predicted_bytes=needed,
+                    predicted_s=seconds,
+                )
             )
-            for method in measure.methods(case.problem, predictor.device.kind)
-        ]
     return Plan(device=predictor.device, planned=tuple(planned), launches=measure.launches)
 
 

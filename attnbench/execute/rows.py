@@ -67,6 +67,7 @@ def make_row(
 ) -> tuple[dict[str, Any], Summary | None]:
     """Join everything that one row says; the summary comes along for whoever shows it."""
     case = measurement.case
+    method = method.read_as(measurement.l2)
     summary = summarize(measurement.samples_us) if measurement.status == "ok" else None
     measured = {name: getattr(measurement, name) for name in _MEASURED}
     return {
@@ -109,6 +110,7 @@ def _time_columns(measurement: Measurement, summary: Summary) -> dict[str, Any]:
         measurement.peak_bandwidth_gbps,
         measurement.peak_tflops,
         launch_bound="LAUNCH_BOUND" in measurement.notes,
+        resident="L2_RESIDENT" in measurement.notes,
     )
     return {
         "samples_us": list(measurement.samples_us),

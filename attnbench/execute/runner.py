@@ -250,7 +250,7 @@ class _Execution:
         self._tell(
             CaseFinished(
                 measurement=measurement,
-                method=planned.method,
+                method=planned.method.read_as(measurement.l2),
                 summary=summary,
                 position=self._position,
                 total=self._total,

@@ -20,6 +20,7 @@ from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
 from attnbench.errors import DeviceMissing
 from attnbench.measure.cache import Flush
+from attnbench.measure.copies import copy_inputs
 from attnbench.measure.inputs import checksum, make_inputs
 from attnbench.measure.probe import backend_of
 from attnbench.measure.reference import Reference
@@ -38,6 +39,13 @@ class Shared:
         self.inputs: Inputs = make_inputs(problem, driver.torch_name)
         self.checksum = checksum(self.inputs)
         self.reference_of_inputs: Reference | None = None
+        self.copies: list[Inputs] = []
+
+    def copy(self, number: int) -> Inputs:
+        """Return a copy of the inputs, made once for all backends; numbers follow each other."""
+        if number == len(self.copies):
+            self.copies.append(copy_inputs(self.inputs))
+        return self.copies[number]
 
     def reference(self) -> Reference:
         """The high-precision reference of the inputs as they were drawn."""

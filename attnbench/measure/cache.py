@@ -8,16 +8,16 @@ from __future__ import annotations
 import torch
 
 from attnbench.device.base import Driver
+from attnbench.method import UNKNOWN_CACHE_BYTES
 
 _FLOAT_BYTES = 4
-_UNKNOWN_CACHE = 64 * 2**20
 
 
 class Flush:
     """A buffer of twice the last-level cache that is summed before each sample."""
 
     def __init__(self, driver: Driver, llc_bytes: int | None) -> None:
-        self.nbytes = 2 * (llc_bytes or _UNKNOWN_CACHE)
+        self.nbytes = 2 * (llc_bytes or UNKNOWN_CACHE_BYTES)
         self._buffer = torch.ones(self.nbytes // _FLOAT_BYTES, device=driver.torch_name)
 
     def __call__(self) -> None:

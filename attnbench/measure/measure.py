@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attnbench.case import Case
 from attnbench.cost import price
 from attnbench.errors import Unsupported
+from attnbench.measure.attempt import Attempt, Orders
 from attnbench.measure.calls import Outputs, Prepared
 from attnbench.measure.check import check
 from attnbench.measure.inputs import checksum, input_bytes, matmul_precision, redraw
@@ -21,16 +21,14 @@ from attnbench.measure.outcome import Implausible, Incorrect, TooSlow, outcome
 from attnbench.measure.physics import excess, is_resident
 from attnbench.measure.probe import why_not
 from attnbench.measure.reference import Reference
-from attnbench.measure.stopping import MIN_SAMPLES, Stopping
-from attnbench.measure.telemetry import Watch
-from attnbench.measure.timers import make_timer, refuse_stray_work
-from attnbench.measure.warmup import warm_up
+from attnbench.measure.sampling import sample
 from attnbench.measurement import Measurement
-from attnbench.method import Measure, Method
 from attnbench.stats.summary import summarize
 
 if TYPE_CHECKING:
     from attnbench.measure.bench import Bench, Shared
+
+__all__ = ["Orders", "measure", "rehearse"]
 
 _MICRO = 1e6
 # A case is about sixteen calls long: ten samples, three warm-up calls, the checks.
@@ -40,37 +38,9 @@ _SECOND_LOOKS = 3
 _PILOT_CALLS, _PILOT_S = 20, 0.15
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """How to treat a case: its method, the suite's settings; a pilot stops after two calls."""
-
-    method: Method
-    settings: Measure
-    pilot: bool = False
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One case under way: what it is, where it runs, and what was found so far."""
-
-    case: Case
-    orders: Orders
-    bench: Bench
-    found: dict[str, Any] = field(default_factory=dict)
-    call_s: float | None = None
-    prepared: Prepared | None = None
-
-    def now_s(self) -> float:
-        """The device's host clock, which a scripted device scripts."""
-        return self.bench.driver.clock_ns() * 1e-9
-
-    def note(self, *codes: str) -> None:
-        self.found["notes"] = tuple(dict.fromkeys((*self.found.get("notes", ()), *codes)))
-
-
 def measure(case: Case, orders: Orders, bench: Bench) -> Measurement:
     """Run one case and say what came of it."""
-    attempt = _Attempt(case, orders, bench)
+    attempt = Attempt(case, orders, bench)
     method = orders.method
     attempt.found |= {"timer": method.timer, "l2": method.l2, "isolation": "worker"}
     attempt.found["started_at"] = time.time()
@@ -83,14 +53,14 @@ def measure(case: Case, orders: Orders, bench: Bench) -> Measurement:
 
 def rehearse(case: Case, orders: Orders, bench: Bench) -> dict[str, Any]:
     """Call and check a case without timing it: the pilot of a run, and ``attnbench check``."""
-    attempt = _Attempt(case, orders, bench)
+    attempt = Attempt(case, orders, bench)
     status, reason = _settle(attempt, _rehearse)
     names = ("notes", "error_rel", "error_ratio", "deterministic", "seconds", "first_call_us")
     known = {name: attempt.found[name] for name in names if name in attempt.found}
     return {"status": status, "reason": reason, "call_s": attempt.call_s, **known}
 
 
-def _settle(attempt: _Attempt, steps: Any) -> tuple[str, str | None]:
+def _settle(attempt: Attempt, steps: Any) -> tuple[str, str | None]:
     """Take the steps and turn whatever ends them into a status and a reason."""
     bench = attempt.bench
     began = attempt.now_s()
@@ -109,15 +79,16 @@ def _settle(attempt: _Attempt, steps: Any) -> tuple[str, str | None]:
     return status, reason
 
 
-def _tear_down(attempt: _Attempt) -> None:
+def _tear_down(attempt: Attempt) -> None:
     """A backend that fails while undoing has already said what it had to say."""
-    prepared, attempt.prepared = attempt.prepared, None
-    if prepared is not None:
+    bound = (*attempt.others, *([attempt.prepared] if attempt.prepared else []))
+    attempt.prepared, attempt.others = None, ()
+    for one in bound:
         with suppress(Exception):
-            prepared.teardown()
+            one.teardown()
 
 
-def _rehearse(attempt: _Attempt) -> None:
+def _rehearse(attempt: Attempt) -> None:
     prepared, shared, outputs = _start(attempt)
     if attempt.orders.pilot:
         attempt.call_s = _quickest(attempt, prepared)
@@ -126,7 +97,7 @@ def _rehearse(attempt: _Attempt) -> None:
         _check(attempt, outputs, shared.reference())
 
 
-def _quickest(attempt: _Attempt, prepared: Prepared) -> float:
+def _quickest(attempt: Attempt, prepared: Prepared) -> float:
     """The quickest of a few calls: one alone may have met another process on its core."""
     driver = attempt.bench.driver
     assert attempt.call_s is not None
@@ -142,7 +113,10 @@ def _quickest(attempt: _Attempt, prepared: Prepared) -> float:
     return best
 
 
-def _measure_all(attempt: _Attempt) -> None:
+def _measure_all(attempt: Attempt) -> None:
+    capabilities = attempt.bench.module_of(attempt.case).capabilities
+    if reason := capabilities.why_not_timer(attempt.orders.method.timer):
+        raise Unsupported(reason)
     prepared, shared, outputs = _start(attempt)
     _stop_if_slow(attempt)
     attempt.bench.enter("check")
@@ -152,13 +126,13 @@ def _measure_all(attempt: _Attempt) -> None:
     del outputs
     attempt.bench.enter("memory")
     _memory(attempt, prepared)
-    _sample(attempt, prepared)
+    sample(attempt, prepared, shared)
     attempt.bench.enter("recheck")
     _check_redrawn(attempt, prepared, shared)
     _physics(attempt)
 
 
-def _start(attempt: _Attempt) -> tuple[Prepared, Shared, Outputs]:
+def _start(attempt: Attempt) -> tuple[Prepared, Shared, Outputs]:
     """Inputs, prepare, and two calls: the first pays for compilers, both must agree to the bit."""
     case, bench, found = attempt.case, attempt.bench, attempt.found
     options = dict(case.options)
@@ -187,7 +161,7 @@ def _start(attempt: _Attempt) -> tuple[Prepared, Shared, Outputs]:
     return prepared, shared, outputs
 
 
-def _timed_outputs(attempt: _Attempt, prepared: Prepared) -> tuple[Outputs, float]:
+def _timed_outputs(attempt: Attempt, prepared: Prepared) -> tuple[Outputs, float]:
     driver = attempt.bench.driver
     driver.synchronize()
     start = attempt.now_s()
@@ -196,7 +170,7 @@ def _timed_outputs(attempt: _Attempt, prepared: Prepared) -> tuple[Outputs, floa
     return outputs, attempt.now_s() - start
 
 
-def _stop_if_slow(attempt: _Attempt) -> None:
+def _stop_if_slow(attempt: Attempt) -> None:
     assert attempt.call_s is not None
     limit_s, needed_s = attempt.orders.settings.case_limit_s, _CALLS_A_CASE * attempt.call_s
     if needed_s > 2 * limit_s:
@@ -206,7 +180,7 @@ def _stop_if_slow(attempt: _Attempt) -> None:
         )
 
 
-def _check(attempt: _Attempt, outputs: Outputs, reference: Reference) -> None:
+def _check(attempt: Attempt, outputs: Outputs, reference: Reference) -> None:
     result = check(outputs, reference)
     attempt.found["error_rel"] = result.error_rel
     attempt.found["error_ratio"] = result.error_ratio
@@ -215,20 +189,27 @@ def _check(attempt: _Attempt, outputs: Outputs, reference: Reference) -> None:
         raise Incorrect(result.reason)
 
 
-def _check_redrawn(attempt: _Attempt, prepared: Prepared, shared: Shared) -> None:
-    """Draw q again in place: a call that remembered its answer is found out."""
-    redraw(shared.inputs)
-    result = check(prepared.outputs(), Reference.few_rows(shared.inputs, like=shared.reference()))
-    redraw(shared.inputs, back=True)
-    if not result.passed:
-        attempt.found["check"] = "failed"
-        raise Incorrect(f"after q was drawn again: {result.reason}")
-    if checksum(shared.inputs) != shared.checksum:
-        attempt.found["check"] = "failed"
-        raise Incorrect("the call wrote its inputs")
+def _check_redrawn(attempt: Attempt, prepared: Prepared, shared: Shared) -> None:
+    """Draw q again in place: a call that remembered its answer is found out.
+
+    Where the inputs had copies, the call on the last of them must be right, too.
+    """
+    looked_at = [("", prepared, shared.inputs)]
+    if attempt.others:
+        looked_at.append((" (on a copy of the inputs)", attempt.others[-1], shared.copies[-1]))
+    for where, call, inputs in looked_at:
+        redraw(inputs)
+        result = check(call.outputs(), Reference.few_rows(inputs, like=shared.reference()))
+        redraw(inputs, back=True)
+        if not result.passed:
+            attempt.found["check"] = "failed"
+            raise Incorrect(f"after q was drawn again{where}: {result.reason}")
+        if checksum(inputs) != shared.checksum:
+            attempt.found["check"] = "failed"
+            raise Incorrect(f"the call wrote its inputs{where}")
 
 
-def _memory(attempt: _Attempt, prepared: Prepared) -> None:
+def _memory(attempt: Attempt, prepared: Prepared) -> None:
     """Peak, workspace and executed kernels of one profiled call."""
     found = attempt.found
     profile = attempt.bench.driver.profile(prepared.timed)
@@ -241,38 +222,9 @@ def _memory(attempt: _Attempt, prepared: Prepared) -> None:
     found["kernels"] = profile.kernels
 
 
-def _sample(attempt: _Attempt, prepared: Prepared) -> None:
-    """Warm up, then take samples until the stop rule ends them, watching the device around them."""
-    bench, method, found = attempt.bench, attempt.orders.method, attempt.found
-    driver = bench.driver
-    flush = bench.flush() if method.l2 == "cold" else None
-    found["flush_bytes"] = flush.nbytes if flush else None
-    timer = make_timer(method.timer, driver, prepared.timed, flush)
-    bench.enter("warmup")
-    found["warmup_s"] = warm_up(timer.sample, driver.clock_ns, method.warmup_s)
-    if method.timer == "event":
-        refuse_stray_work(driver, prepared.timed)
-    timer.launches.samples = timer.launches.bound = 0
-    assert attempt.call_s is not None
-    watch = Watch(driver, prepared.timed, attempt.call_s)
-    watch.begin()
-    bench.enter("sample")
-    samples, stop = Stopping.of(attempt.orders.settings).take(timer.sample, driver.clock_ns)
-    columns, notes = watch.end(samples)
-    found |= {"samples_us": tuple(one * _MICRO for one in samples), "stop_reason": stop, **columns}
-    noise = summarize(samples).noise
-    if noise is not None and noise > attempt.orders.settings.max_noise:
-        attempt.note("NOISY")
-    if len(samples) < MIN_SAMPLES:
-        attempt.note("FEW_SAMPLES")
-    if timer.launches.mostly:
-        attempt.note("LAUNCH_BOUND")
-    attempt.note(*notes)
-
-
-def _physics(attempt: _Attempt) -> None:
+def _physics(attempt: Attempt) -> None:
     """Compare the rates with the device's ceilings; measure those afresh before accusing."""
-    bench, found, l2 = attempt.bench, attempt.found, attempt.orders.method.l2
+    bench, found, l2 = attempt.bench, attempt.found, attempt.found["l2"]
     cost = price(attempt.case.problem)
     latency_s = summarize(found["samples_us"]).latency / _MICRO
     llc = bench.device.llc_bytes or 0

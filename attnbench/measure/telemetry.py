@@ -87,15 +87,23 @@ class Watch:
         self._before = self._under_load(self._gauge)
         self._joules, self._since = self._gauge.energy_j(), self._driver.clock_ns()
 
-    def end(self, samples: list[float]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Read the same in the other order; return columns and notes."""
+    def end(
+        self, samples: list[float], *, calls: int = 1
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Read the same in the other order; return columns and notes.
+
+        Each sample is the mean seconds of so many ``calls``.
+        """
         if self._gauge is None:
             return {}, ()
         seconds = (self._driver.clock_ns() - self._since) * 1e-9
         joules = self._gauge.energy_j()
         used = None if joules is None or self._joules is None else joules - self._joules
         stretch = Stretch(
-            energy_j=used, seconds=seconds, busy_s=math.fsum(samples), calls=len(samples)
+            energy_j=used,
+            seconds=seconds,
+            busy_s=calls * math.fsum(samples),
+            calls=calls * len(samples),
         )
         return account(self._before, self._under_load(self._gauge), stretch)
 

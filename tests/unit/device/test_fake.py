@@ -28,7 +28,7 @@ def test_a_launch_takes_the_time_it_was_given():
 def test_work_queues_behind_a_delay():
     device = Fake()
     start, end = device.events()
-    device.delay()
+    device.delay(200e-6)
     start.record()
     device.launch(35e-6)
     end.record()
@@ -41,7 +41,7 @@ def test_work_queues_behind_a_delay():
 
 def test_another_stream_does_not_wait():
     device = Fake()
-    device.delay()
+    device.delay(200e-6)
     device.aside(lambda: device.launch(1e-3))
 
     assert device.free_at_s["aside"] == pytest.approx(1e-3 + 2 * device.script.issue_s)

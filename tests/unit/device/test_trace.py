@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.device.trace import device_kernels, leaf_operators, memory_use
+from attnbench.device.trace import device_kernels, device_span_s, leaf_operators, memory_use
 
 
 class Event:
     """What a kineto event answers."""
 
     def __init__(
-        self, name: str, start: int, duration: int = 0, nbytes: int = 0, device: str = "cpu"
+        self,
+        name: str,
+        start: int,
+        duration: int = 0,
+        nbytes: int = 0,
+        device: str = "cpu",
+        *,
+        is_annotation: bool = False,
     ) -> None:
+        self._is_annotation = is_annotation
         self._name, self._start, self._duration = name, start, duration
         self._nbytes, self._device = nbytes, device
 
@@ -27,6 +35,9 @@ class Event:
 
     def nbytes(self) -> int:
         return self._nbytes
+
+    def is_user_annotation(self) -> bool:
+        return self._is_annotation
 
     def device_type(self) -> str:
         return self._device
@@ -83,6 +94,18 @@ def test_device_kernels_leave_out_copies_and_the_host() -> None:
         Event("flash_fwd", 40, 5, device="cuda"),
     ]
     assert device_kernels(events, "cuda") == ("flash_fwd", "combine")
+
+
+def test_the_span_of_a_device_is_from_its_first_work_to_its_last() -> None:
+    events = [
+        Event("flash_fwd", 20_000, 5_000, device="cuda"),
+        Event("Memcpy DtoD", 5_000, 5_000, device="cuda"),
+        Event("combine", 22_000, 1_000, device="cuda"),
+        Event("aten::mm", 0, 50_000),
+        Event("my range", 0, 90_000, device="cuda", is_annotation=True),
+    ]
+    assert device_span_s(events, "cuda") == pytest.approx(20e-6)
+    assert device_span_s(events[3:], "cuda") is None
 
 
 @pytest.mark.torch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from attnbench.case import Case
@@ -147,3 +149,11 @@ def test_rows_are_numbered_in_order(open_ledger, tmp_path):
     frame = attnbench.load(tmp_path / "run.parquet")
     assert list(frame["seq"]) == [0, 1, 2]
     assert list(frame["launch"]) == [0, 1, 2]
+
+
+def test_a_case_whose_rotation_found_no_room_has_been_tried(open_ledger):
+    ledger = open_ledger()
+    one = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
+    ledger.record(replace(ok(one, 0), timer="graph", l2="warm"), one)
+    assert ledger.is_known(one)
+    assert ledger.counts() == {"ok": 1}

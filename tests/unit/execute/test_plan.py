@@ -99,3 +99,18 @@ def test_one_plan_serves_a_datasheet_device() -> None:
     plan = make_plan([big], predictor, Measure(), backends)
     assert plan.planned[0].status == "run"
     assert plan.planned[0].method.timer == "event"
+
+
+def test_every_method_is_a_case_of_its_own() -> None:
+    plan = plan_of(case(128), l2_states=("cold", "warm"))
+    assert [one.method.l2 for one in plan.planned] == ["cold", "warm"]
+    assert len({one.method.id for one in plan.planned}) == 2
+
+
+def test_a_backend_without_graphs_is_unsupported_under_that_timer_alone() -> None:
+    known = Known(capabilities=Capabilities(graph=False))
+    plan = plan_of(case(128), known=known, timers=("wall", "graph"))
+    assert [one.status for one in plan.planned] == ["run", "unsupported"]
+    assert plan.planned[1].reason == (
+        "timer graph: the backend's call cannot be captured in a CUDA graph"
+    )

@@ -85,3 +85,18 @@ def test_only_an_ok_row_has_a_latency():
 def test_a_launch_bound_row_says_so():
     row, _ = make_row(IDENTITY, ok(notes=("LAUNCH_BOUND",)), METHOD)
     assert row["bound"] == "launch"
+
+
+def test_what_lies_in_the_cache_has_no_share_of_the_memory():
+    row, _ = make_row(IDENTITY, ok(notes=("L2_RESIDENT",)), METHOD)
+    assert row["pct_peak_bandwidth"] is None
+    assert row["pct_peak_flops"] is not None
+    assert row["bandwidth_gbps"] > 0
+
+
+def test_a_rotation_that_found_no_room_is_a_row_of_the_warm_method():
+    planned = Method(timer="graph", l2="cold", flush="rotate")
+    row, _ = make_row(IDENTITY, ok(timer="graph", l2="warm"), planned)
+    assert row["l2"] == "warm"
+    assert row["flush_bytes"] is None
+    assert row["method_id"] == Method(timer="graph", l2="warm").id != planned.id

@@ -1,0 +1,43 @@
+"""One case under way: what it is, how it is to be treated, and what was found so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from attnbench.case import Case
+from attnbench.measure.calls import Prepared
+from attnbench.method import Measure, Method
+
+if TYPE_CHECKING:
+    from attnbench.measure.bench import Bench
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """How to treat a case: its method, the suite's settings; a pilot stops after two calls."""
+
+    method: Method
+    settings: Measure
+    pilot: bool = False
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One case under way: what it is, where it runs, and what was found so far."""
+
+    case: Case
+    orders: Orders
+    bench: Bench
+    found: dict[str, Any] = field(default_factory=dict)
+    call_s: float | None = None
+    prepared: Prepared | None = None
+    others: tuple[Prepared, ...] = ()  # bound to the further copies of the inputs
+
+    def now_s(self) -> float:
+        """The device's host clock, which a scripted device scripts."""
+        return self.bench.driver.clock_ns() * 1e-9
+
+    def note(self, *codes: str) -> None:
+        """Add note codes, each once."""
+        self.found["notes"] = tuple(dict.fromkeys((*self.found.get("notes", ()), *codes)))

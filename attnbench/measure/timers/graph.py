@@ -1,0 +1,92 @@
+"""``graph``: the mean of calls that are replayed from one CUDA graph.
+
+What an engine that replays graphs sees: no launch from Python between calls. Every copy of the
+inputs stands in the graph, so that a cold call finds nothing of its own in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attnbench.device.base import Call, Driver
+from attnbench.errors import Unsupported
+from attnbench.measure.timers.interval import long_enough
+from attnbench.measure.timers.sample import (
+    Launches,
+    Target,
+    Timer,
+    between_events,
+    delay_for,
+    host_seconds,
+)
+
+_CAUSE_LENGTH = 200
+
+
+def make(target: Target) -> Timer:
+    """Capture whole turns of the rotation until a replay is long enough, then time replays.
+
+    Raises:
+        Unsupported: the call cannot be captured; nothing else reads this estimand.
+
+    """
+    driver, turn = target.driver, len(target.calls)
+    driver.events()  # a device without them says so here
+    for call in target.calls:
+        call()  # compilers and autotuners must be done before anything is captured
+    driver.synchronize()
+    replays: dict[int, _Replay] = {}
+
+    def interval(calls: int) -> float:
+        replays.clear()  # a graph holds memory
+        replays[calls] = _Replay.of(driver, target.calls * (calls // turn))
+        return replays[calls].seconds()
+
+    calls = long_enough(interval, driver.event_resolution_s, turn=turn)
+    replay = replays[calls]
+    replay.count.clear()
+    return Timer(
+        sample=lambda: replay.seconds() / calls,
+        calls=calls,
+        host_s=replay.host_s / calls,
+        launches=replay.count,
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came of: a broken capture hides what broke it."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+class _Replay:
+    """One captured graph and what the host needs to launch it."""
+
+    def __init__(self, driver: Driver, launch: Call) -> None:
+        self._driver, self._launch = driver, launch
+        launch()  # the first replay uploads the graph
+        self.host_s = host_seconds(driver, launch)
+        self.count = Launches()
+
+    @classmethod
+    def of(cls, driver: Driver, calls: tuple[Call, ...]) -> _Replay:
+        """Capture calls one after the other."""
+        try:
+            launch = driver.capture(calls)
+        except (Unsupported, NotImplementedError):
+            raise
+        except Exception as error:
+            if any(map(driver.is_out_of_memory, _chain(error))):
+                raise MemoryError(str(error)) from error
+            cause = " ".join(str(error).split())[:_CAUSE_LENGTH]
+            raise Unsupported(
+                f"timer graph: the call cannot be captured in a CUDA graph ({cause})"
+            ) from error
+        return cls(driver, launch)
+
+    def seconds(self) -> float:
+        """Time one replay."""
+        took_s, waited = between_events(self._driver, self._launch, delay_s=delay_for(self.host_s))
+        self.count.add(waited=waited)
+        return took_s

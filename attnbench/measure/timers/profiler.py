@@ -1,0 +1,35 @@
+"""``profiler``: from the start of a call's first kernel to the end of its last.
+
+Read from the device's own trace, so that neither launches nor events are in it, and gaps between
+kernels are. The profiler is started for each sample, which is slow: for explaining a figure.
+"""
+
+from __future__ import annotations
+
+from attnbench.errors import Unsupported
+from attnbench.measure.timers.sample import Target, Timer, host_seconds, possible
+
+
+def make(target: Target) -> Timer:
+    """Trace one call at a time, after a flush where the cache is to be cold.
+
+    Raises:
+        Unsupported: the trace has no kernel; events would be another estimand.
+
+    """
+    driver, call, flush = target.driver, target.call, target.flush
+
+    def sample() -> float:
+        if flush is not None:
+            flush()
+        driver.synchronize()
+        seconds = driver.kernel_span_s(call)
+        if seconds is None:
+            raise Unsupported(
+                "timer profiler: torch's profiler saw no kernel of this call; CUPTI may be taken "
+                "by another profiler or refused by the container"
+            )
+        return possible(seconds, "the profiler's trace of the call")
+
+    sample()
+    return Timer(sample=sample, host_s=host_seconds(driver, call))
