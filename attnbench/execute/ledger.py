@@ -31,6 +31,7 @@ class Ledger:
         self._logs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._oom: dict[Key, PlannedCase] = {}
         self._ended: set[_CaseKey] = set()
+        self._tried: set[_CaseKey] = set()
         for row in writer.rows():
             self._count(row)
 
@@ -68,7 +69,7 @@ class Ledger:
         self._writer.append(row)
         self._count(row)
         # A row may say warm where the plan said cold; either way the plan's case has been tried.
-        self._statuses[measurement.case.id, planned.method.id][measurement.launch] = row["status"]
+        self._tried.add((measurement.case.id, planned.method.id))
         if measurement.status != "ok":
             self._ended.add((measurement.case.id, planned.method.id))
         if measurement.status == "oom":
@@ -79,14 +80,15 @@ class Ledger:
 
     def is_known(self, planned: PlannedCase) -> bool:
         """Say whether any row of this case and method was written."""
-        return (planned.case.id, planned.method.id) in self._statuses
+        key = (planned.case.id, planned.method.id)
+        return key in self._statuses or key in self._tried
 
     def counts(self) -> dict[str, int]:
-        """Count cases by status, the worst of their rows."""
-        worsts: dict[str, list[str]] = defaultdict(list)
-        for (case_id, _), statuses in self._statuses.items():
-            worsts[case_id].append(worst(list(statuses.values())))
-        return dict(Counter(map(worst, worsts.values())))
+        """Count cases by status, the worst of their rows; a case counts once for each method.
+
+        What one timer cannot read another may have read well.
+        """
+        return dict(Counter(worst(statuses.values()) for statuses in self._statuses.values()))
 
     def fastest(self) -> list[Standing]:
         """Rank the backends over the problems that all of them finished."""

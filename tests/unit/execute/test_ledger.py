@@ -157,3 +157,11 @@ def test_a_case_whose_rotation_found_no_room_has_been_tried(open_ledger):
     ledger.record(replace(ok(one, 0), timer="graph", l2="warm"), one)
     assert ledger.is_known(one)
     assert ledger.counts() == {"ok": 1}
+
+
+def test_a_timer_that_cannot_read_a_case_takes_nothing_from_another(open_ledger):
+    ledger, one = open_ledger(), planned()
+    other = replace(one, method=Method(timer="graph", l2="warm"))
+    ledger.record(ok(one, 0), one)
+    ledger.record(not_ok(other, "unsupported", 0), other)
+    assert ledger.counts() == {"ok": 1, "unsupported": 1}
