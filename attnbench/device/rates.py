@@ -10,7 +10,9 @@ from typing import Any
 class Ceilings:
     """Best rates of one device: decimal GB/s, and dense TFLOP/s by dtype.
 
-    ``source`` is measured, datasheet, or default where nothing is known.
+    These are bursts, the best of a few short calls, and therefore what nothing exceeds;
+    ``sustained_*`` is what the device holds for a second of the same work, None or empty where
+    nobody asked. ``source`` is measured, datasheet, or default where nothing is known.
     """
 
     read_gbps: float | None = None
@@ -18,9 +20,14 @@ class Ceilings:
     triad_gbps: float | None = None
     tflops: dict[str, float] = field(default_factory=dict)
     source: str = "measured"
+    sustained_gbps: float | None = None
+    sustained_tflops: dict[str, float] = field(default_factory=dict)
 
     def best_of(self, other: Ceilings) -> Ceilings:
-        """Take the better of each rate: a ceiling is what nothing exceeds."""
+        """Take the better of each rate: a ceiling is what nothing exceeds.
+
+        What was sustained is no ceiling: this one's stands, or else the other's.
+        """
         dtypes = {*self.tflops, *other.tflops}
         return Ceilings(
             read_gbps=_better(self.read_gbps, other.read_gbps),
@@ -31,6 +38,8 @@ class Ceilings:
                 for one in sorted(dtypes)
             },
             source=self.source,
+            sustained_gbps=self.sustained_gbps or other.sustained_gbps,
+            sustained_tflops=self.sustained_tflops or other.sustained_tflops,
         )
 
     @property

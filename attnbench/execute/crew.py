@@ -96,6 +96,23 @@ class Crew:
         answer = self.worker().ask({"op": "ceilings", "repeats": repeats}, _CEILINGS_S)
         return Ceilings(**answer["ceilings"])
 
+    def sustained(self, ceilings: Ceilings) -> Ceilings:
+        """Measure what the device holds for a second each, beside these bursts.
+
+        Raises:
+            EnvironmentProblem: the worker did not live to answer.
+
+        """
+        try:
+            message = {"op": "sustained", "ceilings": ceilings.facts()}
+            answer = self.worker().ask(message, _CEILINGS_S)
+        except (WorkerDied, TimeoutError) as error:
+            self.lost()
+            raise EnvironmentProblem(f"the sustained rates did not end: {error}") from error
+        if "error" in answer:
+            raise EnvironmentProblem(f"the sustained rates failed: {answer['message']}")
+        return Ceilings(**answer["ceilings"])
+
     def selftest(self, ceilings: dict[str, Any] | None) -> dict[str, Any]:
         """Have known things timed: {"selftest": [facts of each], "ceilings": what it went by}.
 

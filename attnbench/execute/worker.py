@@ -5,8 +5,8 @@ the lower layers of this package only, so that another python can run it. It end
 ends.
 
 Messages in: ``hello`` (open the device), ``probe`` (import backends), ``imported``, ``ceilings``,
-``selftest``, ``case``, ``exit``. Messages out: one answer each; while a case runs ``stage`` and,
-each second, ``beat``.
+``sustained``, ``selftest``, ``case``, ``exit``. Messages out: one answer each; while a case runs
+``stage`` and, each second, ``beat``.
 """
 
 from __future__ import annotations
@@ -117,6 +117,15 @@ class Worker:
         """Measure the device's best rates."""
         return {"ceilings": self._open().measure_ceilings(message["repeats"]).facts()}
 
+    def sustained(self, message: Message) -> Message:
+        """Measure what the device holds, beside the best rates that are known of it."""
+        from attnbench.device.rates import Ceilings
+
+        bench = self._open()
+        if message["ceilings"]:
+            bench.ceilings = Ceilings(**message["ceilings"])
+        return {"ceilings": bench.sustain_ceilings().facts()}
+
     def selftest(self, message: Message) -> Message:
         """Time what is known, against ceilings that were measured before or, without them, now."""
         from attnbench.measure.selftest import answer_selftest  # reaches torch
@@ -147,6 +156,7 @@ def serve(channel: Channel) -> None:
         "imported": worker.imported,
         "ceilings": worker.ceilings,
         "selftest": worker.selftest,
+        "sustained": worker.sustained,
         "case": worker.case,
     }
     for message in channel.messages():

@@ -12,7 +12,7 @@ import torch
 
 from attnbench.case import Case
 from attnbench.device.base import Driver, collect_garbage
-from attnbench.device.ceilings import REPEATS, measure_ceilings
+from attnbench.device.ceilings import REPEATS, measure_ceilings, sustain
 from attnbench.device.cpu import Cpu
 from attnbench.device.cuda import Cuda
 from attnbench.device.local import available_bytes, environment_of, usable_cores
@@ -96,6 +96,14 @@ class Bench:
         self.enter("ceilings")
         fresh = measure_ceilings(self.driver, self.device, repeats=repeats)
         self.ceilings = fresh if self.ceilings is None else fresh.best_of(self.ceilings)
+        self.driver.release()
+        return self.ceilings
+
+    def sustain_ceilings(self) -> Ceilings:
+        """Measure beside the bursts what the device holds for a second each."""
+        burst = self.ceilings or self.measure_ceilings()
+        self.enter("ceilings")
+        self.ceilings = sustain(self.driver, self.device, burst)
         self.driver.release()
         return self.ceilings
 

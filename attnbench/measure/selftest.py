@@ -18,6 +18,7 @@ import torch
 from attnbench.device.base import Call, Driver
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
+from attnbench.errors import Unsupported
 from attnbench.measure.outcome import Implausible
 from attnbench.measure.physics import TOLERANCE
 from attnbench.measure.timers import make_timer, refuse_stray_work
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _TRIES = 3  # a neighbour may spoil one
 _SAMPLES = 10
 _SPIN_S = {"cpu": 1e-3, "cuda": 5e-3}
+_TIMERS_SPIN_S = 1e-3  # what a timer adds to a kernel is microseconds
 _SPIN_ERROR, _PROPORTION_ERROR, _HOST_S = 0.01, 0.02, 100e-6
 _PAIRS, _SAME = 15, 0.01
 _MATRIX = {"cpu": 256, "cuda": 2048}
@@ -62,7 +64,11 @@ def self_test(driver: Driver, device: Device, ceilings: Ceilings) -> Iterator[Se
         "A/A": partial(alike, driver, _product(driver)),
     }
     if driver.kind == "cuda":
-        tests |= {"events": partial(events, driver), "streams": partial(streams, driver)}
+        tests |= {
+            "events": partial(events, driver),
+            "streams": partial(streams, driver),
+            "timers": partial(timers, driver),
+        }
     for name, test in tests.items():
         try:
             yield test()
@@ -218,6 +224,33 @@ def streams(driver: Driver) -> SelfTest:
         advice=None if passed else "use timer: wall in the suite",
         grave=not passed,
     )
+
+
+def timers(driver: Driver) -> SelfTest:
+    """Every timer of a GPU must read one long kernel as ``event`` does: nothing sets them apart."""
+    call = partial(driver.spin, _TIMERS_SPIN_S)
+    said, agree, absent = [], True, ""
+    for name in ("event_batched", "graph", "profiler"):
+        try:
+            gap = _nearest(partial(_apart, driver, call, name), 0, _PROPORTION_ERROR)
+        except Unsupported as error:
+            said.append(f"{name} none")
+            absent = f"that timer cannot be used here: {error}"
+            continue
+        said.append(f"{name} {gap:+.1%}")
+        agree = agree and abs(gap) <= _PROPORTION_ERROR
+    return SelfTest(
+        name="timers",
+        passed=agree and not absent,
+        measured=f"against event: {', '.join(said)}",
+        expected=f"0 within {_PROPORTION_ERROR:.0%}",
+        advice=_BROKEN if not agree else absent or None,
+        grave=not agree,
+    )
+
+
+def _apart(driver: Driver, call: Call, timer: str) -> float:
+    return _read(driver, call, timer=timer) / _read(driver, call) - 1
 
 
 def _nearest(measure: Callable[[], float], right: float, error: float) -> float:

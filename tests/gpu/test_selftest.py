@@ -23,7 +23,7 @@ def results(cuda):
     return {one.name: one for one in self_test(cuda, device, measure_ceilings(cuda, device))}
 
 
-@pytest.mark.parametrize("name", ["spin", "copy", "A/A", "events", "streams"])
+@pytest.mark.parametrize("name", ["spin", "copy", "A/A", "events", "streams", "timers"])
 def test_this_device_passes(results, name):
     assert results[name].passed, results[name]
 

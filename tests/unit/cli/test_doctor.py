@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,10 @@ from attnbench.cli import examine
 from attnbench.cli.examine import ABSENT, OK, PROBLEM, WARNING, Finding
 from attnbench.device.base import Reading
 from attnbench.device.nvml import Blind
+from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
 from attnbench.errors import EnvironmentProblem, TorchMissing
+from attnbench.store.ceilings import stored_ceilings
 
 CPU = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
 ENVIRONMENT = Environment(device=CPU, host="node", python="3.12.4")
@@ -150,6 +153,9 @@ class Crew:
     def selftest(self, _ceilings):
         return {"selftest": self.answers, "ceilings": {"read_gbps": 35.36, "tflops": {"fp32": 0.7}}}
 
+    def sustained(self, ceilings):
+        return replace(ceilings, sustained_gbps=30.5, sustained_tflops={"fp32": 0.6})
+
     def lost(self):
         self.lost_times += 1
 
@@ -172,10 +178,30 @@ def test_timing_shows_ceilings_and_what_each_test_read():
 
     found = list(examine.timing(crew, ENVIRONMENT))
 
-    assert [one.state for one in found] == [OK, OK, WARNING, PROBLEM]
-    assert found[0].text == "memory reaches 35.36 GB/s, matrix products 0.7 TFLOP/s"
-    assert found[1].text == "spin: 1000.3 us (expected 1000 us within 1%)"
-    assert [one.fix for one in found] == [None, None, "stop it", "stop it"]
+    assert [one.state for one in found] == [OK, OK, OK, WARNING, PROBLEM]
+    assert found[0].text == "memory reaches read 35.36 GB/s; held for a second 30.5"
+    assert found[1].text == "matrix products reach fp32 0.7 TFLOP/s; held for a second fp32 0.6"
+    assert found[2].text == "spin: 1000.3 us (expected 1000 us within 1%)"
+    assert [one.fix for one in found] == [None, None, None, "stop it", "stop it"]
+
+
+def test_what_a_device_holds_is_measured_once_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    crew = Crew("auto")
+    crew.answers = []
+    list(examine.timing(crew, ENVIRONMENT))
+
+    kept = stored_ceilings(ENVIRONMENT)
+    assert kept["sustained_gbps"] == 30.5
+    assert kept["read_gbps"] == 35.36
+    monkeypatch.setattr(crew, "selftest", lambda known: {"selftest": [], "ceilings": known})
+    monkeypatch.setattr(crew, "sustained", pytest.fail, raising=False)
+    again = list(examine.timing(crew, ENVIRONMENT))
+    assert again[0].text.endswith("held for a second 30.5")
+
+
+def test_rates_that_are_not_known_are_not_shown():
+    assert list(examine.rates(Ceilings())) == []
 
 
 def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monkeypatch):
@@ -196,7 +222,8 @@ def test_on_this_machine_every_self_test_is_answered(monkeypatch):
     monkeypatch.setattr(examine, "backends", lambda: iter([]))
     timed = [one for one in examine.examine() if one.section == "timing"]
 
-    assert [one.text.split(":")[0] for one in timed[1:]][:3] == ["spin", "copy", "A/A"]
+    assert [one.text.split(":")[0] for one in timed[2:]][:3] == ["spin", "copy", "A/A"]
+    assert "; held for a second" in timed[0].text
     assert PROBLEM not in [one.state for one in timed]
 
 

@@ -8,7 +8,7 @@ from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, Script
 from attnbench.device.rates import Ceilings
 from attnbench.measure import selftest
-from attnbench.measure.selftest import alike, events, judge_copy, self_test, spin, streams
+from attnbench.measure.selftest import alike, events, judge_copy, self_test, spin, streams, timers
 
 pytestmark = pytest.mark.torch
 
@@ -16,7 +16,7 @@ CEILINGS = Ceilings(read_gbps=120.0, copy_gbps=100.0, triad_gbps=110.0)
 
 
 def test_a_sound_gpu_passes_what_hangs_on_its_clock():
-    for test in (spin, events, streams):
+    for test in (spin, events, streams, timers):
         done = test(Fake(Script(noise=0.002)))
         assert done.passed, done
         assert done.advice is None
@@ -78,6 +78,40 @@ def test_a_device_whose_streams_wait_for_nothing_is_found_out():
 
     assert not done.passed
     assert done.measured == "own stream refused, another refused"
+
+
+class LossyGraph(Fake):
+    """Its graphs lose every other kernel."""
+
+    def capture(self, calls):
+        return super().capture(calls[::2] if len(calls) > 1 else calls)
+
+    def spin(self, seconds):
+        super().spin(seconds / 100)  # so that a graph needs several
+
+
+def test_a_graph_that_loses_kernels_is_found_out():
+    done = timers(LossyGraph(Script(noise=0.001)))
+
+    assert not done.passed
+    assert done.grave
+    assert "graph -47" in done.measured
+
+
+@pytest.mark.parametrize(
+    ("script", "timer", "words"),
+    [
+        (Script(capture_fails="no"), "graph", "timer graph: the call cannot be captured"),
+        (Script(blind_profiler=True), "profiler", "CUPTI may be taken"),
+    ],
+)
+def test_a_timer_that_is_not_there_is_a_warning_with_its_reason(script, timer, words):
+    done = timers(Fake(script))
+
+    assert not done.passed
+    assert not done.grave
+    assert f"{timer} none" in done.measured
+    assert words in done.advice
 
 
 class OneStream(Fake):
