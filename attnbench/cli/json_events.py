@@ -18,6 +18,7 @@ from attnbench.execute.events import (
     Remark,
     RunFinished,
     RunStarted,
+    SelfTested,
 )
 from attnbench.method import Method
 
@@ -99,6 +100,7 @@ def _run_finished(event: RunFinished) -> dict[str, Any]:
 
 _KINDS: dict[type, str] = {
     RunStarted: "run_started",
+    SelfTested: "self_tested",
     LaunchStarted: "launch_started",
     CaseStarted: "case_started",
     CaseFinished: "case_finished",

@@ -7,7 +7,7 @@ with it. What is redrawn is redrawn when an event comes, at most once a second.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -28,6 +28,7 @@ from attnbench.execute.events import (
     Remark,
     RunFinished,
     RunStarted,
+    SelfTested,
 )
 from attnbench.measurement import STATUSES
 
@@ -74,6 +75,8 @@ class LiveView:
         match event:
             case RunStarted():
                 self._start(event)
+            case SelfTested():
+                self._say(summary.distrust_lines(event.grave), "red")
             case LaunchStarted():
                 self.screen.line(f"launch {event.launch + 1} of {event.launches}", "dim")
             case CaseStarted():
@@ -86,13 +89,15 @@ class LiveView:
                 self._doing, self._left = event.doing, event.seconds_left
                 self._redraw()
             case Remark():
-                self.screen.line(f"note: {event.text}", "yellow")
-                if event.hint:
-                    self.screen.line(f"  {event.hint}")
+                self._say([f"note: {event.text}"], "yellow")
+                self._say([f"  {event.hint}"] if event.hint else [])
             case RunFinished():
                 self._stop()
-                for line in summary.closing(event, self.tally, self.shown.words):
-                    self.screen.line(line)
+                self._say(summary.closing(event, self.tally, self.shown.words))
+
+    def _say(self, lines: Iterable[str], style: str = "") -> None:
+        for line in lines:
+            self.screen.line(line, style)
 
     def _start(self, event: RunStarted) -> None:
         self._columns = summary.rows_layout(event.plan, self.screen.width - 2)

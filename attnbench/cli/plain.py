@@ -20,6 +20,7 @@ from attnbench.execute.events import (
     Remark,
     RunFinished,
     RunStarted,
+    SelfTested,
 )
 from attnbench.measurement import STATUSES, Measurement
 
@@ -59,6 +60,9 @@ class PlainView:
         match event:
             case RunStarted():
                 self._start(event)
+            case SelfTested():
+                for line in summary.distrust_lines(event.grave):
+                    self.screen.line(line, "red")
             case LaunchStarted():
                 self._launch(event)
             case CaseFinished():

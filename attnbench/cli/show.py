@@ -14,6 +14,7 @@ from attnbench.cli import exit_codes, options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from attnbench.analysis.machine import MachineState
     from attnbench.analysis.table import CaseRows, Latency
     from attnbench.cli.screen import Screen
 
@@ -28,7 +29,11 @@ _LEGEND = (
 @click.argument("run", required=False)
 @click.argument("words", nargs=-1, metavar="[FILTER]")
 @options.select
-@click.option("--timing", is_flag=True, help="What prepare, first call, check and sampling took.")
+@click.option(
+    "--timing",
+    is_flag=True,
+    help="What prepare, first call and check took; self-test and canaries.",
+)
 @options.as_json
 def command(
     run: str | None,
@@ -50,7 +55,9 @@ def command(
     text = " ".join(filter(None, (*words, select)))
     cases = case_rows(selected(load(path), text or None))
     if as_json:
-        click.echo(json.dumps([case_facts(one) for one in cases], indent=1, ensure_ascii=False))
+        facts = [case_facts(one) for one in cases]
+        said = {"machine": _machine_facts(path), "cases": facts} if timing else facts
+        click.echo(json.dumps(said, indent=1, ensure_ascii=False))
     elif len(cases) == 1 and text:
         from attnbench.cli.show_case import show_case
 
@@ -64,14 +71,20 @@ def show_run(
     path: Path, cases: Sequence[CaseRows], screen: Screen, *, timing: bool = False
 ) -> None:
     """Print a run: what it is, its table, why cases are missing from it."""
+    from attnbench.analysis.machine import machine_states
     from attnbench.analysis.table import ranked
-    from attnbench.cli.summary import fastest_lines
+    from attnbench.cli.summary import distrust_lines, fastest_lines
+    from attnbench.store import read
 
+    states = machine_states(read(path).metadata)
     for line in heading(path, cases):
         screen.line(line)
+    for line in distrust_lines([test for one in states for test in one.distrust]):
+        screen.line(line, "red")
     screen.line()
     if timing:
         screen.table(list(timing_rows(cases)), right="  rrrrr")
+        show_machines(states, screen)
     else:
         rows = pivot_rows(cases)
         if _table_width(rows) > screen.width:
@@ -83,6 +96,17 @@ def show_run(
     for line in (*fastest_lines(ranked(cases)), *reasons(cases)):
         screen.line(line)
     show_published(path, cases, screen)
+
+
+def show_machines(states: Sequence[MachineState], screen: Screen) -> None:
+    """Print the self-test and the canaries of each run that the file holds."""
+    from attnbench.cli.show_machine import show_machine
+
+    for one in states:
+        screen.line()
+        if len(states) > 1:
+            screen.line(f"run {one.run_name}")
+        show_machine(one, screen)
 
 
 def show_published(path: Path, cases: Sequence[CaseRows], screen: Screen) -> None:
@@ -216,6 +240,13 @@ def case_facts(one: CaseRows) -> dict[str, Any]:
         "high_us": None if latency is None or latency.high is None else latency.high * 1e6,
         "launches": 0 if latency is None else latency.launches,
     }
+
+
+def _machine_facts(path: Path) -> list[dict[str, Any]]:
+    from attnbench.analysis.machine import machine_states
+    from attnbench.store import read
+
+    return [one.facts() for one in machine_states(read(path).metadata)]
 
 
 def _median_us(one: CaseRows, column: str) -> str:

@@ -114,12 +114,21 @@ def closing(finished: RunFinished, tally: Tally, suite: str) -> Iterator[str]:
         yield f"stopped after {duration_text(finished.seconds)}: {counts_text(finished, tally)}"
     else:
         yield f"done in {duration_text(finished.seconds)}: {counts_text(finished, tally)}"
+    yield from distrust_lines(finished.distrust)
     others = sorted(set(tally.notes) - {"NOISY"})
     if others:
         listed = ", ".join(f"{tally.cases_with(code)} {code}" for code in others)
         yield f"notes   {listed}"
     yield from fastest_lines(finished.fastest)
     yield from _saved(finished, suite)
+
+
+def distrust_lines(distrust: Sequence[str]) -> Iterator[str]:
+    """Say that this machine's timing does not hold, where it does not."""
+    for one in distrust:
+        yield f"SELF-TEST FAILED   {one}"
+    if distrust:
+        yield "do not believe the figures of this run; attnbench doctor says what to do"
 
 
 def counts_text(finished: RunFinished, tally: Tally) -> str:

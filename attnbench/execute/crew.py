@@ -113,21 +113,32 @@ class Crew:
             raise EnvironmentProblem(f"the sustained rates failed: {answer['message']}")
         return Ceilings(**answer["ceilings"])
 
-    def selftest(self, ceilings: dict[str, Any] | None) -> dict[str, Any]:
+    def selftest(self, ceilings: dict[str, Any] | None, *, brief: bool = False) -> dict[str, Any]:
         """Have known things timed: {"selftest": [facts of each], "ceilings": what it went by}.
 
         Raises:
             EnvironmentProblem: the worker did not live to answer.
 
         """
+        return self._ask("self-test", {"op": "selftest", "ceilings": ceilings, "brief": brief})
+
+    def canaries(self, *, warm: bool) -> dict[str, Any]:
+        """Have unchanging things timed: {"at": …, "us": …}; ``warm`` drives the device first.
+
+        Raises:
+            EnvironmentProblem: the worker did not live to answer.
+
+        """
+        return self._ask("canaries", {"op": "canaries", "warm": warm})
+
+    def _ask(self, what: str, message: dict[str, Any]) -> dict[str, Any]:
         try:
-            message = {"op": "selftest", "ceilings": ceilings}
             answer = self.worker().ask(message, _CEILINGS_S)
         except (WorkerDied, TimeoutError) as error:
             self.lost()
-            raise EnvironmentProblem(f"the self-test did not end: {error}") from error
+            raise EnvironmentProblem(f"no answer from the {what}: {error}") from error
         if "error" in answer:
-            raise EnvironmentProblem(f"the self-test failed: {answer['message']}")
+            raise EnvironmentProblem(f"the {what} failed: {answer['message']}")
         return answer
 
     def capabilities(self, cases: list[Case]) -> dict[tuple[str, str], Capabilities]:

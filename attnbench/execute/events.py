@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from attnbench.case import Case
 from attnbench.environment import Environment
@@ -28,6 +29,22 @@ class RunStarted:
     plan: Plan
     launches: int
     resumed_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTested:
+    """Known things were timed; each test is a map with name, passed, grave, measured, expected."""
+
+    tests: tuple[dict[str, Any], ...]
+
+    @property
+    def grave(self) -> tuple[str, ...]:
+        """What failed so that no figure of this machine may be believed, each in a line."""
+        return tuple(
+            f"{one['name']}: {one['measured']}, expected {one['expected']}"
+            for one in self.tests
+            if one["grave"] and not one["passed"]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +116,8 @@ class RunFinished:
     """The run ended; the parquet is on disk and was read back.
 
     ``counts`` maps each status to the number of cases (not rows) that carry it. ``interrupted``
-    means the journal stays and ``--resume`` goes on.
+    means the journal stays and ``--resume`` goes on. ``distrust`` says which self-tests failed so
+    that no figure of this run may be believed.
     """
 
     run_name: str
@@ -109,10 +127,12 @@ class RunFinished:
     rows: int
     interrupted: bool = False
     fastest: list[Standing] = field(default_factory=list)
+    distrust: tuple[str, ...] = ()
 
 
 Event = (
     RunStarted
+    | SelfTested
     | LaunchStarted
     | CaseStarted
     | CaseFinished

@@ -29,6 +29,7 @@ from attnbench.execute.events import (
 from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.launch import Walker, shuffled
 from attnbench.execute.ledger import Ledger
+from attnbench.execute.machine import Machine
 from attnbench.execute.pilot import fly
 from attnbench.execute.plan import RUN, Plan, PlannedCase, make_plan
 from attnbench.execute.predict import Predictor
@@ -135,14 +136,17 @@ class _Execution:
             environment=ground.environment,
         )
         self._ledger = Ledger(writer, identity, request.redo)
+        self._machine = Machine(crew, writer, listener)
+        self._distrust: tuple[str, ...] = ()
         interrupt.on_first = self._say_stopping
         self._walker = Walker(crew, request.settings, ground.ceilings, interrupt, self._beat)
         self._position, self._total = 0, 0
         self._left_s, self._spent_s, self._foreseen_s = 0.0, 0.0, 0.0
 
     def run(self, cases: list[Case]) -> RunFinished:
-        """Pilot, plan, launches, file."""
+        """Self-test, pilot, plan, launches, file."""
         try:
+            self._distrust = self._machine.self_test(self._ground.ceilings)
             plan = self._plan(cases)
             interrupted = self._launches(plan)
         except Stopped:
@@ -158,6 +162,7 @@ class _Execution:
             rows=rows,
             interrupted=interrupted,
             fastest=self._ledger.fastest(),
+            distrust=self._distrust,
         )
         self._tell(finished)
         return finished
@@ -203,6 +208,7 @@ class _Execution:
             if self._crew.is_open and launch > 0:
                 self._crew.dismiss()  # a launch is a fresh process
             self._tell(LaunchStarted(launch=launch, launches=launches))
+            self._machine.launch_begins(launch)
             for planned in waiting:
                 if self._interrupt.asked:
                     return True
@@ -210,6 +216,7 @@ class _Execution:
                     return False
                 self._one(planned, launch, resumed)
                 resumed = []
+            self._machine.launch_ends(launch)
         return self._interrupt.asked and self._position < self._total
 
     def _waiting(self, plan: Plan, launch: int) -> Iterator[PlannedCase]:

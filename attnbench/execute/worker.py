@@ -5,8 +5,8 @@ the lower layers of this package only, so that another python can run it. It end
 ends.
 
 Messages in: ``hello`` (open the device), ``probe`` (import backends), ``imported``, ``ceilings``,
-``sustained``, ``selftest``, ``case``, ``exit``. Messages out: one answer each; while a case runs
-``stage`` and, each second, ``beat``.
+``sustained``, ``selftest``, ``canaries``, ``case``, ``exit``. Messages out: one answer each; while
+a case runs ``stage`` and, each second, ``beat``.
 """
 
 from __future__ import annotations
@@ -134,6 +134,12 @@ class Worker:
         self._channel.stage = "idle"
         return answer
 
+    def canaries(self, message: Message) -> Message:
+        """Time what never changes, at the ends of a launch."""
+        from attnbench.measure.canary import answer_canaries  # reaches torch
+
+        return answer_canaries(message, self._open())
+
     def case(self, message: Message) -> Message:
         """Measure one case, or only check it, or only call it once (pilot)."""
         from attnbench.measure.answer import answer_case  # reaches torch
@@ -157,6 +163,7 @@ def serve(channel: Channel) -> None:
         "ceilings": worker.ceilings,
         "selftest": worker.selftest,
         "sustained": worker.sustained,
+        "canaries": worker.canaries,
         "case": worker.case,
     }
     for message in channel.messages():

@@ -2,7 +2,8 @@
 
 One JSON object a line, each fsync'd before the next case begins. The first line is the header
 (``{"journal": 1, "schema_version": 1, "run": {…}}``), every other line is a row with the column
-names of the result file, its NULLs left out. A line that was cut off by a crash is not a row.
+names of the result file, its NULLs left out, or a record: what the run says of itself and of no
+case (``{"record": "selftest", …}``). A line that was cut off by a crash is neither.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from attnbench.store.rows import Row, encoded
 from attnbench.store.upgrade import refuse_newer
 
 SUFFIX = ".journal"
+RECORD = "record"  # no column has this name
 _FORMAT = 1
 
 
@@ -65,8 +67,14 @@ class Journal:
             self._cut()
 
     @classmethod
-    def create(cls, path: Path, run: Mapping[str, Any], rows: Iterable[Row] = ()) -> Self:
-        """Begin a journal, with rows that are known already if any, in place of any that is there.
+    def create(
+        cls,
+        path: Path,
+        run: Mapping[str, Any],
+        rows: Iterable[Row] = (),
+        records: Iterable[Row] = (),
+    ) -> Self:
+        """Begin a journal, with what is known already if anything, in place of any that is there.
 
         Raises:
             OutputError: it cannot be written.
@@ -78,6 +86,8 @@ class Journal:
         # Through a temporary name, so that a journal without a whole header never exists.
         with writing(path) as file:
             end = file.write(header.line())
+            for record in records:
+                end += file.write(_record_line(record))
             for count, row in enumerate(rows, start=1):  # noqa: B007  the last count is the number
                 end += file.write(encoded(row))
         return cls(path, header, end=end, rows=count)
@@ -95,8 +105,8 @@ class Journal:
             lines = _whole_lines(file, path)
             header, end = _header(next(lines, None), path)
             rows = 0
-            for _, row_end in lines:
-                rows, end = rows + 1, row_end
+            for line, line_end in lines:
+                rows, end = rows + (RECORD not in line), line_end
         return cls(path, header, end=end, rows=rows)
 
     def append(self, row: Mapping[str, object]) -> None:
@@ -107,7 +117,20 @@ class Journal:
             ValueError: the row is not one of the schema (see ``rows.checked``).
 
         """
-        line = encoded(row)
+        self._add(encoded(row))
+        self.rows += 1
+
+    def record(self, facts: Mapping[str, object]) -> None:
+        """Add a record, which has the key ``record``; when this returns it survives a crash.
+
+        Raises:
+            OutputError: the disk is full or gone; everything before stays readable.
+            ValueError: it holds what JSON does not, NaN and infinity included.
+
+        """
+        self._add(_record_line(facts))
+
+    def _add(self, line: bytes) -> None:
         try:
             with explained(self.path, hint=self._rescue()):
                 self._cut()
@@ -121,7 +144,6 @@ class Journal:
                 self._cut()
             raise
         self._end += len(line)
-        self.rows += 1
 
     def close(self) -> None:
         """Close the file; the journal stays."""
@@ -168,11 +190,31 @@ def read_rows(path: Path) -> Iterator[Row]:
         ResultFileError: it is damaged, or of a newer attnbench, or none at all.
 
     """
+    yield from (line for line in _after_header(path) if RECORD not in line)
+
+
+def read_records(path: Path) -> list[Row]:
+    """Return the records of a journal in their order.
+
+    Raises:
+        ResultFileError: it is damaged, or of a newer attnbench, or none at all.
+
+    """
+    return [line for line in _after_header(path) if RECORD in line]
+
+
+def _after_header(path: Path) -> Iterator[Row]:
     with _opened(path) as file:
         lines = _whole_lines(file, path)
         _header(next(lines, None), path)
-        for row, _ in lines:
-            yield row
+        for line, _ in lines:
+            yield line
+
+
+def _record_line(facts: Mapping[str, object]) -> bytes:
+    if RECORD not in facts:
+        raise ValueError(f"a record has the key {RECORD!r}")
+    return json.dumps(facts, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -17,7 +17,7 @@ from attnbench.store.diagnose import missing
 from attnbench.store.join import joined
 from attnbench.store.journal import SUFFIX, journal_path, read_header
 from attnbench.store.parquet import read_footer, read_table
-from attnbench.store.writer import tables_of
+from attnbench.store.writer import tables_of, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +30,10 @@ Source = str | os.PathLike[str]
 class Run:
     """One result file or journal; its rows are read when they are first asked for.
 
-    ``metadata`` is what the run was begun with (environment, suite text, arguments), empty where
-    another program dropped the footer. ``journal`` is the journal that still lies beside a result
-    file: the run is being gone on with, or was cut off. ``finished`` is false for a journal.
+    ``metadata`` is what the run was begun with (environment, suite text, arguments) and, under
+    ``records``, what it said of itself since; empty where another program dropped the footer.
+    ``journal`` is the journal that still lies beside a result file: the run is being gone on with,
+    or was cut off. ``finished`` is false for a journal.
     """
 
     path: Path
@@ -73,7 +74,8 @@ def read(path: Source) -> Run:
     place = _located(Path(path).expanduser())
     if place.suffix == SUFFIX:
         header = read_header(place)
-        return Run(place, header.schema_version, header.run, None, finished=False)
+        metadata = told(header.run, place)
+        return Run(place, header.schema_version, metadata, None, finished=False)
     footer = read_footer(place)
     beside = journal_path(place)
     journal = beside if beside.exists() else None

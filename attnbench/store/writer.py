@@ -12,7 +12,13 @@ from attnbench.errors import NameTakenError, ResultFileError
 from attnbench.store.atomic import check_writable
 from attnbench.store.columns import SCHEMA_VERSION
 from attnbench.store.diagnose import missing
-from attnbench.store.journal import Journal, journal_path, read_header, read_rows
+from attnbench.store.journal import (
+    Journal,
+    journal_path,
+    read_header,
+    read_records,
+    read_rows,
+)
 from attnbench.store.lock import RunLock
 from attnbench.store.parquet import conformed, read_footer, read_table, write_parquet
 from attnbench.store.rows import Row, standing, to_table
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 # Rows held in memory at once while the result file is written, and a row group of it.
 _GROUP_ROWS = 1000
+RECORDS = "records"  # the key under which the footer holds them
 
 
 class RunWriter:
@@ -108,6 +115,18 @@ class RunWriter:
         """
         self._journal.append(row)
 
+    def record(self, facts: Mapping[str, object]) -> None:
+        """Add what the run says of itself and of no case; its kind is under the key ``record``.
+
+        The footer of the result file holds all of them, in their order, under ``records``.
+
+        Raises:
+            OutputError: the disk is full or gone; everything before stays readable.
+            ValueError: it holds what JSON does not, NaN and infinity included.
+
+        """
+        self._journal.record(facts)
+
     def finish(self) -> int:
         """Write the result file from the journal, read it back, remove the journal.
 
@@ -119,7 +138,7 @@ class RunWriter:
         """
         place = self._journal.path
         hint = f"every row is safe in the journal; free some space, then: attnbench repair {place}"
-        keys = write_parquet(self.path, tables_of(place), self.run, hint=hint)
+        keys = write_parquet(self.path, tables_of(place), told(self.run, place), hint=hint)
         self._journal.delete()
         self._lock.release()
         return len(keys)
@@ -152,6 +171,12 @@ def tables_of(journal: Path) -> Iterator[pa.Table]:
     rows = (row for position, row in enumerate(read_rows(journal)) if position in stands)
     while group := list(islice(rows, _GROUP_ROWS)):
         yield conformed(to_table(group), written, journal)
+
+
+def told(run: Mapping[str, Any], journal: Path) -> dict[str, Any]:
+    """Return what a footer holds: what the run was begun with, and its records if any."""
+    records = read_records(journal)
+    return {**run, RECORDS: records} if records else dict(run)
 
 
 def _new_journal(path: Path, run: Mapping[str, Any]) -> Journal:
@@ -198,4 +223,5 @@ def _journal_again(path: Path) -> Journal:
         for batch in read_table(path, footer.schema_version).to_batches(max_chunksize=_GROUP_ROWS)
         for row in batch.to_pylist()
     )
-    return Journal.create(journal_path(path), footer.run, rows)
+    begun = {key: value for key, value in footer.run.items() if key != RECORDS}
+    return Journal.create(journal_path(path), begun, rows, footer.run.get(RECORDS, ()))

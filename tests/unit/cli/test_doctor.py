@@ -206,7 +206,7 @@ def test_rates_that_are_not_known_are_not_shown():
 
 def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monkeypatch):
     def died(_self, _ceilings):
-        raise EnvironmentProblem("the self-test did not end: killed")
+        raise EnvironmentProblem("no answer from the self-test: killed")
 
     monkeypatch.setattr(Crew, "selftest", died)
     monkeypatch.setattr("attnbench.execute.crew.Crew", Crew)
@@ -214,7 +214,7 @@ def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monk
 
     texts = {one.text: one.state for one in examine.examine()}
 
-    assert texts["the self-test did not end: killed"] == PROBLEM
+    assert texts["no answer from the self-test: killed"] == PROBLEM
 
 
 @pytest.mark.torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, Script
@@ -196,3 +197,16 @@ def test_one_right_try_is_enough():
     tries = iter([2.1])
 
     assert selftest._nearest(lambda: next(tries), 2, 0.2) == 2.1
+
+
+def test_a_brief_copy_may_be_served_by_the_cache_and_is_never_too_fast():
+    assert not judge_copy(151.0, CEILINGS, "cpu").passed
+    assert judge_copy(151.0, CEILINGS, "cpu", bounded=False).passed
+    assert not judge_copy(59.0, CEILINGS, "cpu", bounded=False).passed
+
+
+def test_what_computes_on_one_thread_gives_the_others_back():
+    before = torch.get_num_threads()
+    with selftest.one_thread(Cpu()):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before

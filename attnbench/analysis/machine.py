@@ -1,0 +1,120 @@
+"""What a run says of its machine: self-tests, and canaries first and last in each launch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchState:
+    """The machine at the two ends of one launch; times in microseconds by canary.
+
+    ``last`` is None where the launch did not end in good order, ``flat`` where no clock was looked
+    at. ``failed`` says why canaries could not be timed.
+    """
+
+    launch: int
+    first: Mapping[str, float] | None = None
+    last: Mapping[str, float] | None = None
+    warmup_s: float | None = None
+    flat: bool | None = None
+    notes: tuple[str, ...] = ()
+    failed: str | None = None
+
+    @property
+    def changes(self) -> dict[str, float]:
+        """What each canary took last over first, less 1."""
+        if self.first is None or self.last is None:
+            return {}
+        return {name: self.last[name] / self.first[name] - 1 for name in self.first}
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "launch": self.launch,
+            "first_us": self.first and dict(self.first),
+            "last_us": self.last and dict(self.last),
+            "changes": self.changes,
+            "warmup_s": self.warmup_s,
+            "flat": self.flat,
+            "notes": list(self.notes),
+            "failed": self.failed,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineState:
+    """One run's machine: every test of every time the run was begun or gone on with."""
+
+    run_name: str | None
+    tests: tuple[Mapping[str, Any], ...] = ()
+    launches: tuple[LaunchState, ...] = field(default=())
+
+    @property
+    def distrust(self) -> tuple[str, ...]:
+        """The tests that failed so that no figure may be believed, each in a line."""
+        return tuple(
+            f"{one['name']}: {one['measured']}, expected {one['expected']}"
+            for one in self.tests
+            if one["grave"] and not one["passed"]
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "run_name": self.run_name,
+            "selftest": [dict(one) for one in self.tests],
+            "launches": [one.facts() for one in self.launches],
+        }
+
+
+def machine_states(metadata: Mapping[str, Any]) -> list[MachineState]:
+    """Read a run's footer, or those that a merged one holds; a run without records is left out."""
+    parts = metadata.get("merged") or [metadata]
+    return [_state(one) for one in _flattened(parts) if one.get("records")]
+
+
+def _flattened(parts: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """A merged run may have been merged again."""
+    for one in parts:
+        yield from _flattened(one["merged"]) if "merged" in one else [one]
+
+
+def _state(metadata: Mapping[str, Any]) -> MachineState:
+    records = metadata["records"]
+    tests = [test for one in records if one["record"] == "selftest" for test in one["tests"]]
+    return MachineState(
+        run_name=metadata.get("run_name"),
+        tests=tuple(tests),
+        launches=tuple(_launches([one for one in records if one["record"] == "canaries"])),
+    )
+
+
+def _launches(records: list[Mapping[str, Any]]) -> Iterator[LaunchState]:
+    """Join first and last; a launch that was gone on with has begun twice."""
+    begun: Mapping[str, Any] | None = None
+    for one in records:
+        if one["when"] == "first":
+            if begun is not None:
+                yield _launch(begun, None)
+            begun = one
+        elif begun is not None:
+            yield _launch(begun, one)
+            begun = None
+    if begun is not None:
+        yield _launch(begun, None)
+
+
+def _launch(first: Mapping[str, Any], last: Mapping[str, Any] | None) -> LaunchState:
+    end = last or {}
+    return LaunchState(
+        launch=first["launch"],
+        first=first.get("us"),
+        last=end.get("us"),
+        warmup_s=first.get("warmup_s"),
+        flat=first.get("flat"),
+        notes=tuple(end.get("notes", ())),
+        failed=first.get("failed") or end.get("failed"),
+    )
