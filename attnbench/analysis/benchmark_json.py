@@ -51,18 +51,20 @@ def read_benchmark_json(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
+        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ResultFileError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise ResultFileError(f"{path} is no JSON: {error}") from None
-    is_ours = isinstance(document, dict) and isinstance(document.get("benchmarks"), list)
-    if not is_ours or not isinstance(document.get("machine_info"), dict):
-        raise ResultFileError(
-            f"{path} is JSON, but not of pytest-benchmark: it lacks machine_info or benchmarks",
-            hint="pytest --benchmark-json=FILE writes one; a run of attnbench is a .parquet file",
-        )
-    return document
+    kinds = {"machine_info": dict, "benchmarks": list}
+    if isinstance(document, dict) and all(
+        isinstance(document.get(name), kind) for name, kind in kinds.items()
+    ):
+        return document
+    raise ResultFileError(
+        f"{path} is JSON, but not of pytest-benchmark: it lacks machine_info or benchmarks",
+        hint="pytest --benchmark-json=FILE writes one; a run of attnbench is a .parquet file",
+    )
 
 
 def _common(document: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -67,14 +67,18 @@ class Bench:
         collect_garbage()
 
     @classmethod
-    def open(cls, device: str, *, stage: Callable[[str], None]) -> Bench:
+    def open(cls, device: str, *, stage: Callable[[str], None], own_process: bool = True) -> Bench:
         """Open ``auto``, ``cpu`` or ``cuda[:N]``.
+
+        A worker has a process of its own, whose threads and memory are limited to what measuring
+        wants; in a process of others (``own_process`` false) both stay as they are.
 
         Raises:
             DeviceMissing: torch sees no such device, or the word names none.
 
         """
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", usable_cores())))
+        if own_process:
+            torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", usable_cores())))
         kind, _, index = device.partition(":")
         if kind == "auto":
             kind = "cuda" if torch.cuda.is_available() else "cpu"
@@ -82,7 +86,8 @@ class Bench:
             return cls(Cuda(int(index or 0)), stage)
         if device not in ("auto", "cpu"):
             raise DeviceMissing(f"no device {device!r}", hint="write auto, cpu, cuda or cuda:N")
-        _limit_memory()
+        if own_process:
+            _limit_memory()
         return cls(Cpu(), stage)
 
     @cached_property

@@ -31,6 +31,20 @@ def exported(run):
     return path
 
 
+TWO_OF_ONE = json.dumps(
+    {
+        "machine_info": {},
+        "benchmarks": [
+            {
+                "name": "a",
+                "stats": {"data": [1.0]},
+                "extra_info": {"attnbench": {"samples_a_launch": [2]}},
+            }
+        ],
+    }
+)
+
+
 def foreign(path, medians, **changes):
     """A file as pytest-benchmark writes it about tests that know nothing of attnbench."""
     benchmarks = [
@@ -135,8 +149,7 @@ def test_benchmarks_of_others_have_no_case_in_common_with_a_run(tmp_path, run):
             "not finite and above zero",
         ),
         (
-            '{"machine_info": {}, "benchmarks": [{"name": "a", "stats": {"data": [1.0]}, '
-            '"extra_info": {"attnbench": {"samples_a_launch": [2]}}}]}',
+            TWO_OF_ONE,
             "1 samples, its launches 2",
         ),
     ],

@@ -14,6 +14,7 @@ from attnbench.suite import find, load, shipped
 from attnbench.suite.shipped import folder
 
 NAMES = [
+    "ci",
     "cross",
     "decode",
     "gqa_groups",

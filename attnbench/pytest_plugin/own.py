@@ -1,0 +1,110 @@
+"""Kernels of one's own under pytest: the marker's problems, and the fixture that checks and times.
+
+::
+
+    @pytest.mark.attnbench(q_len=1, kv_len=["4k", "16k"], q_heads=32, kv_heads=8, head_dim=128,
+                           dtype="bf16")
+    def test_my_attention(attnbench):
+        q, k, v = attnbench.inputs.q, attnbench.inputs.k, attnbench.inputs.v
+        attnbench(lambda: my_attention(q, k, v))
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from attnbench.errors import ProblemError
+from attnbench.problem import FIELDS, Problem
+from attnbench.pytest_plugin.place import Place
+
+if TYPE_CHECKING:
+    from attnbench.plugin import Inputs
+
+_EXAMPLE = (
+    "@pytest.mark.attnbench(q_len=1, kv_len=4096, q_heads=32, kv_heads=8, head_dim=128, "
+    'dtype="bf16")'
+)
+
+
+class Attention:
+    """The fixture ``attnbench``: a problem, its inputs, and a call that checks and records.
+
+    Args:
+        problem: what the marker says.
+        place: where it is computed.
+        benchmark: pytest-benchmark's fixture.
+
+    """
+
+    def __init__(self, problem: Problem, place: Place, benchmark: Any) -> None:
+        self.problem = problem
+        self._bench = place.bench
+        self._benchmark = benchmark
+
+    @property
+    def inputs(self) -> Inputs:
+        """The tensors of the problem, on the device; see ``attnbench.plugin.Inputs``."""
+        return self._bench.shared_for(self.problem).inputs
+
+    def __call__(self, call: Callable[[], Any]) -> None:
+        """Check what ``call`` returns (``o`` or ``(o, lse)``) and record its time.
+
+        In mode bwd and fwd_bwd gradients are taken by torch's autograd, as in a run. An output that
+        is wrong fails the test in one line, ``Unsupported`` skips it, and any other exception of
+        the call is the test's own.
+        """
+        from attnbench.errors import Unsupported
+        from attnbench.measure.outcome import Incorrect
+        from attnbench.pytest_plugin.trial import try_out
+
+        module = ModuleType("own")
+        module.prepare = lambda _: call  # type: ignore[attr-defined]  # a backend is such a module
+        try:
+            try_out(module, self.problem, {}, self._bench, self._benchmark)
+        except Incorrect as error:
+            pytest.fail(f"incorrect: {error}", pytrace=False)
+        except Unsupported as error:
+            pytest.skip(f"unsupported: {error}")
+
+
+def problems_of(node: pytest.Item | pytest.Collector) -> list[Problem]:
+    """Read the problems of a test's marker, the last field varying fastest."""
+    marker = node.get_closest_marker("attnbench")
+    if marker is None or marker.args or not marker.kwargs:
+        _refuse(f"the attnbench fixture needs a problem by its fields: {_EXAMPLE}")
+    spans = [
+        [_value(name, one) for one in (value if isinstance(value, list | tuple) else [value])]
+        for name, value in marker.kwargs.items()
+    ]
+    try:
+        return [
+            Problem(**dict(zip(marker.kwargs, values, strict=True)))
+            for values in itertools.product(*spans)
+        ]
+    except (ProblemError, TypeError) as error:
+        _refuse(f"@pytest.mark.attnbench: {error}")
+
+
+def _value(name: str, value: Any) -> Any:
+    """Read a value as a suite reads it."""
+    from attnbench.selection import did_you_mean
+    from attnbench.suite.fields import PROBLEM
+    from attnbench.suite.readers import ValueFault
+
+    if name not in FIELDS:
+        near = did_you_mean(name, FIELDS)
+        _refuse(f"@pytest.mark.attnbench: a problem has no field {name!r}{near and f'; {near}'}")
+    try:
+        return PROBLEM[name](value)
+    except ValueFault as fault:
+        advice = f"; {fault.advice}" if fault.advice else ""
+        _refuse(f"@pytest.mark.attnbench: {fault.message}{advice}")
+
+
+def _refuse(text: str) -> NoReturn:
+    pytest.fail(text, pytrace=False)
