@@ -25,7 +25,7 @@ from attnbench.analysis.comparison import (
     comparisons_of,
 )
 from attnbench.analysis.matching import BY_CASE, Matched, common_cases, facts, matched
-from attnbench.analysis.sides import ABSENT, Side, joined, load_side, split
+from attnbench.analysis.sides import ABSENT, Side, joined, load_sides, split
 from attnbench.errors import InputError, NothingSelected
 from attnbench.stats.bootstrap import ratio_interval
 from attnbench.stats.difference import Array, Difference, paired
@@ -122,7 +122,7 @@ def compare(
         NothingSelected: the filter picks nothing, or there is no common case.
 
     """
-    sides, column = sides_of([base, *new], by=by, against=against, select=select)
+    sides, column = sides_of([base, *new], by=by, against=against, select=select, fields=fields)
     return [
         compare_sides(sides[0], other, column=column, limit=threshold, fields=fields)
         for other in sides[1:]
@@ -135,15 +135,20 @@ def sides_of(
     by: str | None = None,
     against: str | None = None,
     select: str | None = None,
+    fields: Sequence[str] = (),
 ) -> tuple[list[Side], str]:
     """Read the sides that are to be compared, the base first, and the column that sets them apart.
+
+    ``fields`` are columns that the sides shall have for certain.
 
     Raises:
         InputError: a file, filter or column that cannot be used.
         NothingSelected: the filter picks nothing, or there is one side alone.
 
     """
-    loaded = [load_side(source).selected(select) for source in sources]
+    # Cases that one column sets apart are matched by all the others.
+    columns = tuple(fields) if by is None else None
+    loaded = [side.selected(select) for side in load_sides(sources, select=select, columns=columns)]
     if by is None:
         if len(loaded) == 1:
             raise NothingSelected(

@@ -24,7 +24,7 @@ from attnbench.analysis.comparability import kinds
 from attnbench.analysis.compare import Compared, Comparison, Limits, Source, compare_sides
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.rule import rule_for
-from attnbench.analysis.sides import Side, joined, load_side, moments_of
+from attnbench.analysis.sides import Side, joined, load_sides, moments_of
 from attnbench.errors import NotComparable, NothingSelected
 from attnbench.problem import FIELDS
 from attnbench.stats.decision import SLOWER
@@ -111,10 +111,22 @@ def gate(
         NothingSelected: no common case, or none that is ok in the baseline.
 
     """
-    new = load_side(run).selected(select)
+    new = load_run(run, select)
     base = load_baselines(baselines, select)
     rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
     return rule_on(base, new, rule, source, any_chip=any_chip)
+
+
+def load_run(source: Source, select: str | None = None) -> Side:
+    """Read the run that is to be ruled on.
+
+    Raises:
+        InputError: the file or the filter cannot be read.
+        NothingSelected: the filter picks nothing of it.
+
+    """
+    (side,) = load_sides([source], select=select, columns=_FIELDS)
+    return side.selected(select)
 
 
 def load_baselines(sources: Sequence[Source], select: str | None = None) -> list[Side]:
@@ -126,8 +138,7 @@ def load_baselines(sources: Sequence[Source], select: str | None = None) -> list
 
     """
     found, empty = [], []
-    for source in sources:
-        side = load_side(source)
+    for side in load_sides(sources, select=select, columns=_FIELDS):
         try:
             found.append(side.selected(select))
         except NothingSelected:

@@ -5,7 +5,8 @@ Arrow and numpy alone, no data frame: two runs of a hundred thousand rows are co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from attnbench.store import Run
+
 ABSENT = -1  # of a status: the side has no row of the case
 OK = STATUSES.index("ok")
 _US_A_SECOND = 1e6
 _RUN = ("run_id", "side")
+LEAN_ROWS = 20_000  # of more, columns that nobody needs cost more than the comparison
+# What matching, statistics, comparability and every screen read.
+NEEDED = (
+    *("attnbench_version", "run_id", "side", "suite", "problem_id", "case_id", "method_id"),
+    *("device_id", "case_label", "launch", "started_at", "dtype", "backend", "backend_label"),
+    *("backend_options", "kernels", "timer", "l2", "warmup_s", "isolation", "status", "reason"),
+    *("bound", "peak_bandwidth_gbps", "peak_tflops", "sm_clock_mhz", "mem_clock_mhz"),
+    *("device_name", "device_uuid", "device_arch", "device_memory_bytes", "power_limit_w"),
+    *("driver", "cuda", "torch_version", "triton_version", "python", "threads", "host"),
+    "git_commit",
+)
 
 
 @dataclass(frozen=True)
@@ -107,38 +121,73 @@ class Side:
         return replace(self, log=self.log + np.log1p(slowdown))
 
 
-def load_side(source: str | Path, *, name: str | None = None) -> Side:
+def load_sides(
+    sources: Sequence[str | Path],
+    *,
+    select: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> list[Side]:
+    """Read files one by one; see ``load_side``.
+
+    Where they hold very many rows, only the columns that a comparison needs are read: those of
+    ``NEEDED``, ``columns``, and what the filter ``select`` names. None for ``columns`` reads all.
+
+    Raises:
+        ResultFileError: a file cannot be read.
+
+    """
+    opened = [_opened(source) for source in sources]
+    rows = sum(one.rows or 0 for one in opened if not isinstance(one, Path))
+    wanted = None
+    if columns is not None and rows > LEAN_ROWS:
+        wanted = frozenset((*NEEDED, *columns, *re.findall(r"\w+", select or "")))
+    return [_side_of(one, wanted) for one in opened]
+
+
+def load_side(source: str | Path) -> Side:
     """Read one result file, the journal of an unfinished run, or pytest-benchmark's JSON.
 
     Raises:
         ResultFileError: it cannot be read, or an ok row has no sample or one that cannot be true.
 
     """
-    from attnbench.analysis.benchmark_json import SUFFIX, read_benchmark_json
+    return _side_of(_opened(source), None)
+
+
+def _opened(source: str | Path) -> Run | Path:
+    """A result file with its footer read; the path itself of a file of pytest-benchmark."""
+    from attnbench.analysis.benchmark_json import SUFFIX
     from attnbench.store import read
 
-    if (path := Path(source)).suffix == SUFFIX:
-        table, said = read_benchmark_json(path)
+    path = Path(source)
+    return path if path.suffix == SUFFIX else read(path)
+
+
+def _side_of(one: Run | Path, columns: Collection[str] | None) -> Side:
+    """Read the rows; ``columns`` are all that the side will have, None for every one."""
+    if isinstance(one, Path):
+        from attnbench.analysis.benchmark_json import read_benchmark_json
+
+        table, said = read_benchmark_json(one)
         return Side(
-            name=name or path.stem,
+            name=one.stem,
             table=table.drop_columns(["samples_us"]),
-            log=_log_latency(table, path),
-            paths=(path,),
+            log=_log_latency(table, one),
+            paths=(one,),
             remarks=said,
         )
-    run = read(source)
-    table = run.table
+    table = one.table if columns is None else one.columns({*columns, "samples_us"})
     remarks = []
-    if run.journal is not None or not run.finished:
-        remarks.append(f"{run.path} may not be whole: its run goes on, or was cut off")
+    if one.journal is not None or not one.finished:
+        remarks.append(f"{one.path} may not be whole: its run goes on, or was cut off")
     if len(table) == 0:
-        raise ResultFileError(f"{run.path} holds no row")
+        raise ResultFileError(f"{one.path} holds no row")
     return Side(
-        name=name or run.path.name.removesuffix(".parquet"),
+        name=one.path.name.removesuffix(".parquet"),
         table=table.drop_columns(["samples_us"]),
-        log=_log_latency(table, run.path),
-        paths=(run.path,),
-        metadata=tuple(run.metadata.get("merged") or [run.metadata]),
+        log=_log_latency(table, one.path),
+        paths=(one.path,),
+        metadata=tuple(one.metadata.get("merged") or [one.metadata]),
         remarks=tuple(remarks),
     )
 

@@ -61,13 +61,12 @@ def command(
 
     Exit codes: 0 pass, 1 fail, 3 inconclusive under --inconclusive fail, 4 not comparable.
     """
-    from attnbench.analysis.gate import load_baselines, rule_on
+    from attnbench.analysis.gate import load_baselines, load_run, rule_on
     from attnbench.analysis.rule import rule_for
     from attnbench.analysis.runs import find_run
-    from attnbench.analysis.sides import load_side
 
     summary = summary_path() if github_summary else None
-    new = load_side(find_run(run)).selected(select)
+    new = load_run(find_run(run), select)
     base = load_baselines(_files(baselines, new.paths[0]), select)
     rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
     if selftest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,20 +98,26 @@ def read_footer(path: Path) -> Footer:
     return Footer(written, run, rows)
 
 
-def read_table(path: Path, written: int) -> pa.Table:
+def read_table(path: Path, written: int, columns: Collection[str] | None = None) -> pa.Table:
     """Read the rows of a file that schema version ``written`` made, in the present schema.
 
-    Every column is there, in its order and type, and no other.
+    Every column is there, or every one of ``columns``, in its order and type, and no other.
 
     Raises:
         ResultFileError: it is damaged, or a column does not hold what its name says.
 
     """
-    return conformed(_table(path), written, path)
+    if columns is None:
+        return conformed(_table(path), written, path)
+    # An upgrade may ask for any column; only a file of our own schema can be read in part.
+    partly = list(columns) if written == SCHEMA_VERSION else None
+    return conformed(_table(path, partly), written, path, columns)
 
 
-def conformed(table: pa.Table, written: int, path: Path) -> pa.Table:
-    """Bring a table of schema version ``written`` into the present schema.
+def conformed(
+    table: pa.Table, written: int, path: Path, wanted: Collection[str] | None = None
+) -> pa.Table:
+    """Bring a table of schema version ``written`` into the present schema, or a part of it.
 
     Raises:
         ResultFileError: a column does not hold what its name says.
@@ -120,8 +126,11 @@ def conformed(table: pa.Table, written: int, path: Path) -> pa.Table:
     import pyarrow as pa
 
     table = upgrade(table, written)
+    schema = arrow_schema()
+    if wanted is not None:
+        schema = pa.schema([field for field in schema if field.name in wanted])
     columns = []
-    for field in arrow_schema():
+    for field in schema:
         if field.name == "schema_version":
             column = pa.array([SCHEMA_VERSION] * len(table), field.type)
         elif field.name not in table.column_names:
@@ -135,7 +144,7 @@ def conformed(table: pa.Table, written: int, path: Path) -> pa.Table:
                     hint="another program wrote this file; read the one that attnbench wrote",
                 ) from error
         columns.append(column)
-    return pa.Table.from_arrays(columns, schema=arrow_schema())
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def row_keys(table: pa.Table) -> list[RowKey]:
@@ -149,7 +158,9 @@ def _table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=columns)
+            present = file.schema_arrow.names
+            known = None if columns is None else [name for name in columns if name in present]
+            return file.read(columns=known)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
 

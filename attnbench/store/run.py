@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,7 @@ class Run:
     ``metadata`` is what the run was begun with (environment, suite text, arguments) and, under
     ``records``, what it said of itself since; empty where another program dropped the footer.
     ``journal`` is the journal that still lies beside a result file: the run is being gone on with,
-    or was cut off. ``finished`` is false for a journal.
+    or was cut off. ``finished`` is false for a journal, whose ``rows`` nobody has counted.
     """
 
     path: Path
@@ -41,6 +41,16 @@ class Run:
     metadata: dict[str, Any]
     journal: Path | None
     finished: bool
+    rows: int | None = None
+
+    def columns(self, names: Collection[str]) -> pa.Table:
+        """Some columns of the rows, in the order of the schema; of a journal, all of them.
+
+        Raises:
+            ResultFileError: the file is damaged.
+
+        """
+        return read_table(self.path, self.schema_version, names) if self.finished else self.table
 
     @cached_property
     def table(self) -> pa.Table:
@@ -79,7 +89,7 @@ def read(path: Source) -> Run:
     footer = read_footer(place)
     beside = journal_path(place)
     journal = beside if beside.exists() else None
-    return Run(place, footer.schema_version, footer.run, journal, finished=True)
+    return Run(place, footer.schema_version, footer.run, journal, finished=True, rows=footer.rows)
 
 
 def load(paths: Source | Iterable[Source]) -> pd.DataFrame:
