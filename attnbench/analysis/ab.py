@@ -78,8 +78,20 @@ def rule_ab(
             f"no case of the base ({old.name}) is ok, so there is nothing to rule on",
             hint=f"see why: attnbench show {old.paths[0]}",
         )
-    mean = _mean(screened.difference, judged)
-    compared = _compared(old, now, comparisons, difference, mean, (one, other))
+    mean = _mean(difference, judged)
+    compared = Compared(
+        base=old,
+        new=now,
+        comparisons=comparisons,
+        differing=comparability.differences(old, now),
+        ceilings=(),
+        mean=mean,
+        paired=True,
+        ratios_only=False,
+        difference=difference,
+        against=None,
+        launches=_judged_by(one, other, suspects, int(header["screen_rounds"])),
+    )
     rulings = {judgement.ruling for judgement in judged}
     return Ruling(
         outcome=next((word for word in (FAIL, INCONCLUSIVE) if word in rulings), PASS),
@@ -221,35 +233,22 @@ def _judge(
     return Judged(case=case, ruling=PASS)
 
 
-def _mean(first: Difference, judged: Sequence[Judged]) -> Mean:
-    """The change of all pairs together in the rounds that all of them had."""
-    known = first.estimate[np.isfinite(first.estimate)]
+def _mean(difference: Difference, judged: Sequence[Judged]) -> Mean:
+    """The change of all pairs together, each by the rounds that it is judged by."""
+    known = difference.estimate[np.isfinite(difference.estimate)]
     ratio = float(np.exp(known.mean())) if known.size else None
     ruled = sum(one.ruling != LISTED for one in judged)
     return Mean(ratio=ratio, n=int(known.size), missing=max(0, ruled - int(known.size)))
 
 
-def _compared(
-    base: Side,
-    new: Side,
-    comparisons: tuple[Comparison, ...],
-    difference: Difference,
-    mean: Mean,
-    pair: tuple[Matched, Matched],
-) -> Compared:
-    return Compared(
-        base=base,
-        new=new,
-        comparisons=comparisons,
-        differing=comparability.differences(base, new),
-        ceilings=(),
-        mean=mean,
-        paired=True,
-        ratios_only=False,
-        difference=difference,
-        against=None,
-        launches=(pair[0].launches(), pair[1].launches()),
-    )
+def _judged_by(
+    one: Matched, other: Matched, suspects: NDArray[np.bool_], screen_rounds: int
+) -> tuple[Array, Array]:
+    """Both sides' launches [case, round] that the verdicts are from: of suspects the fresh ones."""
+    width = max(one.log[0].shape[1], other.log[0].shape[1])
+    counts = np.where(suspects[:, None], np.arange(width) >= screen_rounds, True)  # noqa: FBT003
+    base, new = (np.where(counts, _wide(side.log[0], width), np.nan) for side in (one, other))
+    return base, new
 
 
 def _most(rounds: Array) -> int:

@@ -72,6 +72,8 @@ def _show_sides(ruling: Ruling, screen: Screen) -> None:
     rows = []
     for role, side in (("base", compared.base), ("new", compared.new)):
         commits = ", ".join(str(one)[:12] for one in side.values("git_commit"))
+        if commits and True in side.values("git_dirty"):
+            commits = f"{commits} and changes"
         rows.append((role, side.name, commits, ", ".join(map(str, side.values("device_name")))))
     for line in laid_out(rows):
         wrapped(screen, line)

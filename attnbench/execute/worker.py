@@ -109,7 +109,8 @@ class Worker:
         files = sorted(
             os.path.realpath(file)
             for name, file in named
-            if file is not None and name.partition(".")[0] != "attnbench"
+            # Modules that are made by hand, such as torch.classes, have paths that are none.
+            if file is not None and os.path.isabs(file) and name.partition(".")[0] != "attnbench"  # noqa: PTH117
         )
         return {"files": [file for file in files if file.startswith(below)]}
 

@@ -29,17 +29,15 @@ def interpreter(word: str, flag: str) -> str:
     path = _located(word)
     if path is None:
         raise InputError(
-            f"{flag} python:{word}: no such interpreter",
+            f"{flag}: no such interpreter",
             hint="write python:/path/to/venv/bin/python",
         )
     answer = _answer(path)
     if answer is None:
-        raise InputError(f"{flag} python:{word}: {path} does not answer as a python does")
+        raise InputError(f"{flag}: {path} does not answer as a python does")
     if answer < OLDEST:
         is_one, needs = (".".join(map(str, version)) for version in (answer, OLDEST))
-        raise EnvironmentProblem(
-            f"{flag} python:{word}: it is Python {is_one}, and a worker needs {needs}"
-        )
+        raise EnvironmentProblem(f"{flag}: it is Python {is_one}, and a worker needs {needs}")
     return path
 
 

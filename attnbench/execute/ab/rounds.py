@@ -9,30 +9,26 @@ these alone (``attnbench.stats.decision``).
 from __future__ import annotations
 
 import time
-import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from attnbench.errors import Interrupted, NotComparable, OutputError
+from attnbench.errors import Interrupted, OutputError
 from attnbench.execute.ab.events import (
     CONFIRM,
     INTERRUPTED,
     SCREEN,
     AbListener,
     AbMeasured,
-    AbStarted,
     RoundFinished,
     Screened,
     SideStarted,
 )
-from attnbench.execute.ab.pairs import Pair, paired
-from attnbench.execute.ab.request import AbRequest, refuse_taken, result_of
-from attnbench.execute.ab.sides import BASE, NEW, ROLES, resolve
-from attnbench.execute.ab.station import Station, open_station
+from attnbench.execute.ab.opening import Duel, Opened, open_sides
+from attnbench.execute.ab.request import AbRequest, result_of
+from attnbench.execute.ab.sides import BASE, NEW, ROLES
+from attnbench.execute.ab.station import Station
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark
 from attnbench.execute.interrupt import Interrupt
@@ -40,28 +36,9 @@ from attnbench.execute.launch import shuffled
 from attnbench.execute.plan import RUN, PlannedCase
 from attnbench.selection import case_fields
 from attnbench.stats.decision import MOST_ROUNDS, confirm_rounds, screen
-from attnbench.suite import Gate
 
 _CASE_ROUNDS = 2  # a case, that suspects may have in all where neither rounds nor time are named
 _FOR_SCREENING = 0.75  # of a budget; what is left is for the suspects
-
-
-@dataclass(frozen=True, slots=True)
-class Duel:
-    """One pair under one method, as each side plans it."""
-
-    pair: Pair
-    base: PlannedCase
-    new: PlannedCase
-
-    def of(self, role: str) -> PlannedCase:
-        """One side's."""
-        return self.base if role == BASE else self.new
-
-    @property
-    def runs(self) -> bool:
-        """Whether both sides can measure it."""
-        return self.base.status == self.new.status == RUN
 
 
 def measure(request: AbRequest, listener: AbListener) -> AbMeasured:
@@ -77,10 +54,10 @@ def measure(request: AbRequest, listener: AbListener) -> AbMeasured:
         rounds = _Rounds(request, listener, interrupt)
         interrupt.on_first = rounds.say_stopping
         try:
-            rounds.prepare(stack)
+            opened = open_sides(request, listener, interrupt, rounds.beat, stack)
         except Stopped:
             raise Interrupted("stopped before anything was measured") from None
-        return rounds.run()
+        return rounds.run(opened)
 
 
 class _Rounds:
@@ -91,62 +68,34 @@ class _Rounds:
         self._tell = listener
         self._interrupt = interrupt
         self._began = time.monotonic()
-        self._stations: dict[str, Station] = {}
-        self._duels: list[Duel] = []
-        self._rule, self._rule_source = Gate(), ""
-        self._stem = Path()
+        self._opened: Opened
         self._position, self._total = 0, 0
         self._round_s: float | None = None
         self._left_rounds = 0
         self._cut: str | None = None
 
-    def prepare(self, stack: ExitStack) -> None:
-        """Resolve both sides, open them one after the other, and begin their files."""
-        request, asked = self._request, self._request.asked
-        base, new = (
-            resolve(word, role, asked, stack)
-            for word, role in zip((request.base, request.new), ROLES, strict=True)
-        )
-        self._rule, self._rule_source = request.rule(new.suite)
-        pairs, remarks = paired(base, new)
-        pairs = request.selected(pairs, (base.suite, new.suite))
-        if request.out is not None or request.name is not None:
-            self._take(request.out or request.folder / str(request.name))
-        for remark in remarks:
-            self._tell(Remark(text=remark))
-        for side in (base, new):
-            cases = [pair.base if side is base else pair.new for pair in pairs]
-            self._tell(Remark(text=f"{side.role}: opening {side.words}"))
-            station = open_station(side, cases, request.device, self._interrupt, self._beat)
-            stack.callback(station.close)
-            self._stations[side.role] = station
-            self._heed()
-        self._require_one_device()
-        self._duels = self._matched(pairs)
-        device = self._stations[BASE].ground.environment.device
-        self._take(request.stem(new.suite, device))
-        self._begin_files(pairs)
-
-    def run(self) -> AbMeasured:
+    def run(self, opened: Opened) -> AbMeasured:
         """Screen, confirm, and write both files; Ctrl-C and a full disk keep what there is."""
+        self._opened = opened
+        stem, stations = opened.stem, opened.stations
         try:
             self._screen_and_confirm()
         except Stopped:
             self._cut = INTERRUPTED
         except OutputError:
-            for station in self._stations.values():
+            for station in stations.values():
                 with suppress(OutputError):
                     station.finish()
             raise
         self._write_not_run()
-        for station in self._stations.values():
+        for station in stations.values():
             station.finish()
         measured = AbMeasured(
-            stem=self._stem,
-            results=(result_of(self._stem, BASE), result_of(self._stem, NEW)),
+            stem=stem,
+            results=(result_of(stem, BASE), result_of(stem, NEW)),
             seconds=time.monotonic() - self._began,
-            rule=self._rule,
-            rule_source=self._rule_source,
+            rule=opened.rule,
+            rule_source=opened.rule_source,
             cut=self._cut,
         )
         self._tell(measured)
@@ -157,68 +106,9 @@ class _Rounds:
         text, hint = "finishing the running case, then stopping", "Ctrl-C again stops at once"
         self._tell(Remark(text=text, hint=hint))
 
-    def _take(self, stem: Path) -> None:
-        """Refuse a name that is taken before anything is asked of a device."""
-        self._stem = stem
-        refuse_taken(stem, ROLES)
-
-    def _heed(self) -> None:
-        if self._interrupt.asked:
-            raise Stopped
-
-    def _require_one_device(self) -> None:
-        one, other = (self._stations[role].ground.environment.device for role in ROLES)
-        if one.id != other.id:
-            raise NotComparable(
-                f"the sides open different devices: {one.name} and {other.name}",
-                hint="name one that both have: --device cpu",
-            )
-
-    def _matched(self, pairs: tuple[Pair, ...]) -> list[Duel]:
-        """Each pair under each of its methods, which the problem alone chooses."""
-        plans: dict[str, dict[str, list[PlannedCase]]] = {}
-        for role in ROLES:
-            plans[role] = {}
-            for planned in self._stations[role].plan.planned:
-                plans[role].setdefault(planned.case.id, []).append(planned)
-        return [
-            Duel(pair, old, new)
-            for pair in pairs
-            for old, new in zip(plans[BASE][pair.base.id], plans[NEW][pair.new.id], strict=True)
-        ]
-
-    def _begin_files(self, pairs: tuple[Pair, ...]) -> None:
-        request, sides = self._request, [self._stations[role].side for role in ROLES]
-        run_id = uuid.uuid4().hex[:12]
-        header: dict[str, Any] = {
-            "base": sides[0].words,
-            "new": sides[1].words,
-            "screen_rounds": request.rounds,
-            "max_slowdown": request.max_slowdown,
-            "pairs": [[pair.base.id, pair.new.id] for pair in pairs],
-        }
-        for role in ROLES:
-            station = self._stations[role]
-            station.write(result_of(self._stem, role), request, run_id, {"side": role, **header})
-        running = [duel for duel in self._duels if duel.runs]
-        round_s = sum(station.start_s for station in self._stations.values())
-        round_s += sum(duel.base.predicted_s + duel.new.predicted_s for duel in running)
-        self._tell(
-            AbStarted(
-                stem=self._stem,
-                words=(sides[0].words, sides[1].words),
-                commits=(sides[0].commit, sides[1].commit),
-                environments=(self._stations[BASE].environment, self._stations[NEW].environment),
-                pairs=len(running),
-                ruled_out=len(self._duels) - len(running),
-                rounds=request.rounds,
-                seconds=request.rounds * round_s,
-            )
-        )
-
     def _screen_and_confirm(self) -> None:
         request = self._request
-        if not self._rounds(SCREEN, self._duels, 0, request.rounds):
+        if not self._rounds(SCREEN, self._opened.duels, 0, request.rounds):
             return
         suspects = self._suspects()
         rounds = self._confirm_rounds(len(suspects))
@@ -226,12 +116,12 @@ class _Rounds:
         if suspects:
             self._rounds(CONFIRM, suspects, request.rounds, rounds)
 
-    def _rounds(self, stage: str, duels: list[Duel], first: int, count: int) -> bool:
+    def _rounds(self, stage: str, duels: Sequence[Duel], first: int, count: int) -> bool:
         """Measure so many rounds; return whether all of them were reached or time alone is out."""
         share = _FOR_SCREENING if stage == SCREEN else 1.0
         for number in range(first, first + count):
             alive = [duel for duel in duels if self._is_alive(duel)]
-            waiting = duels if number == 0 else alive
+            waiting = list(duels) if number == 0 else alive
             if not waiting or self._is_spent(share):
                 return True
             began = time.monotonic()
@@ -256,7 +146,7 @@ class _Rounds:
 
     def _launch(self, role: str, duels: list[Duel], number: int) -> bool:
         """One side of a round, in a fresh process; return whether to go on."""
-        station = self._stations[role]
+        station = self._opened.stations[role]
         by_case = {one.of(BASE): one for one in duels}
         try:
             # The base's cases give the order, which is then the same for both sides.
@@ -277,7 +167,7 @@ class _Rounds:
 
     def _wants(self, duel: Duel, role: str, number: int) -> bool:
         """The first round measures whatever runs; later ones what can still become a pair."""
-        planned, station = duel.of(role), self._stations[role]
+        planned, station = duel.of(role), self._opened.stations[role]
         if planned.status != RUN or planned in station.lost:
             return False
         return number == 0 or self._is_alive(duel)
@@ -302,21 +192,27 @@ class _Rounds:
         )
 
     def _is_alive(self, duel: Duel) -> bool:
-        return duel.runs and not any(duel.of(role) in self._stations[role].lost for role in ROLES)
+        return duel.runs and not any(
+            duel.of(role) in self._opened.stations[role].lost for role in ROLES
+        )
 
     def _suspects(self) -> list[Duel]:
         """What may be slower by the first rounds."""
-        if not self._duels:
+        if not self._opened.duels:
             return []
-        rounds = np.full((len(self._duels), self._request.rounds), np.nan)
-        for row, duel in enumerate(self._duels):
+        rounds = np.full((len(self._opened.duels), self._request.rounds), np.nan)
+        for row, duel in enumerate(self._opened.duels):
             if self._is_alive(duel):
-                base, new = (self._stations[role].log.get(duel.of(role), {}) for role in ROLES)
+                base, new = (
+                    self._opened.stations[role].log.get(duel.of(role), {}) for role in ROLES
+                )
                 for number in base.keys() & new.keys():
                     rounds[row, number] = new[number] - base[number]
-        limits = np.array([self._rule.limit_for(case_fields(one.pair.new)) for one in self._duels])
+        limits = np.array(
+            [self._opened.rule.limit_for(case_fields(one.pair.new)) for one in self._opened.duels]
+        )
         flags = screen(rounds, limits).suspects
-        return [duel for duel, is_one in zip(self._duels, flags, strict=True) if is_one]
+        return [duel for duel, is_one in zip(self._opened.duels, flags, strict=True) if is_one]
 
     def _confirm_rounds(self, suspects: int) -> int:
         """How many fresh rounds the suspects get: as asked, as time allows, or by their number.
@@ -330,7 +226,7 @@ class _Rounds:
             return request.confirm
         if request.budget_s is not None:
             return MOST_ROUNDS  # or until the time is spent
-        return max(request.rounds, confirm_rounds(suspects, _CASE_ROUNDS * len(self._duels)))
+        return max(request.rounds, confirm_rounds(suspects, _CASE_ROUNDS * len(self._opened.duels)))
 
     def _is_spent(self, share: float) -> bool:
         """Whether another round would go past this share of the budget."""
@@ -347,7 +243,7 @@ class _Rounds:
 
     def _write_not_run(self) -> None:
         """One row for every case that was never reached."""
-        for station in self._stations.values():
+        for station in self._opened.stations.values():
             for planned in station.plan.of_status(RUN):
                 if not station.ledger.is_known(planned):
                     station.rule_out(planned, "not_run", self._cut or "not reached")
@@ -355,7 +251,8 @@ class _Rounds:
     def _seconds_left(self) -> float | None:
         return None if self._round_s is None else self._round_s * self._left_rounds
 
-    def _beat(self, stage: str) -> None:
+    def beat(self, stage: str) -> None:
+        """Say what a worker does, now and then."""
         self._tell(
             Beat(
                 doing=stage,

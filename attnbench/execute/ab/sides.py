@@ -135,20 +135,20 @@ def _variants(word: str, asked: Asked) -> list[str]:
 
 
 def _of_python(word: str, role: str, asked: Asked, stack: ExitStack) -> Side:
-    python = interpreter(word, f"--{role}")
+    python = interpreter(word, f"--{role} python:{word}")
     search = (stack.enter_context(harness_alone()),)
     words = f"python:{word}"
     return replace(_as_it_is(role, asked), words=words, python=python, search=search)
 
 
 def _of_commit(ref: str, role: str, asked: Asked, stack: ExitStack) -> Side:
-    flag = f"--{role}"
+    flag = f"--{role} git:{ref}"
     check_ref(ref, flag)
     now = _as_it_is(role, asked)
     files = sorted({case.source for case in now.cases if case.source.endswith(".py")})
     if not files:
         raise InputError(
-            f"{flag} git:{ref}: no backend of {now.suite.name} is a file, so a commit changes none",
+            f"{flag}: no backend of {now.suite.name} is a file, so a commit changes none",
             hint="name the file in the suite: backends: {./my_attn.py: }",
         )
     tops = {file: repository_of(Path(file), flag) for file in files}
@@ -159,7 +159,7 @@ def _of_commit(ref: str, role: str, asked: Asked, stack: ExitStack) -> Side:
     cases, remarks = _there_then(suite, catalogue, ref)
     if not cases:
         missing = ", ".join(files)
-        raise InputError(f"{flag} git:{ref}: that commit has nothing of {missing}")
+        raise InputError(f"{flag}: that commit has nothing of {missing}")
     commits = sorted({tree.commit for tree in trees.values()})
     return Side(
         role=role,

@@ -52,8 +52,8 @@ def check_ref(ref: str, flag: str) -> None:
 
     """
     if _NO_REF.search(ref):
-        said = f"{ref!r} is no name of a commit" if ref else "git: needs the name of a commit"
-        raise InputError(f"{flag} git:{ref}: {said}", hint="such as git:main, git:v1.2, git:HEAD~1")
+        said = f"{ref!r} is no name of a commit" if ref else "it needs the name of a commit"
+        raise InputError(f"{flag}: {said}", hint="such as git:main, git:v1.2, git:HEAD~1")
 
 
 def repository_of(file: Path, flag: str) -> Path:
@@ -92,7 +92,7 @@ def checkout(top: Path, ref: str, flag: str) -> Iterator[Checkout]:
             _git(top, "worktree", "add", "--detach", "--quiet", str(path), commit)
         except _GitError as error:
             raise EnvironmentProblem(
-                f"{flag} git:{ref}: git cannot lay out {commit[:12]} of {top}: {error}"
+                f"{flag}: git cannot lay out {commit[:12]} of {top}: {error}"
             ) from None
         yield Checkout(top, path, commit)
     finally:
@@ -116,7 +116,7 @@ def _commit_of(top: Path, ref: str, flag: str) -> str:
         with suppress(_GitError):
             names = _git(top, "for-each-ref", "--format=%(refname:short)").split()
             hint = did_you_mean(ref, names) or hint
-    raise InputError(f"{flag} git:{ref}: no commit {ref!r} in {top}", hint=hint)
+    raise InputError(f"{flag}: no commit {ref!r} in {top}", hint=hint)
 
 
 def _sweep(top: Path) -> None:
