@@ -10,7 +10,7 @@ Everything else is as for ``attnbench gate``: fail, inconclusive or pass, by the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.matching import Matched, facts, matched
 from attnbench.analysis.sides import Side, load_side
 from attnbench.errors import NothingSelected, ResultFileError
-from attnbench.stats.decision import SLOWER, Screened, confirm, screen
+from attnbench.stats.decision import FASTER, SLOWER, UNCLEAR, confirm, screen
 from attnbench.stats.difference import Array, Difference
 from attnbench.stats.families import Mean
 from attnbench.stats.mde import launches_needed, minimum_effect
@@ -41,6 +41,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["rule_ab"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evidence:
+    """What the rounds say; every array has a case a row.
+
+    ``first`` and ``later`` are differences [case, round] of the screening and after it, ``rounds``
+    how many of them a case is judged by. ``difference`` and ``words`` are those that count.
+    """
+
+    limits: Array
+    first: Array
+    later: Array
+    suspects: NDArray[np.bool_]
+    rounds: NDArray[np.int64]
+    difference: Difference
+    words: list[str]
 
 
 def rule_ab(
@@ -55,30 +72,19 @@ def rule_ab(
     """
     old, now = load_side(base), load_side(new)
     header = _header(old, now)
+    screen_rounds = int(header["screen_rounds"])
     old, now = replace(old, name=header["base"]), replace(now, name=header["new"])
     one, other = matched([old, _renamed(now, header["pairs"])])
     texts = _texts(one, other, header["pairs"])
-    limits = _limits(rule, texts)
-    first, later = _rounds(one, other, int(header["screen_rounds"]))
-    screened = _screened(first, later, limits)
-    suspects = screened.suspects
-    difference, words = confirm(screened, later[suspects], limits)
-    comparisons = comparisons_of(one, other, texts, difference, limits, ratios_only=False)
-    comparisons = _worded(comparisons, words, difference, limits, suspects)
-    needed = launches_needed(difference, limits)
-    counts = np.isfinite(np.where(suspects[:, None], _padded(later, first), _padded(first, later)))
-    judged = tuple(
-        _judge(case, float(rounds), int(count), rule, suspect=bool(suspect), cut=cut)
-        for case, rounds, count, suspect in zip(
-            comparisons, needed, counts.sum(axis=1), suspects, strict=True
-        )
-    )
+    found = _evidence(one, other, rule, texts, screen_rounds)
+    comparisons = _comparisons(one, other, texts, found)
+    judged = _judged(comparisons, found, rule, cut)
     if all(judgement.ruling == LISTED for judgement in judged):
         raise NothingSelected(
             f"no case of the base ({old.name}) is ok, so there is nothing to rule on",
             hint=f"see why: attnbench show {old.paths[0]}",
         )
-    mean = _mean(difference, judged)
+    mean = _mean(found.difference, judged)
     compared = Compared(
         base=old,
         new=now,
@@ -88,9 +94,9 @@ def rule_ab(
         mean=mean,
         paired=True,
         ratios_only=False,
-        difference=difference,
+        difference=found.difference,
         against=None,
-        launches=_judged_by(one, other, suspects, int(header["screen_rounds"])),
+        launches=_judged_by(one, other, found.suspects, screen_rounds),
     )
     rulings = {judgement.ruling for judgement in judged}
     return Ruling(
@@ -103,15 +109,17 @@ def rule_ab(
         age_days=None,
         accepted=(),
         ab=Interleaved(
-            words=(header["base"], header["new"]),
-            planned=int(header["screen_rounds"]),
-            rounds=_most(first),
-            fresh=_most(later),
+            words=(old.name, now.name),
+            planned=screen_rounds,
+            rounds=_most(found.first),
+            fresh=_most(found.later),
             suspects=tuple(
-                case.label for case, is_one in zip(comparisons, suspects, strict=True) if is_one
+                case.label
+                for case, is_one in zip(comparisons, found.suspects, strict=True)
+                if is_one
             ),
-            first=first,
-            later=later,
+            first=found.first,
+            later=found.later,
             shift=None if mean.ratio is None else mean.ratio - 1,
             cut=cut,
         ),
@@ -172,31 +180,50 @@ def _wide(log: Array, width: int) -> Array:
     return np.pad(log, ((0, 0), (0, width - log.shape[1])), constant_values=np.nan)
 
 
-def _padded(rounds: Array, other: Array) -> Array:
-    return _wide(rounds, max(rounds.shape[1], other.shape[1]))
+def _evidence(
+    one: Matched,
+    other: Matched,
+    rule: Gate,
+    texts: Sequence[dict[str, Any]],
+    screen_rounds: int,
+) -> _Evidence:
+    """Make both stages again from the rounds. Whatever got fresh ones is judged by them.
 
-
-def _screened(first: Array, later: Array, limits: Array) -> Screened:
-    """The first stage made again; whatever got fresh rounds is judged by them."""
+    Of fewer rounds than the rule asks for nothing is called slower or faster.
+    """
+    limits = _limits(rule, texts)
+    first, later = _rounds(one, other, screen_rounds)
     screened = screen(first, limits)
-    again = np.isfinite(later).any(axis=1)
-    return replace(screened, suspects=screened.suspects | again)
+    suspects = screened.suspects | np.isfinite(later).any(axis=1)
+    screened = replace(screened, suspects=suspects)
+    difference, words = confirm(screened, later[suspects], limits)
+    rounds = np.where(suspects, *(np.isfinite(part).sum(axis=1) for part in (later, first)))
+    few = rounds < rule.min_launches
+    return _Evidence(
+        limits=limits,
+        first=first,
+        later=later,
+        suspects=suspects,
+        rounds=rounds,
+        difference=difference,
+        words=[
+            UNCLEAR if is_few and word in (SLOWER, FASTER) else word
+            for word, is_few in zip(words, few, strict=True)
+        ],
+    )
 
 
-def _worded(
-    comparisons: Sequence[Comparison],
-    words: Sequence[str],
-    difference: Difference,
-    limits: Array,
-    suspects: NDArray[np.bool_],
+def _comparisons(
+    one: Matched, other: Matched, texts: Sequence[dict[str, Any]], found: _Evidence
 ) -> tuple[Comparison, ...]:
-    """Give each case the verdict of its stage and the smallest effect that this stage finds."""
-    whole = int(np.isfinite(difference.se).sum())
-    among = int((np.isfinite(difference.se) & suspects).sum())
+    """Each case with the verdict of its stage and the smallest effect that this stage finds."""
+    difference, limits, suspects = found.difference, found.limits, found.suspects
+    cases = comparisons_of(one, other, texts, difference, limits, ratios_only=False)
+    known = np.isfinite(difference.se)
+    families = (int((known & suspects).sum()), int(known.sum()))
     effects = np.where(
         suspects,
-        minimum_effect(difference, limits, family=among),
-        minimum_effect(difference, limits, family=whole),
+        *(minimum_effect(difference, limits, family=family) for family in families),
     )
     return tuple(
         replace(
@@ -204,7 +231,19 @@ def _worded(
             verdict=None if case.verdict is None else word,
             effect=float(effect) if case.verdict is not None and np.isfinite(effect) else None,
         )
-        for case, word, effect in zip(comparisons, words, effects, strict=True)
+        for case, word, effect in zip(cases, found.words, effects, strict=True)
+    )
+
+
+def _judged(
+    cases: Sequence[Comparison], found: _Evidence, rule: Gate, cut: str | None
+) -> tuple[Judged, ...]:
+    needed = launches_needed(found.difference, found.limits)
+    return tuple(
+        _judge(case, float(wanted), int(rounds), rule, suspect=bool(suspect), cut=cut)
+        for case, wanted, rounds, suspect in zip(
+            cases, needed, found.rounds, found.suspects, strict=True
+        )
     )
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 
 import numpy as np
 
-from attnbench.errors import Interrupted, OutputError
+from attnbench.errors import AttnbenchError, Interrupted, OutputError
 from attnbench.execute.ab.events import (
     CONFIRM,
     INTERRUPTED,
@@ -35,7 +35,7 @@ from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.launch import shuffled
 from attnbench.execute.plan import RUN, PlannedCase
 from attnbench.selection import case_fields
-from attnbench.stats.decision import MOST_ROUNDS, confirm_rounds, screen
+from attnbench.stats.decision import FEWEST_ROUNDS, MOST_ROUNDS, confirm_rounds, screen
 
 _CASE_ROUNDS = 2  # a case, that suspects may have in all where neither rounds nor time are named
 _FOR_SCREENING = 0.75  # of a budget; what is left is for the suspects
@@ -82,7 +82,7 @@ class _Rounds:
             self._screen_and_confirm()
         except Stopped:
             self._cut = INTERRUPTED
-        except OutputError:
+        except AttnbenchError:
             for station in stations.values():
                 with suppress(OutputError):
                     station.finish()
@@ -122,7 +122,11 @@ class _Rounds:
         for number in range(first, first + count):
             alive = [duel for duel in duels if self._is_alive(duel)]
             waiting = list(duels) if number == 0 else alive
-            if not waiting or self._is_spent(share):
+            if not waiting:
+                return True
+            if self._is_spent(share):
+                if stage == SCREEN or number - first < FEWEST_ROUNDS:
+                    self._cut = f"the budget of {self._request.budget_s:g} s was spent"
                 return True
             began = time.monotonic()
             self._left_rounds = first + count - number - 1
@@ -234,12 +238,7 @@ class _Rounds:
         if budget is None:
             return False
         spent = time.monotonic() - self._began + (self._round_s or 0.0)
-        if spent <= share * budget:
-            return False
-        if self._round_s is None and spent <= budget:
-            return False
-        self._cut = f"the budget of {budget:g} s was spent"
-        return True
+        return spent > (share if self._round_s is not None else 1.0) * budget
 
     def _write_not_run(self) -> None:
         """One row for every case that was never reached."""
