@@ -49,12 +49,23 @@ def paired(base: Side, new: Side) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
         found += matched
         remarks += left
     if not found:
+        for side in (base, new):
+            _require_one_label(side)
         raise NothingSelected(
             f"{base.words} and {new.words} have no case in common",
             hint=f"such as {base.cases[0].label!r} against {new.cases[0].label!r}",
         )
     order = {case.id: place for place, case in enumerate(new.cases)}
     return tuple(sorted(found, key=lambda pair: order[pair.new.id])), tuple(remarks)
+
+
+def _require_one_label(side: Side) -> None:
+    labels = list(dict.fromkeys(case.backend_label for case in side.cases))
+    if not side.whole and len(labels) > 1:
+        raise InputError(
+            f"{side.words} stands for {len(labels)} labels of this suite: {', '.join(labels)}",
+            hint="name one of them",
+        )
 
 
 def _by_backend(cases: Iterable[Case]) -> dict[str, list[Case]]:
@@ -107,24 +118,12 @@ def _matched(
 def _keyed(
     cases: Iterable[Case], options: _Options, shared: Sequence[str], *, alone: bool
 ) -> dict[_Key, Case]:
-    """Cases by problem and the values of the shared options.
-
-    Raises:
-        InputError: two cases have one key.
-
-    """
+    """Cases by problem and the values of the shared options, which tell all of them apart."""
     found: dict[_Key, Case] = {}
     for case in cases:
         own = dict(case.options)
         if not alone and any(name not in shared for name in own):
             continue
-        values = tuple(own.get(name, options[name].default) for name in shared)
-        key = (case.problem.id, *values)
-        if key in found:
-            raise InputError(
-                f"{found[key].backend_label} and {case.backend_label} would both pair with one "
-                "case of the other side",
-                hint="name one of them",
-            )
-        found[key] = case
+        values = (own.get(name, options[name].default) for name in shared)
+        found[(case.problem.id, *values)] = case
     return found
