@@ -219,7 +219,8 @@ def plan(
     loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
     cases = RunRequest(suite=loaded).cases()
     target, ceilings = device_rates(device)
-    return make_plan(cases, Predictor(target, ceilings), loaded.measure, known_backends(cases))
+    known = known_backends(cases, elsewhere=not _is_here(device))
+    return make_plan(cases, Predictor(target, ceilings), loaded.measure, known)
 
 
 def profile(
@@ -292,7 +293,7 @@ def device_rates(word: str) -> tuple[Device, Ceilings]:
     from attnbench.analysis.runs import ceilings_of, find_run
     from attnbench.device.datasheet import SHEETS, default_ceilings, lookup
 
-    if word in ("auto", "cpu") or word.startswith("cuda"):
+    if _is_here(word):
         device = _device_here(word)
         return device, default_ceilings(device)
     run = find_run(word)
@@ -300,6 +301,10 @@ def device_rates(word: str) -> tuple[Device, Ceilings]:
         sheet = lookup(word)
         return sheet.device, sheet.ceilings
     return ceilings_of(run)
+
+
+def _is_here(word: str) -> bool:
+    return word in ("auto", "cpu") or word.startswith("cuda")
 
 
 def _device_here(word: str) -> Device:

@@ -1,4 +1,4 @@
-"""What a backend author imports: Capabilities, Inputs and Unsupported.
+"""What a backend author imports: Capabilities, Inputs, Library and Unsupported.
 
 A backend is a module with two names, ``capabilities`` and ``prepare``; docs/backends.md walks
 through one. The harness, not the backend, makes the inputs, takes the gradients, checks against the
@@ -16,13 +16,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attnbench.case import type_of_option
 from attnbench.environment import Device, arch_number
 from attnbench.errors import Unsupported
+from attnbench.library import Library
 from attnbench.problem import CHOICES, KV_DTYPES, PHASES, Problem
 from attnbench.selection import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BackendFacts", "Capabilities", "Catalogue", "Inputs", "OptionFacts", "Unsupported"]
+__all__ = [
+    "BackendFacts",
+    "Capabilities",
+    "Catalogue",
+    "Inputs",
+    "Library",
+    "OptionFacts",
+    "Unsupported",
+]
 
 _SETS = (
     *("phases", "modes", "dtypes", "kv_dtypes", "masks", "mask_aligns", "head_dims"),
@@ -222,7 +231,8 @@ class OptionFacts:
 class BackendFacts:
     """What is known of a backend without importing it.
 
-    ``capabilities`` is None until a worker was asked (third-party backends).
+    ``capabilities`` is None until a worker was asked (third-party backends). ``library`` is what an
+    adapter adapts.
     """
 
     name: str
@@ -231,6 +241,7 @@ class BackendFacts:
     options: Mapping[str, OptionFacts] = field(default_factory=dict)
     capabilities: Capabilities | None = None
     why_not: Callable[..., str | None] | None = None
+    library: Library | None = None
     about: str = ""
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from attnbench.case import BUILT_IN, Case
 from attnbench.environment import Device
 from attnbench.execute.predict import Predictor
+from attnbench.library import Library
 from attnbench.method import Measure, Method
 from attnbench.plugin import BackendFacts, Capabilities
 from attnbench.registry import BUILT_INS
@@ -63,11 +64,17 @@ class Known:
     why_not: Callable[..., str | None] | None = None
     workspace_bytes: Callable[..., int] | None = None
     missing: str | None = None
+    library: Library | None = None
     is_triton: bool = False
 
 
-def known_backend(facts: BackendFacts, probed: Capabilities | None = None) -> Known:
-    """Take a backend's rules from its torch-free module, or from what a worker said of it."""
+def known_backend(
+    facts: BackendFacts, probed: Capabilities | None = None, *, elsewhere: bool = False
+) -> Known:
+    """Take a backend's rules from its torch-free module, or from what a worker said of it.
+
+    ``elsewhere`` plans for another machine, which may have the library that this one lacks.
+    """
     if facts.source != BUILT_IN:
         return Known(capabilities=probed)
     module = importlib.import_module(BUILT_INS[facts.name])
@@ -75,6 +82,7 @@ def known_backend(facts: BackendFacts, probed: Capabilities | None = None) -> Kn
         capabilities=module.capabilities,
         why_not=getattr(module, "why_not", None),
         workspace_bytes=getattr(module, "workspace_bytes", None),
+        library=None if elsewhere else facts.library,
         is_triton=hasattr(module, "inspected"),
     )
 
@@ -120,6 +128,8 @@ def _decide(
         reason = known.capabilities.why_not(case.problem, device)
     if reason is None and known.why_not is not None:
         reason = known.why_not(case.problem, device, **options)
+    if reason is None and known.library is not None:
+        reason = known.library.why_not()
     if reason is not None:
         return UNSUPPORTED, reason, 0, 0.0
     asked = known.workspace_bytes

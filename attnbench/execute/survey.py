@@ -38,8 +38,13 @@ def survey(cases: list[Case], crew: Crew) -> Survey:
     return Survey(environment=environment, ceilings=ceilings_of(crew), backends=backends)
 
 
-def known_backends(cases: list[Case], crew: Crew | None = None) -> Backends:
-    """Say what may be asked of each backend of some cases; third-party ones only through a crew."""
+def known_backends(
+    cases: list[Case], crew: Crew | None = None, *, elsewhere: bool = False
+) -> Backends:
+    """Say what may be asked of each backend of some cases; third-party ones only through a crew.
+
+    ``elsewhere`` plans for a device of another machine.
+    """
     probed = crew.capabilities(cases) if crew is not None else {}
     found: Backends = {}
     for case in cases:
@@ -47,7 +52,7 @@ def known_backends(cases: list[Case], crew: Crew | None = None) -> Backends:
         if key not in found:
             reference = case.source if case.source.endswith(".py") else case.backend
             facts = Registry().facts(reference, folder=Path.cwd(), name=case.backend)
-            found[key] = known_backend(facts, probed.get(key))
+            found[key] = known_backend(facts, probed.get(key), elsewhere=elsewhere)
     return found
 
 

@@ -31,6 +31,11 @@ BUILT_INS = {
     "flex": "attnbench.backends.flex",
     "triton_flash": "attnbench.backends.triton_flash",
     "triton_decode": "attnbench.backends.triton_decode",
+    "flash_attn": "attnbench.backends.flash_attn",
+    "flash_attn_3": "attnbench.backends.flash_attn_3",
+    "flash_attn_4": "attnbench.backends.flash_attn_4",
+    "flashinfer": "attnbench.backends.flashinfer",
+    "cudnn": "attnbench.backends.cudnn",
 }
 ENTRY_POINTS = "attnbench.backends"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -170,6 +175,7 @@ def _facts_of_built_in(name: str) -> BackendFacts:
         options=source.options,
         capabilities=module.capabilities,
         why_not=getattr(module, "why_not", None),
+        library=getattr(module, "library", None),
         about=source.about,
     )
 

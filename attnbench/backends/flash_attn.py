@@ -1,0 +1,220 @@
+"""FlashAttention-2, the flash-attn package: forward, backward, packed requests, paged caches.
+
+Decode and extend go through its ``flash_attn_with_kvcache``, which splits over keys by itself; so
+do appends and paged caches. Its tensors are token-major: they are given as strided views, nothing
+is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from attnbench.environment import Device
+from attnbench.plugin import Capabilities, Inputs, Library
+from attnbench.problem import Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+library = Library(
+    module="flash_attn",
+    distribution="flash-attn",
+    install="pip install flash-attn --no-build-isolation",
+    checked="2.8.3.post2",
+    refusals=(
+        "FlashAttention only supports",
+        "FlashAttention forward only supports",
+        "FlashAttention backward only supports",
+        "This flash attention build does not support",
+    ),
+)
+capabilities = Capabilities(
+    modes={"fwd", "bwd", "fwd_bwd"},
+    dtypes={"fp16", "bf16"},
+    masks={"none", "causal", "window"},
+    wide_v=False,
+    ragged=True,
+    paged=True,
+    softcap=True,
+    alibi=True,
+    rope=True,
+    append=True,
+    devices={"cuda"},
+    min_arch="sm_80",
+)
+_MAX_HEAD_DIM, _DIM_UNIT, _PAGE_UNIT, _ROPE_UNIT = 256, 8, 256, 16
+
+
+def why_not(problem: Problem, device: Device, *, deterministic: bool = False) -> str | None:
+    """Head dims of which the library pads none, pages of 256, and where it turns what."""
+    del device
+    if deterministic and problem.mode == "fwd":
+        return "deterministic is about the backward; mode fwd has none"
+    return next(_reasons(problem), None)
+
+
+def _reasons(problem: Problem) -> Iterator[str]:
+    if problem.head_dim > _MAX_HEAD_DIM or problem.head_dim % _DIM_UNIT:
+        yield f"head_dim {problem.head_dim} is not a multiple of {_DIM_UNIT} up to {_MAX_HEAD_DIM}"
+    if problem.page_size is not None and problem.page_size % _PAGE_UNIT:
+        yield f"page_size {problem.page_size} is not a multiple of {_PAGE_UNIT}"
+    if problem.append and problem.is_ragged:
+        yield "append to packed requests is not supported"
+    if problem.rope == "none":
+        return
+    if problem.append != problem.request_groups[0][1].q_len:
+        yield "rope needs append equal to q_len: only appended rows and as many queries are turned"
+    if problem.mask == "none" and problem.append > 1:
+        yield "rope of several rows needs a causal mask: without one all are turned to one place"
+    if (problem.rope_dim or 0) % _ROPE_UNIT:
+        yield f"rope_dim {problem.rope_dim} is not a multiple of {_ROPE_UNIT}"
+
+
+def prepare(inputs: Inputs, *, deterministic: bool = False) -> Callable[[], Any]:
+    """Return the call; lengths of the cache, and cos and sin in q's dtype, are made here."""
+    library.load()
+    problem = inputs.problem
+    if problem.is_ragged:
+        return library.heard(_packed(inputs, deterministic=deterministic))
+    in_cache = inputs.page_table is not None or problem.append > 0
+    if problem.mode == "fwd" and (in_cache or problem.phase in ("decode", "extend")):
+        return library.heard(_through_cache(inputs))
+    return library.heard(_dense(inputs, deterministic=deterministic))
+
+
+def _scores(inputs: Inputs) -> dict[str, Any]:
+    """Scale, mask and biases; a window counts the row's own key, the library's does not."""
+    problem = inputs.problem
+    return {
+        "softmax_scale": inputs.scale,
+        "causal": problem.mask != "none",
+        "window_size": (-1, -1) if problem.window is None else (problem.window - 1, 0),
+        "softcap": problem.softcap or 0.0,
+        "alibi_slopes": inputs.alibi_slopes,
+    }
+
+
+def _dense(inputs: Inputs, *, deterministic: bool) -> Callable[[], tuple[Tensor, Tensor]]:
+    from flash_attn import flash_attn_func
+
+    q, k, v = inputs.q, inputs.k, inputs.v
+    assert k is not None
+    assert v is not None
+    scores = _scores(inputs)
+
+    def attend() -> tuple[Tensor, Tensor]:
+        o, lse, _ = flash_attn_func(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            deterministic=deterministic,
+            return_attn_probs=True,
+            **scores,
+        )
+        return o.transpose(1, 2), lse
+
+    return attend
+
+
+def _packed(inputs: Inputs, *, deterministic: bool) -> Callable[[], tuple[Tensor, Tensor]]:
+    """Requests packed one after another; their keys packed too, or in pages."""
+    import torch
+    from flash_attn import flash_attn_varlen_func
+
+    k, v = (inputs.k, inputs.v) if inputs.k_pages is None else (inputs.k_pages, inputs.v_pages)
+    ends = inputs.cu_seqlens_k
+    if ends is None:
+        assert inputs.kv_lens is not None
+        lengths = torch.nn.functional.pad(inputs.kv_lens, (1, 0))
+        ends = lengths.cumsum(0, dtype=torch.int32)
+    scores = _scores(inputs)
+
+    def attend() -> tuple[Tensor, Tensor]:
+        o, lse, _ = flash_attn_varlen_func(
+            inputs.q,
+            k,
+            v,
+            cu_seqlens_q=inputs.cu_seqlens_q,
+            cu_seqlens_k=ends,
+            max_seqlen_q=inputs.max_q_len,
+            max_seqlen_k=inputs.max_kv_len,
+            deterministic=deterministic,
+            return_attn_probs=True,
+            block_table=inputs.page_table,
+            **scores,
+        )
+        return o, lse.transpose(0, 1)
+
+    return attend
+
+
+def _through_cache(inputs: Inputs) -> Callable[[], tuple[Tensor, Tensor]]:
+    """A contiguous or paged cache; new rows are appended, and turned, in the same kernel."""
+    from flash_attn import flash_attn_with_kvcache
+
+    q = inputs.q.transpose(1, 2)
+    k, v = _cache(inputs)
+    k_new, v_new = (
+        None if one is None else one.transpose(1, 2) for one in (inputs.k_new, inputs.v_new)
+    )
+    cos, sin = _turns(inputs, k)
+    lengths = _lengths_before(inputs)
+    scores = _scores(inputs)
+
+    def attend() -> tuple[Tensor, Tensor]:
+        o, lse = flash_attn_with_kvcache(
+            q,
+            k,
+            v,
+            k=k_new,
+            v=v_new,
+            rotary_cos=cos,
+            rotary_sin=sin,
+            cache_seqlens=lengths,
+            block_table=inputs.page_table,
+            rotary_interleaved=inputs.problem.rope == "gptj",
+            return_softmax_lse=True,
+            **scores,
+        )
+        return o.transpose(1, 2), lse
+
+    return attend
+
+
+def _cache(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """K and V as ``[batch or pages, tokens, kv_heads, dim]``."""
+    if inputs.k_pages is not None:
+        assert inputs.v_pages is not None
+        return inputs.k_pages, inputs.v_pages
+    assert inputs.k is not None
+    assert inputs.v is not None
+    return inputs.k.transpose(1, 2), inputs.v.transpose(1, 2)
+
+
+def _lengths_before(inputs: Inputs) -> Tensor | None:
+    """Keys in the cache before the call appends; None where a contiguous cache is full."""
+    import torch
+
+    problem = inputs.problem
+    if inputs.kv_lens is not None:
+        return inputs.kv_lens - problem.append
+    if not problem.append:
+        return None
+    length = inputs.max_kv_len - problem.append
+    return torch.full((inputs.q.shape[0],), length, dtype=torch.int32, device=inputs.q.device)
+
+
+def _turns(inputs: Inputs, k: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Cos and sin in q's dtype, with a row for each slot of the cache as the library demands."""
+    import torch
+
+    if inputs.cos is None or inputs.sin is None:
+        return None, None
+    slots = k.shape[1] * (1 if inputs.page_table is None else inputs.page_table.shape[1])
+    missing = max(0, slots - inputs.cos.shape[0])
+    cos, sin = (
+        torch.nn.functional.pad(one, (0, 0, 0, missing)).to(inputs.q.dtype)
+        for one in (inputs.cos, inputs.sin)
+    )
+    return cos, sin
