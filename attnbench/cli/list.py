@@ -29,6 +29,8 @@ class Listing(NamedTuple):
 
 def backends(*, probe: bool) -> Listing:
     """Backends with where they are from, what they can do, and why not on this machine."""
+    from dataclasses import asdict
+
     from attnbench.execute.probe import probe as ask_worker
     from attnbench.registry import Registry
 
@@ -47,6 +49,8 @@ def backends(*, probe: bool) -> Listing:
                 "options": sorted(one.options),
                 "capabilities": one.capabilities and one.capabilities.facts(),
                 "state": one.state,
+                "library": one.library and asdict(one.library),
+                "gpus": list(one.gpus),
             }
         )
     return Listing(rows, facts, "no backend")

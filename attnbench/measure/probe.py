@@ -26,13 +26,15 @@ def backend_of(case: Case) -> BackendFacts:
 
 
 def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Import one backend: its capabilities as plain values, or the error in words."""
+    """Import one backend, an adapter's library too: its capabilities, or the error in words."""
     started = time.perf_counter()
     registry = Registry()
     name = wanted["name"]
     reference = wanted["source"] if wanted["source"].endswith(".py") else name
     try:
         module = registry.load(registry.facts(reference, folder=Path("/"), name=name))
+        if hasattr(module, "library"):
+            module.library.load()
     except AttnbenchError as error:
         return {"name": name, "error": error.message, "hint": error.hint}
     except Exception as error:  # noqa: BLE001  a broken plugin is a row, not a crash

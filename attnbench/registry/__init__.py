@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -21,9 +21,11 @@ from typing import Any
 
 from attnbench.case import BUILT_IN
 from attnbench.errors import BackendImportError, InputError, OptionError
+from attnbench.library import Library
 from attnbench.plugin import BackendFacts, Capabilities, OptionFacts
 from attnbench.registry.source import Source, read_source
 from attnbench.selection import did_you_mean
+from attnbench.store.committed import gpus_of_backends
 
 BUILT_INS = {
     "naive": "attnbench.backends.naive",
@@ -40,6 +42,7 @@ BUILT_INS = {
 ENTRY_POINTS = "attnbench.backends"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _READY, _NOT_PROBED = "ready", "not probed"
+_NEVER_RUN = "not yet run on a GPU"
 _NO_TORCH = 'torch is not installed: python -m pip install "attnbench[torch]"'
 
 Probe = Callable[[list[BackendFacts]], Mapping[str, Mapping[str, Any]]]
@@ -47,7 +50,10 @@ Probe = Callable[[list[BackendFacts]], Mapping[str, Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedBackend:
-    """A row of ``list backends``: ``state`` in words, ``fault`` where it cannot be used here."""
+    """A row of ``list backends``: ``state`` in words, ``fault`` where it cannot be used here.
+
+    ``gpus`` are those of the committed runs that used it; asked of adapters alone.
+    """
 
     name: str
     source: str
@@ -57,6 +63,8 @@ class ListedBackend:
     about: str = ""
     options: Mapping[str, OptionFacts] = field(default_factory=dict)
     capabilities: Capabilities | None = None
+    library: Library | None = None
+    gpus: tuple[str, ...] = ()
 
 
 class Registry:
@@ -124,10 +132,9 @@ class Registry:
 
         Args:
             probe: asks third-party backends in a worker, such as ``execute.probe.probe``; without
-                it they are "not probed".
+                it they are "not probed", and an adapter's library is only known to be installed.
 
         """
-        built_in = [_listed_built_in(name) for name in BUILT_INS]
         known, rows = {}, []
         for point in sorted(self._points(), key=lambda one: one.name):
             try:
@@ -140,9 +147,16 @@ class Registry:
                 )
                 continue
             known[facts.name] = facts
-        answers = probe(list(known.values())) if probe is not None and known else {}
+        built_in = {name: _facts_of_built_in(name) for name in BUILT_INS}
+        asked = [one for one in built_in.values() if one.library and one.library.version()]
+        asked += known.values()
+        answers = probe(asked) if probe is not None and asked else {}
+        gpus = gpus_of_backends()
         rows += [_listed_plugin(facts, answers.get(name)) for name, facts in known.items()]
-        return [*built_in, *sorted(rows, key=lambda one: one.name)]
+        return [
+            *(_listed_built_in(facts, gpus, answers) for facts in built_in.values()),
+            *sorted(rows, key=lambda one: one.name),
+        ]
 
     def _points(self) -> list[metadata.EntryPoint]:
         if self._given is None:
@@ -265,10 +279,26 @@ def _import_fault(facts: BackendFacts, error: BaseException) -> BackendImportErr
     )
 
 
-def _listed_built_in(name: str) -> ListedBackend:
-    facts = _facts_of_built_in(name)
+def _listed_built_in(
+    facts: BackendFacts,
+    gpus: Mapping[str, tuple[str, ...]],
+    answers: Mapping[str, Mapping[str, Any]],
+) -> ListedBackend:
     fault = None if importlib.util.find_spec("torch") else _NO_TORCH
-    return _row(facts, fault or _READY, fault)
+    if facts.library is None:
+        return _row(facts, fault or _READY, fault)
+    fault = fault or facts.library.why_not() or answers.get(facts.name, {}).get("error")
+    devices = gpus.get(facts.name, ())
+    ran = f"run on {', '.join(devices)}" if devices else _NEVER_RUN
+    row = _row(facts, f"{fault or _installed(facts.library)}; {ran}", fault)
+    return replace(row, version=facts.library.version(), library=facts.library, gpus=devices)
+
+
+def _installed(library: Library) -> str:
+    """``flash-attn 2.8.3``, and which version's signatures are known where that is another."""
+    version = library.version()
+    other = "" if version == library.checked else f" (written for {library.checked})"
+    return f"{library.distribution} {version}{other}"
 
 
 def _listed_plugin(facts: BackendFacts, answer: Mapping[str, Any] | None) -> ListedBackend:

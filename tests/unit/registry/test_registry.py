@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import BackendImportError, InputError, OptionError
-from attnbench.plugin import Capabilities
+from attnbench.plugin import Capabilities, Library
 from attnbench.registry import BUILT_INS, Registry
 
 HERE = Path()
 BACKEND = '''"""A backend of one line."""
-from attnbench.plugin import Capabilities
+from attnbench.plugin import Capabilities, Library
 
 capabilities = Capabilities(masks={"none", "causal"})
 
@@ -249,3 +249,54 @@ def test_listing_imports_no_torch():
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+ADAPTERS = ["flash_attn", "flash_attn_3", "flash_attn_4", "flashinfer", "cudnn"]
+
+
+def listed_adapters(registry, probe=None):
+    return {row.name: row for row in registry.listed(probe) if row.library is not None}
+
+
+def test_a_missing_library_is_told_with_what_to_type(registry):
+    rows = listed_adapters(registry)
+
+    assert list(rows) == ADAPTERS
+    for row in rows.values():
+        assert row.version is None
+        assert row.fault == f"{row.library.distribution} is not installed: {row.library.install}"
+        assert row.state == f"{row.fault}; not yet run on a GPU"
+
+
+def test_an_installed_library_is_told_with_its_version(registry, monkeypatch):
+    monkeypatch.setattr(Library, "version", lambda _: "9.9")
+
+    row = listed_adapters(registry)["flash_attn"]
+
+    written = f"(written for {row.library.checked})"
+    assert row.state == f"flash-attn 9.9 {written}; not yet run on a GPU"
+    assert (row.version, row.fault) == ("9.9", None)
+
+
+def test_a_probe_imports_the_libraries_that_are_installed(registry, monkeypatch):
+    monkeypatch.setattr(Library, "version", lambda one: "1" if one.module == "cudnn" else None)
+    asked = []
+
+    def probe(facts):
+        asked.extend(one.name for one in facts)
+        return {"cudnn": {"error": "ImportError: libcudnn.so.9"}}
+
+    row = listed_adapters(registry, probe)["cudnn"]
+
+    assert asked == ["cudnn"]
+    assert row.state == "ImportError: libcudnn.so.9; not yet run on a GPU"
+
+
+def test_committed_runs_say_on_which_gpu_an_adapter_has_run(registry, monkeypatch):
+    ran = {"cudnn": ("NVIDIA H200",)}
+    monkeypatch.setattr("attnbench.registry.gpus_of_backends", lambda: ran)
+
+    rows = listed_adapters(registry)
+
+    assert rows["cudnn"].state.endswith("; run on NVIDIA H200")
+    assert rows["flashinfer"].state.endswith("; not yet run on a GPU")
