@@ -12,10 +12,12 @@ from attnbench.units import parse_duration
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import Ruling
+    from attnbench.case import Case
     from attnbench.device.rates import Ceilings
     from attnbench.environment import Device
     from attnbench.execute.ab.events import AbEvent, AbListener
     from attnbench.execute.checker import CheckFinished
+    from attnbench.execute.conformance import ConformanceEvent, ConformanceFinished
     from attnbench.execute.events import Event, Listener, RunFinished
     from attnbench.execute.plan import Plan
     from attnbench.profile.one_case import ProfileRequest
@@ -160,7 +162,7 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
         run_args=json.dumps({**typed, "device": device, **(run_args or {})}),
         repro=repro or f"attnbench ab {suite}",
     )
-    done = measure(request, listener or _silent_too)
+    done = measure(request, listener or _silent)
     try:
         ruling = rule_ab(*done.results, done.rule, done.rule_source, cut=done.cut)
     except NothingSelected as error:
@@ -193,6 +195,48 @@ def check(
     loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
     request = RunRequest(suite=loaded, device=device)
     return check_suite(request, listener or _silent)
+
+
+def subjects(backends: Sequence[str]) -> list[Case]:
+    """Look up backends by name, label or file, files seen from the working directory.
+
+    Raises:
+        SuiteError: a backend or an option that does not exist, with the nearest right one.
+
+    """
+    from attnbench.conformance import subject
+    from attnbench.errors import SuiteError
+    from attnbench.registry import Registry
+    from attnbench.suite.faults import rendered
+    from attnbench.suite.variants import Backends, from_words
+
+    found = from_words(backends, Backends(), Registry(), Path.cwd())
+    if found.faults:
+        raise SuiteError(rendered(found.faults))
+    return [subject(one.name, one.options, one.source) for one in found.variants]
+
+
+def conform(
+    backend: Case,
+    *,
+    device: str = "auto",
+    select: str | None = None,
+    budget: str | float | None = None,
+    listener: Callable[[ConformanceEvent], None] | None = None,
+) -> ConformanceFinished:
+    """Put a backend (one of ``subjects``) to the conformance kit.
+
+    ``select`` is a filter over its trials, which have ``theme`` and ``way`` beside a case's fields;
+    ``budget`` a duration after which no trial is begun.
+
+    Raises:
+        AttnbenchError: see ``attnbench.errors`` for the tree.
+
+    """
+    from attnbench.execute.conformance import examine
+
+    seconds = parse_duration(budget) if isinstance(budget, str) else budget
+    return examine(backend, device, select=select, budget_s=seconds, listener=listener or _silent)
 
 
 def plan(
@@ -323,9 +367,5 @@ def _device_here(word: str) -> Device:
         return cpu_facts()
 
 
-def _silent(event: Event) -> None:
+def _silent(event: object) -> None:
     """Listen to nothing."""
-
-
-def _silent_too(event: AbEvent) -> None:
-    """Listen to nothing of ``ab``."""

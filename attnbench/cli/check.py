@@ -21,25 +21,79 @@ _SUITE_ENDINGS = (".yaml", ".yml")
 @click.command("check")
 @click.argument("target", metavar="SUITE|BACKEND")
 @options.suite_choice
+@click.option(
+    "--budget",
+    type=options.Duration(),
+    default="10m",
+    show_default=True,
+    help="Of a BACKEND: no trial begins after this.",
+)
 @options.as_json
-def command(target: str, backends: tuple[str, ...], as_json: bool, **settings: Any) -> int:
+def command(target: str, budget: float, as_json: bool, **settings: Any) -> int:
     """Validate a suite and check the output of every case against the reference.
 
-    A BACKEND, by its name or file, is checked on the problems of the quick suite.
+    A BACKEND, by its name, label or file, is put to the conformance kit: small problems for each
+    thing that it declares. -k picks trials, by theme=paged or way=strided too.
     """
+    if _is_suite(target):
+        return _check_suite(target, as_json=as_json, **settings)
+    return _check_backends(target, budget=budget, as_json=as_json, **settings)
+
+
+def _check_suite(suite: str, *, as_json: bool, **settings: Any) -> int:
     from attnbench import api
+    from attnbench.cli.conformance import counts_text
     from attnbench.cli.screen import data
 
-    suite, chosen = (target, backends) if _is_suite(target) else (api.QUICK, (target, *backends))
-    finished = api.check(
-        suite, backends=chosen, listener=None if as_json else _teller(data()), **settings
-    )
+    finished = api.check(suite, listener=None if as_json else _teller(data()), **settings)
     if as_json:
         facts = [_facts(one) for one in finished.checked]
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
-        data().line(_counts(finished.counts))
+        data().line(counts_text(finished.counts))
     return exit_codes.of_counts(finished.counts, interrupted=finished.interrupted)
+
+
+def _check_backends(
+    target: str,
+    *,
+    backends: tuple[str, ...],
+    overrides: tuple[str, ...],
+    select: str | None,
+    device: str,
+    budget: float,
+    as_json: bool,
+) -> int:
+    """Put one backend after another to the kit."""
+    from attnbench import api
+    from attnbench.cli.conformance import Sheet, facts_of, target_text
+    from attnbench.cli.screen import data
+    from attnbench.errors import InputError
+
+    if overrides:
+        raise InputError(
+            "--set changes a suite; the problems of the conformance kit are declared",
+            hint=f"pick among them: attnbench check {target} -k theme=paged",
+        )
+    codes, facts = [], []
+    for subject in api.subjects((target, *backends)):
+        sheet = Sheet(data(), device)
+        finished = api.conform(
+            subject,
+            device=device,
+            select=select,
+            budget=budget,
+            listener=None if as_json else sheet.tell,
+        )
+        if as_json:
+            word = target_text(subject)
+            facts += [facts_of(one, word, device) for one in finished.done]
+        else:
+            sheet.finish(finished)
+        codes.append(exit_codes.of_counts(finished.counts, interrupted=finished.interrupted))
+    if as_json:
+        click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+    return exit_codes.highest(codes)
 
 
 def _teller(screen: Screen) -> Callable[[Event], None]:
@@ -73,14 +127,6 @@ def line(checked: CaseChecked) -> str:
         error += f", {significant(checked.error_ratio)} x that of plain PyTorch"
     notes = f"   {' '.join(checked.notes)}" if checked.notes else ""
     return f"passed  {checked.case.label}{error}{notes}"
-
-
-def _counts(counts: dict[str, int]) -> str:
-    from attnbench.measurement import STATUSES
-
-    words = {"ok": "passed"}
-    found = [f"{counts[one]} {words.get(one, one)}" for one in STATUSES if counts.get(one)]
-    return ", ".join(found) or "no case"
 
 
 def _facts(checked: CaseChecked) -> dict[str, Any]:

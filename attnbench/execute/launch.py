@@ -93,6 +93,14 @@ class Walker:
         done: dict[str, Any] = outcome["done"]
         return done
 
+    def conform(self, planned: PlannedCase, way: str) -> dict[str, Any]:
+        """Put a case to a trial of the conformance kit; the worker's answer as plain values."""
+        status, outcome = self._send(planned, {"way": way})
+        if status != "answered":
+            return {"status": status, "reason": outcome["reason"]}
+        done: dict[str, Any] = outcome["done"]
+        return done
+
     def _send(self, planned: PlannedCase, extra: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return ("answered", answer), or timeout or crashed with {"reason": …}."""
         message = {

@@ -7,6 +7,7 @@ from typing import Any
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
 from attnbench.measure.bench import Bench
+from attnbench.measure.conform import conform
 from attnbench.measure.measure import Orders, measure, rehearse
 from attnbench.method import Measure, Method
 
@@ -14,13 +15,15 @@ Message = dict[str, Any]
 
 
 def answer_case(message: Message, bench: Bench) -> Message:
-    """Measure a case, or only call it (``pilot``), or only check it (``check_only``).
+    """Measure a case, or only call it (``pilot``), or only check it (``check_only``, ``way``).
 
     ``alive`` says whether the device survived: the parent starts a new worker where it did not.
     """
     if message.get("ceilings") and bench.ceilings is None:
         bench.ceilings = Ceilings(**message["ceilings"])
     case = Case.from_facts(message["case"])
+    if "way" in message:
+        return {"done": conform(case, message["way"], bench), "alive": bench.driver.is_alive()}
     orders = Orders(
         method=Method(**message["method"]),
         settings=Measure.from_facts(message["measure"]),

@@ -18,7 +18,12 @@ def stream(device: torch.device, seed: int, name: str) -> torch.Generator:
 
 
 def fill(tensor: Tensor, dist: str, generator: torch.Generator) -> None:
-    """Draw every element in fp32 and round it to the tensor's dtype."""
+    """Draw every element in fp32 and round it to the tensor's dtype, whatever its strides."""
+    if not tensor.is_contiguous():
+        drawn = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        fill(drawn, dist, generator)
+        tensor.copy_(drawn)
+        return
     flat = tensor.view(-1)
     for start in range(0, flat.numel(), DRAWN_AT_ONCE):
         part = flat[start : start + DRAWN_AT_ONCE]

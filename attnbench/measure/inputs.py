@@ -87,12 +87,16 @@ def input_bytes(inputs: Inputs) -> int:
     return sum(storage.numel() for storage in _storages(tensors_of(inputs)).values())
 
 
-def checksum(inputs: Inputs) -> int:
-    """Sum every byte that a call must leave as it was; an append may write the cache."""
+def checksum(inputs: Inputs, *, whole: bool = False) -> int:
+    """Sum every byte that a call must leave as it was; an append may write the cache.
+
+    ``whole`` sums the cache too where NaN marks what an append may write: all but integer codes.
+    """
     kept = tensors_of(inputs)
     if inputs.problem.append:
         for name in CACHE_FIELDS:
-            kept.pop(name, None)
+            if not (whole and name in kept and kept[name].is_floating_point()):
+                kept.pop(name, None)
     total = 0
     for storage in _storages(kept).values():
         words = storage.view(torch.int32) if storage.numel() % 4 == 0 else storage

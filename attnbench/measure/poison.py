@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -60,7 +62,12 @@ def _poison(inputs: Inputs, places: Tensor) -> None:
             by_token = by_slot(tensor, inputs.problem) if "pages" in name else tensor.mT
         elif dense:
             by_token = tensor.transpose(1, 2)
-        if by_token.element_size() == 1:  # fp8: torch fills its bytes, not its numbers
-            by_token.view(torch.uint8)[places] = _FP8_NAN
-        else:
-            by_token[places] = NAN
+        poison(by_token, places)
+
+
+def poison(tensor: Tensor, places: Any) -> None:
+    """Write NaN into a floating-point tensor at an index, fp8 included."""
+    if tensor.element_size() == 1:  # fp8: torch fills its bytes, not its numbers
+        tensor.view(torch.uint8)[places] = _FP8_NAN
+    else:
+        tensor[places] = NAN

@@ -42,6 +42,7 @@ def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "capabilities": module.capabilities.facts(),
+        "is_triton": hasattr(module, "inspected"),
         "seconds": time.perf_counter() - started,
     }
 
@@ -53,12 +54,17 @@ def why_not(
 
     A worker whose Triton is interpreted stands in for a GPU: its rules are those of one.
     """
-    if os.environ.get("TRITON_INTERPRET") == "1":
+    if is_interpreting():
         device = replace(device, kind="cuda", arch=_STANDS_IN_FOR)
     reason: str | None = module.capabilities.why_not(problem, device)
     if reason is None and hasattr(module, "why_not"):
         reason = module.why_not(problem, device, **options)
     return reason
+
+
+def is_interpreting() -> bool:
+    """Whether this worker was started to run Triton kernels in the interpreter."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def is_built_in(case: Case) -> bool:

@@ -1,0 +1,330 @@
+"""Every theme of the kit, and the problems that stand for it.
+
+Problems are small on purpose: lengths around the tiles that kernels cut (64, 128), head counts that
+are no powers of two, two sequences so that a batch stride matters. A theme offers each feature as a
+prefill, a short extend and a decode; what the capabilities rule out is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from attnbench.case import Case
+from attnbench.conformance.trial import Trial
+from attnbench.environment import Device
+from attnbench.errors import ProblemError
+from attnbench.plugin import Capabilities
+from attnbench.problem import Problem
+
+Fields = dict[str, Any]
+Entry = tuple[Fields, str]
+
+PREFILL: Fields = {"q_len": 65, "kv_len": 65}
+EXTEND: Fields = {"q_len": 5, "kv_len": 70}
+DECODE: Fields = {"q_len": 1, "kv_len": 130}
+FORMS = (PREFILL, EXTEND, DECODE)
+_BATCHED: Fields = {**DECODE, "batch": 6}  # enough rows to tell how far plain PyTorch is off
+_DEEP: Fields = {"q_len": 33, "kv_len": 97}  # rows whose first keys are all in other tiles
+# The sharpest first: the less an arithmetic rounds, the smaller a mistake it shows.
+_DTYPES = ("fp32", "fp16", "bf16", "tf32", "fp8_e4m3", "fp8_e5m2")
+_WIDE = ("fp32", "tf32", "fp16", "bf16")  # a cache of these has no scales
+_USUAL_DIM, _ANY_DIMS = 64, (8, 33, 64, 80, 128, 256)
+_MOST = 8  # values tried of a set that a backend declares
+_ANY_PAGES = (1, 7, 16, 64)
+_RAGGED = ("q1s90_q77_q130s20", "q65_3q5s70", "2q1s77_q3s130_q4", "3q1s64_q1s1_q1s129")
+
+
+def trials_of(case: Case, capabilities: Capabilities) -> list[Trial]:
+    """Every trial of a backend, theme after theme; no problem is asked twice in the same way.
+
+    ``case`` is a ``subject``: it lends backend, options and source.
+    """
+    device = _device_for(capabilities)
+    base = _base(capabilities)
+    found: dict[tuple[Problem, str], Trial] = {}
+    for theme, entries in THEMES.items():
+        for fields, way in entries(capabilities):
+            problem = _problem(base, fields)
+            if problem is None or capabilities.why_not(problem, device) is not None:
+                continue
+            trial = Trial(theme=theme, case=replace(case, problem=problem), way=way)
+            found.setdefault((problem, way), trial)
+    return list(found.values())
+
+
+def undeclared(trials: Iterable[Trial]) -> list[str]:
+    """The themes of which a backend's capabilities leave nothing to ask."""
+    asked = {one.theme for one in trials}
+    return [theme for theme in THEMES if theme not in asked]
+
+
+def _base(capabilities: Capabilities) -> Fields:
+    """The fields that a problem has where its entry says nothing."""
+    dims = capabilities.head_dims
+    head_dim = _USUAL_DIM if dims is None or _USUAL_DIM in dims else min(dims)
+    attentions = set(capabilities.attentions)
+    return {
+        "batch": 2,
+        "q_heads": 4,
+        "kv_heads": 2 if capabilities.grouped else 4,
+        "head_dim": head_dim,
+        "dtype": _usual_dtype(capabilities),
+        # A backend of one variant alone is asked everything in it.
+        "attention": "softmax" if "softmax" in attentions else min(attentions),
+    }
+
+
+def _usual_dtype(capabilities: Capabilities) -> str:
+    return next(one for one in _DTYPES if capabilities.dtypes is None or one in capabilities.dtypes)
+
+
+def _problem(base: Fields, fields: Fields) -> Problem | None:
+    """Make the problem of an entry; None where its fields do not go together."""
+    merged = {**base, **fields}
+    if "requests" in fields:
+        merged.pop("batch")
+    try:
+        return Problem(**merged)
+    except ProblemError:
+        return None  # linear attention knows no gradient, a softcap none of its scores
+
+
+def _device_for(capabilities: Capabilities) -> Device:
+    """A device that the capabilities accept: what there is here, the worker finds out."""
+    kind = "cpu" if capabilities.devices is None else min(capabilities.devices)
+    arch = capabilities.min_arch or ""
+    return Device(kind=kind, name="any", arch=arch, memory_bytes=0, free_bytes=0)
+
+
+def _each(*variants: Fields, forms: Iterable[Fields] = FORMS, way: str = "guarded") -> list[Entry]:
+    return [({**form, **one}, way) for one in variants for form in forms]
+
+
+def lengths(_: Capabilities) -> Iterator[Entry]:
+    """Odd lengths, one token, tiles met exactly and missed by one, more rows than keys."""
+    shapes = [(1, 1), (17, 17), (64, 64), (127, 127), (129, 129)]
+    shapes += [(1, 17), (1, 128), (1, 257), (3, 129), (16, 127), (33, 200)]
+    shapes += [(129, 17), (16, 3)]
+    for q_len, kv_len in shapes:
+        yield {"q_len": q_len, "kv_len": kv_len}, "guarded"
+
+
+def heads(_: Capabilities) -> Iterator[Entry]:
+    """One head, as many KV heads as heads, groups of any size, one KV head."""
+    counts = [(1, 1), (3, 3), (6, 2), (12, 3), (5, 1), (16, 1)]
+    pairs = [{"q_heads": q_heads, "kv_heads": kv_heads} for q_heads, kv_heads in counts]
+    short = {"q_len": 33, "kv_len": 33}
+    yield from _each(*pairs, forms=(short, EXTEND, DECODE))
+
+
+def head_dims(capabilities: Capabilities) -> Iterator[Entry]:
+    """The smallest, the largest, odd ones, V wider and narrower than K."""
+    dims = sorted(capabilities.head_dims or _ANY_DIMS)
+    if len(dims) > _MOST:
+        dims = [*dims[: _MOST // 2], *dims[-_MOST // 2 :]]
+    pairs = [{"head_dim": one} for one in dims]
+    pairs += [{"head_dim": one, "v_head_dim": two} for one, two in [(64, 128), (128, 64)]]
+    pairs += [{"head_dim": 192, "v_head_dim": 128}]
+    pairs += [{"head_dim": 576, "v_head_dim": 512, "latent": True, "q_heads": 16, "kv_heads": 1}]
+    yield from _each(*pairs, forms=({"q_len": 33, "kv_len": 40}, DECODE))
+
+
+def masks(capabilities: Capabilities) -> Iterator[Entry]:
+    """Causal masks of each alignment and windows of each size, over all kinds of lengths."""
+    shapes = [(65, 65), (33, 97), (1, 130), (5, 70), (128, 129)]
+    aligns = sorted(capabilities.mask_aligns)
+    for (q_len, kv_len), align in product(shapes, aligns):
+        yield _masked(q_len, kv_len, mask="causal", mask_align=align), "guarded"
+    for window, (q_len, kv_len) in product((1, 7, 64, 1000), shapes[:4]):
+        yield _masked(q_len, kv_len, mask="window", window=window), "guarded"
+
+
+def empty_rows(capabilities: Capabilities) -> Iterator[Entry]:
+    """Rows that see no key are 0: more rows than keys under a bottom-right mask."""
+    for q_len, kv_len in [(97, 33), (129, 1), (16, 3), (70, 65)]:
+        yield _masked(q_len, kv_len, mask="causal"), "guarded"
+        yield _masked(q_len, kv_len, mask="window", window=5), "guarded"
+    if "top_left" in set(capabilities.mask_aligns):
+        yield _masked(97, 33, mask="window", window=5, mask_align="top_left"), "guarded"
+
+
+def _masked(q_len: int, kv_len: int, **fields: Any) -> Fields:
+    return {"q_len": q_len, "kv_len": kv_len, **fields}
+
+
+def dtypes(capabilities: Capabilities) -> Iterator[Entry]:
+    """Each dtype of q and of the output."""
+    declared = [one for one in _DTYPES if capabilities.dtypes is None or one in capabilities.dtypes]
+    yield from _each(*({"dtype": one} for one in declared), forms=(PREFILL, DECODE))
+    yield from _each(*({"dtype": one, "mask": "causal"} for one in declared), forms=(EXTEND,))
+
+
+def magnitudes(_: Capabilities) -> Iterator[Entry]:
+    """Scores beyond what exp can hold, all of them far below 0, outliers, all equal."""
+    for way in ("high", "low"):
+        yield from _each({}, forms=(PREFILL, _BATCHED), way=way)
+        yield from _each({"mask": "causal"}, forms=(EXTEND, _DEEP), way=way)
+    yield from _each({"input_dist": "outliers"}, {"input_dist": "zeros"}, forms=(PREFILL, _BATCHED))
+    # One key outweighs all others by far: rows whose errors differ a lot, so there must be many.
+    yield {**PREFILL, "scale": 4.0}, "guarded"
+
+
+def strides(capabilities: Capabilities) -> Iterator[Entry]:
+    """Views instead of contiguous tensors: tokens outermost, gaps between rows, heads and pages."""
+    yield from _each({}, {"mask": "causal"}, way="strided")
+    yield from _each({"mode": "bwd"}, {"mode": "bwd", "mask": "causal"}, way="strided")
+    yield {"requests": _RAGGED[0], "mask": "causal"}, "strided"
+    yield {"requests": _RAGGED[2], "mask": "causal"}, "strided"
+    for form in sorted(capabilities.page_formats or ()):
+        paged = {"kv_layout": "paged", "page_size": _page_sizes(capabilities)[0]}
+        yield from _each({**paged, "page_format": form}, way="strided")
+
+
+def features(capabilities: Capabilities) -> Iterator[Entry]:
+    """Softcap, ALiBi, sinks, sink logits: each alone, and together under a mask."""
+    alone: list[Fields] = [{"softcap": 15.0}, {"softcap": 0.5}, {"bias": "alibi"}]
+    alone += [{"sink_logits": True}, {"mask": "window", "window": 9, "sinks": 3}]
+    alone += [{"bias": "alibi", "q_heads": 6, "kv_heads": 2 if capabilities.grouped else 6}]
+    yield from _each(*alone)
+    together: Fields = {"mask": "causal"}
+    if capabilities.softcap:
+        together |= {"softcap": 15.0}
+    if capabilities.alibi:
+        together |= {"bias": "alibi"}
+    if capabilities.sink_logits:
+        together |= {"sink_logits": True}
+    if len(together) > 1:
+        yield from _each(together)
+        yield _masked(97, 33, **together), "guarded"
+
+
+def rope(_: Capabilities) -> Iterator[Entry]:
+    """Both kinds of rotation, a part of the head alone, other bases, more rows than keys."""
+    kinds: list[Fields] = [{"rope": "neox"}, {"rope": "gptj"}, {"rope": "neox", "rope_dim": 32}]
+    kinds += [{"rope": "neox", "mask": "causal", "rope_base": 500000}]
+    yield from _each(*kinds)
+    yield _masked(70, 33, mask="causal", rope="gptj"), "guarded"
+
+
+def append(capabilities: Capabilities) -> Iterator[Entry]:
+    """New rows written behind each sequence before they are read; turned where rope is declared."""
+    plain: list[Fields] = [{"append": 1}, {"append": 1, "mask": "causal"}]
+    if capabilities.rope:
+        plain += [{"append": 1, "rope": "neox"}, {"append": 1, "rope": "gptj"}]
+    yield from _each(*plain, forms=(EXTEND, DECODE))
+    yield {**EXTEND, "append": 5, "mask": "causal"}, "guarded"
+    yield {"requests": _RAGGED[2], "append": 1, "mask": "causal"}, "guarded"
+    paged = {"kv_layout": "paged", "page_size": _page_sizes(capabilities)[0], "append": 1}
+    yield from _each(paged, forms=(EXTEND, DECODE))
+    for kind in sorted(capabilities.kv_dtypes or ()):
+        yield {**DECODE, "append": 1, "kv_dtype": kind}, "guarded"
+
+
+def gradients(_: Capabilities) -> Iterator[Entry]:
+    """Each of dq, dk and dv: masks, groups, head dims, caps and biases, more rows than keys."""
+    kinds: list[Fields] = [
+        {},
+        {"mask": "causal"},
+        {"mask": "causal", "mask_align": "top_left"},
+        {"mask": "window", "window": 9},
+    ]
+    kinds += [{"softcap": 5.0}, {"bias": "alibi"}, {"sink_logits": True}]
+    kinds += [{"rope": "neox"}, {"dtype": "fp16"}, {"dtype": "bf16"}]
+    shapes = ({"q_len": 40, "kv_len": 70}, {"q_len": 65, "kv_len": 65})
+    for kind in kinds:
+        yield from _each({"mode": "bwd", **kind}, forms=shapes)
+    for counts in ({"q_heads": 1, "kv_heads": 1}, {"q_heads": 6, "kv_heads": 2}):
+        yield {"q_len": 33, "mode": "bwd", "mask": "causal", **counts}, "guarded"
+    for dim in (8, 96, 128, 256):
+        yield {"q_len": 33, "mode": "bwd", "head_dim": dim}, "guarded"
+    yield {"q_len": 33, "mode": "bwd", "head_dim": 128, "v_head_dim": 64}, "guarded"
+    for mask in ({}, {"mask": "causal"}):
+        yield {"q_len": 90, "kv_len": 40, "mode": "bwd", **mask}, "guarded"
+    yield {"q_len": 33, "mode": "fwd_bwd", "mask": "causal"}, "guarded"
+    yield {"requests": "2q37_q13s60_q4s9", "mode": "bwd", "mask": "causal"}, "guarded"
+
+
+def ragged(_: Capabilities) -> Iterator[Entry]:
+    """Packed requests of different lengths, decodes and prompts mixed, under each mask."""
+    under: list[Fields] = [{}, {"mask": "causal"}, {"mask": "window", "window": 9}]
+    for requests, mask in product(_RAGGED, under):
+        yield {"requests": requests, **mask}, "guarded"
+    yield {"requests": _RAGGED[0], "mask": "causal", "bias": "alibi"}, "guarded"
+
+
+def paged(capabilities: Capabilities) -> Iterator[Entry]:
+    """Pages of each size and format in shuffled order; NaN in what no sequence owns."""
+    formats = sorted(capabilities.page_formats or ())
+    for size, form in product(_page_sizes(capabilities), formats):
+        layout = {"kv_layout": "paged", "page_size": size, "page_format": form}
+        yield from _each(layout, forms=(EXTEND, DECODE))
+        yield {**layout, **PREFILL, "mask": "causal"}, "guarded"
+        # Sequences of different lengths, one of which ends where a page does.
+        for requests in (_RAGGED[2], f"q1s{2 * size}_2q1s{2 * size + 1}_q1s1"):
+            yield {**layout, "requests": requests, "mask": "causal"}, "guarded"
+    yield {**DECODE, "kv_layout": "paged", "page_order": "identity"}, "guarded"
+    yield {**EXTEND, "kv_layout": "paged", "mask": "window", "window": 20}, "guarded"
+
+
+def _page_sizes(capabilities: Capabilities) -> list[int]:
+    return sorted(capabilities.page_sizes or _ANY_PAGES)[:_MOST]
+
+
+def quantised(capabilities: Capabilities) -> Iterator[Entry]:
+    """Each dtype of the cache: contiguous, packed and paged, and with outliers."""
+    formats = sorted(capabilities.page_formats or ())
+    declared = sorted(capabilities.kv_dtypes or ())
+    for kind in (one for one in declared if one in _WIDE):
+        yield {**DECODE, "kv_dtype": kind}, "guarded"
+    for kind in (one for one in declared if one not in _WIDE):
+        wide = {"dtype": "fp16"}
+        yield from _each({"kv_dtype": kind})
+        yield {**EXTEND, "kv_dtype": kind, "mask": "causal"}, "guarded"
+        yield {**DECODE, **wide, "kv_dtype": kind, "input_dist": "outliers"}, "guarded"
+        yield {"requests": _RAGGED[2], "kv_dtype": kind, "mask": "causal"}, "guarded"
+        for form in formats:
+            pages: Fields = {"kv_layout": "paged", "page_format": form, "kv_dtype": kind}
+            pages |= {"page_size": _page_sizes(capabilities)[-1]}
+            yield from _each(pages, forms=(EXTEND, DECODE))
+
+
+def variants(capabilities: Capabilities) -> Iterator[Entry]:
+    """Every other attention that is declared: linear, additive, block-sparse, a whole layer."""
+    square = {"q_len": 130, "kv_len": 130}
+    under: list[Fields] = [{}, {"mask": "causal"}]
+    for mask in under:
+        for feature, chunk in product(("elu1", "identity"), (16, 64)):
+            linear: Fields = {"attention": "linear", "feature": feature, "chunk": chunk}
+            yield {**square, **linear, **mask}, "guarded"
+        yield from _each({"attention": "additive", "additive_dim": 24, **mask})
+        for pattern, block in product(("random", "local_global"), (16, 32, 64)):
+            sparse: Fields = {"attention": "block_sparse", "pattern": pattern, "block": block}
+            yield from _each({**sparse, "density": 0.4, **mask}, forms=(square, EXTEND, DECODE))
+    window = {"mask": "window", "window": 40, "attention": "block_sparse", "block": 32}
+    yield {**square, **window, "density": 0.5}, "guarded"
+    backward = {"mode": "bwd", "attention": "block_sparse", "block": 32, "density": 0.4}
+    yield {**square, **backward, "mask": "causal"}, "guarded"
+    del capabilities
+
+
+THEMES: dict[str, Callable[[Capabilities], Iterator[Entry]]] = {
+    "lengths": lengths,
+    "heads": heads,
+    "head dims": head_dims,
+    "dtypes": dtypes,
+    "masks": masks,
+    "empty rows": empty_rows,
+    "magnitudes": magnitudes,
+    "strides": strides,
+    "features": features,
+    "rope": rope,
+    "append": append,
+    "ragged": ragged,
+    "paged": paged,
+    "quantised": quantised,
+    "variants": variants,
+    "gradients": gradients,
+}

@@ -1,0 +1,138 @@
+"""Planted defects: each backend of tests/fixtures/conformance but ``sound`` has one, and is caught.
+
+What is caught is caught in the theme that stands for it, with words that say what is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from attnbench.conformance import THEMES, subject, trials_of
+from attnbench.measure.bench import Bench
+from attnbench.measure.conform import conform
+
+pytestmark = pytest.mark.torch
+PLANTED = Path(__file__).parents[2] / "fixtures" / "conformance"
+# A file: the theme that catches it, the kind of fault, and what is said.
+DEFECTS = {
+    "drops_the_last_tile": ("lengths", "output", "o is off by"),
+    "deals_heads_round": ("heads", "output", "o is off by"),
+    "knows_one_scale": ("head dims", "output", "o is off by"),
+    "rounds_to_half": ("dtypes", "output", "times what plain PyTorch"),
+    "aligns_top_left": ("masks", "output", "o is off by"),
+    "window_off_by_one": ("masks", "output", "o is off by"),
+    "fills_empty_rows": ("empty rows", "output", "rows that see no key"),
+    "exp_without_a_maximum": ("magnitudes", "output", "with every score near +120: o has NaN"),
+    "takes_strides_for_granted": ("strides", "output", "contiguous inputs are right"),
+    "reads_past_the_end": ("lengths", "output", "reads what is not its own"),
+    "ignores_softcap": ("features", "output", "o is off by"),
+    "slopes_for_powers_of_two": ("features", "output", "o is off by"),
+    "turns_only_neox": ("rope", "output", "o is off by"),
+    "appends_too_much": ("append", "inputs", "more than the slots that it appends to"),
+    "pads_every_request": ("ragged", "output", "o is off by"),
+    "believes_pages_in_order": ("paged", "output", "o has NaN or inf in 20 of 40 rows"),
+    "reads_whole_pages": ("paged", "output", "reads what is not its own"),
+    "swaps_nibbles": ("quantised", "output", "o is off by"),
+    "keeps_every_block": ("variants", "output", "o is off by"),
+    "wrong_dq": ("gradients", "output", "dq is off by"),
+    "wrong_dk": ("gradients", "output", "dk is off by"),
+    "wrong_dv": ("gradients", "output", "dv is off by"),
+    "adds_in_any_order": ("lengths", "calls", "differ in their bits"),
+    "scales_q_in_place": ("lengths", "inputs", "the call wrote its inputs"),
+    "remembers_its_answer": ("lengths", "answers", "after q was drawn again in place"),
+}
+# Caught by the process that runs trials, tests/unit/execute/test_conformance.py.
+ELSEWHERE = {"dies_over_groups"}
+
+
+@pytest.fixture(scope="module")
+def bench():
+    yield Bench.open("cpu", stage=lambda _: None)
+    # What the planted files imported by the name of a neighbour.
+    sys.modules.pop("sound", None)
+    sys.path[:] = [one for one in sys.path if one != str(PLANTED)]
+
+
+@pytest.fixture
+def faults_of(bench):
+    """Try a planted backend: the trials that it fails, each with its answer."""
+
+    def faults(name, theme=None, most=None):
+        planted = subject(name, source=str(PLANTED / f"{name}.py"))
+        module = bench.module_of(planted)
+        found = []
+        for trial in trials_of(planted, module.capabilities):
+            if theme not in (None, trial.theme):
+                continue
+            answer = conform(trial.case, trial.way, bench)
+            if answer["status"] not in ("ok", "unsupported"):
+                found.append((trial, answer))
+            if len(found) == most:
+                break
+        return found
+
+    return faults
+
+
+def test_the_sound_one_passes_every_trial(faults_of):
+    assert faults_of("sound") == []
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_planted_defect_is_caught_in_its_theme(faults_of, name):
+    theme, kind, words = DEFECTS[name]
+
+    ((_, answer),) = faults_of(name, theme, most=1)
+
+    assert answer["status"] == "incorrect", answer["reason"]
+    assert kind in {word for word, _ in answer["faults"]}
+    assert words in answer["reason"]
+
+
+def test_every_planted_backend_is_told_of():
+    files = {one.stem for one in PLANTED.glob("*.py")}
+
+    assert files == {"sound", *DEFECTS, *ELSEWHERE}
+
+
+def test_every_theme_catches_something():
+    caught = {theme for theme, _, _ in DEFECTS.values()}
+
+    assert set(THEMES) == caught
+
+
+def test_a_backend_that_says_that_it_adds_in_any_order_is_not_held_to_bits(bench, tmp_path):
+    honest = tmp_path / "honest.py"
+    text = (PLANTED / "adds_in_any_order.py").read_text(encoding="utf-8")
+    honest.write_text(text.replace("    return attend\n", "    " + _NOTED), encoding="utf-8")
+    planted = subject("honest", source=str(honest))
+    sys.path.append(str(PLANTED))
+
+    trials = trials_of(planted, bench.module_of(planted).capabilities)
+    answers = [conform(one.case, one.way, bench) for one in trials[:6]]
+
+    assert {one["status"] for one in answers} == {"ok"}
+
+
+_NOTED = 'attend.notes = ("NONDETERMINISTIC",)\n    return attend\n'
+
+
+def test_what_fails_is_told_with_its_place(bench, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        "from attnbench.plugin import Capabilities\n"
+        "capabilities = Capabilities()\n"
+        "def prepare(inputs):\n"
+        "    raise ValueError('no such tile')\n"
+    )
+    planted = subject("broken", source=str(broken))
+
+    answer = conform(
+        trials_of(planted, bench.module_of(planted).capabilities)[0].case, "guarded", bench
+    )
+
+    assert answer["status"] == "failed"
+    assert answer["reason"] == "ValueError: no such tile (broken.py:4)"
