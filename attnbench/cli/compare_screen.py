@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.compare_text import verdict_line
 from attnbench.cli.change_words import change_text, interval_text, problem_of, reading_text
 from attnbench.cli.screen import Screen, cropped, laid_out
 from attnbench.cli.summary import counted
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 40  # unchanged rows are left out of a longer table
 _SECTION_SHOWN = 10
 _NARROWEST_PROBLEM = 12
-_WORDS = ("slower", "faster", "same", "unclear")
 _RANK = {"slower": 0, "faster": 1, "unclear": 2, "same": 3}
 _LEGEND = (
     "latency is the geometric mean over launches, ± half of the 95 % interval between them; "
@@ -86,21 +86,6 @@ def heading(one: Compared) -> Iterator[str]:
         for what in one.ceilings:
             ratio = f"({what.ratio:.2f}x)"
             yield f"note  measured {what.name} {what.base:.4g} -> {what.new:.4g} {ratio}"
-
-
-def verdict_line(one: Compared, threshold: float) -> str:
-    """``1 slower, 2 faster, 20 same (within ±2%), 3 unclear, 1 newly oom``: all cases, counted."""
-    parts = []
-    for word in _WORDS:
-        if count := one.verdicts[word]:
-            within = f" (within ±{100 * threshold:g}%)" if word == "same" else ""
-            parts.append(f"{count:,} {word}{within}")
-    if one.ratios_only:
-        parts.append(f"{one.mean.n:,} measured on both")
-    parts += [f"{len(cases):,} {word}" for word, cases in one.changed_status().items()]
-    if changed := len(one.kernels_changed):
-        parts.append(f"{changed:,} with other kernels")
-    return ", ".join(parts)
 
 
 def wrapped(screen: Screen, text: str, *, indent: int = 6, style: str = "") -> None:

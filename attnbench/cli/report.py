@@ -26,6 +26,8 @@ _SLOTS = 10
     metavar="LABEL=1…10",
     help="Give a backend this place in the palette; may be given several times.",
 )
+@click.option("--by", metavar="gpu|backend|commit|COLUMN", help="Compare what the runs hold.")
+@click.option("--against", metavar="VALUE", help="With --by: the value that is the base.")
 def command(
     *,
     runs: tuple[str, ...],
@@ -34,10 +36,13 @@ def command(
     title: str | None,
     baseline: str | None,
     colours: tuple[str, ...],
+    by: str | None,
+    against: str | None,
 ) -> int:
     """Write a report about RUN (paths, names in results/, or the newest) as one HTML file.
 
-    It opens offline: who wins where, how close to the hardware, whether to trust it, every case.
+    It opens offline: who wins where, how close to the hardware, whether to trust it, every case. Of
+    several runs the first is compared with each other one.
     """
     from attnbench.analysis.runs import find_run
     from attnbench.cli.summary import shown_path
@@ -52,6 +57,8 @@ def command(
         title=title,
         baseline=baseline,
         colours=dict(map(_colour, colours)),
+        by=by,
+        against=against,
     )
     click.echo(written.verdict)
     size, cases = bytes_text(written.bytes), f"{written.cases:,} cases"

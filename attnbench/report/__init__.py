@@ -27,7 +27,7 @@ class Written:
         return self.bytes > _HEAVY_BYTES
 
 
-def report(
+def report(  # noqa: PLR0913  as many as the command line has flags
     runs: Source | Iterable[Source],
     out: str | os.PathLike[str],
     *,
@@ -35,11 +35,15 @@ def report(
     title: str | None = None,
     baseline: str | None = None,
     colours: Mapping[str, int] | None = None,
+    by: str | None = None,
+    against: str | None = None,
+    threshold: float | None = None,
 ) -> Written:
     """Write one offline HTML file about one run or several.
 
     ``select`` is a filter, ``baseline`` the label that speed-ups are against, ``colours`` gives
-    labels a place in the palette, from 1 to 10.
+    labels a place in the palette, from 1 to 10. Of several runs the first is compared with each
+    other one; ``by``, ``against`` and ``threshold`` are those of ``compare``.
 
     Raises:
         InputError: a run that cannot be read, a filter, label or colour that is wrong.
@@ -47,7 +51,9 @@ def report(
         OutputError: the file cannot be written.
 
     """
+    from attnbench.analysis.compare import THRESHOLD
     from attnbench.analysis.table import selected
+    from attnbench.report.compared import comparisons
     from attnbench.report.html import render
     from attnbench.report.page import make_page
     from attnbench.store import load, read, result_files
@@ -59,7 +65,17 @@ def report(
     metadata = {str(footer["run_id"]): footer for footer in footers if "run_id" in footer}
     path = Path(out).expanduser()
     check_writable(path.parent)
-    page = make_page(frame, metadata, title=title, baseline=baseline, colours=colours)
+    found = comparisons(
+        files,
+        devices=frame["device_id"].nunique(),
+        select=select,
+        by=by,
+        against=against,
+        threshold=THRESHOLD if threshold is None else threshold,
+    )
+    page = make_page(
+        frame, metadata, title=title, baseline=baseline, colours=colours, comparisons=found
+    )
     text = render(page)
     write_text(path, text)
     return Written(

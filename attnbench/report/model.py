@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from attnbench.report.compared import Comparisons
 from attnbench.report.palette import Style
 from attnbench.report.points import Point, drawn
 from attnbench.report.winners import Contest
@@ -30,6 +31,7 @@ class Subject:
     styles: Mapping[str, Style]
     baseline: str | None
     baseline_why: str
+    comparisons: Comparisons = field(default_factory=Comparisons)
 
     @property
     def ok(self) -> list[Point]:
@@ -157,6 +159,7 @@ class Page:
     formulas: tuple[tuple[str, str, str], ...]
     version: str
     keys: tuple[Key, ...] = field(default=())
+    compared: tuple[str, ...] = ()
 
 
 def backend_keys(subject: Subject, shown: Sequence[str]) -> tuple[Key, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.doubts import doubts, flattering
@@ -12,6 +13,7 @@ from attnbench.errors import NothingSelected, OptionError
 from attnbench.measurement import STATUSES
 from attnbench.metrics import METRICS
 from attnbench.report import cases, palette, winners
+from attnbench.report.compared import Comparisons
 from attnbench.report.facets import shared
 from attnbench.report.figures import sections
 from attnbench.report.model import Page, Subject, backend_keys
@@ -30,8 +32,11 @@ def make_page(
     title: str | None = None,
     baseline: str | None = None,
     colours: Mapping[str, int] | None = None,
+    comparisons: Comparisons | None = None,
 ) -> Page:
     """Make the page of all rows of ``frame``; ``metadata`` holds the runs' footers by run id.
+
+    ``comparisons`` are of the runs with each other, where there are several.
 
     Raises:
         NothingSelected: there is no row.
@@ -42,12 +47,14 @@ def make_page(
 
     if frame.empty:
         raise NothingSelected("there is no row to report on", hint="attnbench list runs")
+    found = comparisons or Comparisons()
     subject = make_subject(gather(frame), metadata, baseline=baseline, colours=colours or {})
+    subject = replace(subject, comparisons=found)
     return Page(
         title=title or _title(subject.points),
         verdict=winners.verdict(subject.points, subject.contests),
         rules=tuple(winners.rules(subject.contests)),
-        warnings=tuple(_warnings(subject.points)),
+        warnings=(*_warnings(subject.points), *found.refused),
         chips=tuple(_chips(subject.points)),
         common=tuple(shared(subject.points)),
         sections=sections(subject),
@@ -57,6 +64,7 @@ def make_page(
         formulas=tuple((m.name, f"{m.formula} [{m.unit}]", m.about) for m in METRICS.values()),
         version=__version__,
         keys=backend_keys(subject, list(subject.styles)),
+        compared=found.lines,
     )
 
 

@@ -14,6 +14,8 @@ from attnbench.analysis.ties import is_tie
 from attnbench.report.points import Point, drawn
 from attnbench.units import count_text, time_text
 
+_MOST_SENTENCES = 4  # of more runs the wins are counted together
+
 
 @dataclass(frozen=True, slots=True)
 class Contest:
@@ -65,7 +67,17 @@ def contests(points: Sequence[Point]) -> list[Contest]:
 
 
 def verdict(points: Sequence[Point], found: Sequence[Contest]) -> str:
-    """One sentence: who is fastest, in which phase, how often."""
+    """A sentence a run: who is fastest, in which phase, how often."""
+    runs = list(dict.fromkeys(point.run for point in points))
+    if 1 < len(runs) <= _MOST_SENTENCES:
+        said = []
+        for run in runs:
+            text = verdict(
+                [point for point in points if point.run == run],
+                [one for one in found if one.best.run == run],
+            )
+            said.append(f"{run}: {text[0].lower()}{text[1:]}")
+        return " ".join(said)
     if not found:
         return f"Nothing can be compared: {_statuses(points)}."
     held = [one for one in found if not one.is_alone]

@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 from attnbench.report.figures.bandwidth import by_batch, by_length
 from attnbench.report.figures.crossover import crossover
+from attnbench.report.figures.devices import devices
+from attnbench.report.figures.forest import changes, forest
 from attnbench.report.figures.groups import groups
+from attnbench.report.figures.history import history
 from attnbench.report.figures.latency import latency
 from attnbench.report.figures.memory import memory
 from attnbench.report.figures.roofline import roofline
@@ -20,6 +23,8 @@ from attnbench.report.model import Absent, Figure, Section, Subject
 
 Draw = Callable[[Subject], Figure | Absent]
 
+_COMPARED = "compared"  # the section that only several runs have
+
 # Name and heading of each section, and its figures.
 _SECTIONS: tuple[tuple[str, str, tuple[Draw, ...]], ...] = (
     ("which", "Which one should I use?", (crossover, speedup)),
@@ -27,6 +32,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[Draw, ...]], ...] = (
     ("hardware", "How close is it to the hardware?", (roofline,)),
     ("decode", "Decode and the KV cache", (by_batch, by_length, groups)),
     ("fits", "What fits?", (memory,)),
+    (_COMPARED, "What changed?", (history, forest, changes, devices)),
     ("trust", "Can I trust it?", (intervals, clocks, samples)),
 )
 
@@ -37,6 +43,16 @@ def sections(subject: Subject) -> tuple[Section, ...]:
 
     with drawing():
         return tuple(
-            Section(name, title, tuple(draw(subject) for draw in figures))
-            for name, title, figures in _SECTIONS
+            Section(name, title, drawn_section(name, subject))
+            for name, title, _ in _SECTIONS
+            if name != _COMPARED or subject.comparisons.pairs
         )
+
+
+def drawn_section(name: str, subject: Subject) -> tuple[Figure | Absent, ...]:
+    """Draw one section; a comparison of two runs need not say what three would have shown."""
+    figures = next(figures for known, _, figures in _SECTIONS if known == name)
+    drawn = tuple(draw(subject) for draw in figures)
+    if name != _COMPARED:
+        return drawn
+    return tuple(one for one in drawn if isinstance(one, Figure)) or drawn[:1]

@@ -125,6 +125,30 @@ def sweep(backends=tuple(BACKENDS), *, lengths=8, batches=(1, 8, 64), heads=(32,
     return rows
 
 
+def again(rows, factor, **changes):
+    """The rows of another run of the same cases: ``factor`` says how much longer each row takes."""
+    for row in rows:
+        other = {**row, **changes}
+        if row["status"] == "ok":
+            slower = factor(row)
+            other["samples_us"] = [one * slower for one in row["samples_us"]]
+            for name in ("latency_us", "latency_low_us", "latency_high_us"):
+                other[name] = row[name] * slower
+        yield other
+
+
+# A second device that was made up, as columns: none of its figures is anybody's result.
+OTHER_DEVICE = {
+    "run_id": "h1",
+    "run_name": "made-other",
+    "device_name": "Made-up GPU",
+    "device_id": "0123456789ab",
+    "device_uuid": "GPU-9",
+    "device_memory_bytes": 80_000_000_000,
+    "peak_bandwidth_gbps": GBPS / 1.5,
+}
+
+
 def write(path, rows, **footer):
     """Write a result file as the store does, without a journal that is synced row by row."""
     header = {"run_id": rows[0]["run_id"], "suite_text": SUITE, **footer}
@@ -141,6 +165,8 @@ class Maker:
     ok_rows = staticmethod(ok_rows)
     other_row = staticmethod(other_row)
     sweep = staticmethod(sweep)
+    again = staticmethod(again)
+    other_device = OTHER_DEVICE
 
     def __init__(self, folder):
         self.folder = folder

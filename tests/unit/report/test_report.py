@@ -126,13 +126,14 @@ def test_embedded_data_cannot_end_its_element():
 
 def test_five_hundred_cases_are_two_megabytes_in_fifteen_seconds(made):
     path = made.run(made.sweep(lengths=11, batches=(1, 8, 64, 128)))
-    start = time.perf_counter()
+    start = time.process_time()
 
     written = report(path, made.folder / "x.html")
 
     assert written.cases >= 490
     assert written.bytes <= 2_000_000
-    assert time.perf_counter() - start < 15
+    # Of one core: what else the machine does is not the report's.
+    assert time.process_time() - start < 15
 
 
 def test_above_two_thousand_cases_the_rest_is_data(made):
@@ -188,9 +189,10 @@ def test_runs_without_a_common_case_are_shown_side_by_side(made):
     report(paths, made.folder / "x.html")
     text = (made.folder / "x.html").read_text(encoding="utf-8")
 
-    assert "No two backends finished the same problem: 2 backends on 2 problems" in text
-    assert "made-h200" in text
-    assert "elsewhere" in text
+    assert "made-h200: only sdpa was measured: 1 problem" in text
+    assert "elsewhere: only naive was measured: 1 problem" in text
+    assert "made-h200 and elsewhere have no case in common" in text
+    assert 'id="compared"' not in text
 
 
 def test_a_ragged_batch_has_no_length_and_still_stands_in_the_table(made):
