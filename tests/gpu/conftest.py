@@ -62,11 +62,18 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path, device: str) -> Place:
     """A folder and a device."""
-    return Place(tmp_path, device())
+    return Place(tmp_path, device)
 
 
+@pytest.fixture(scope="session")
+def make_place(tmp_path_factory: pytest.TempPathFactory, device: str) -> Callable[[], Place]:
+    """Make a place that outlives a test."""
+    return lambda: Place(tmp_path_factory.mktemp("place"), device)
+
+
+@pytest.fixture(scope="session")
 def device() -> str:
     """The device of these tests."""
     import torch
@@ -74,9 +81,3 @@ def device() -> str:
     if not torch.cuda.is_available() and os.environ.get("ATTNBENCH_REHEARSAL"):
         return "cpu"
     return "cuda:0"
-
-
-def latencies(frame: pd.DataFrame, key: Callable[[pd.Series], object]) -> dict[object, float]:
-    """The latency in seconds of every ok row, by a key of it."""
-    ok = frame[frame["status"] == "ok"]
-    return {key(row): row["latency_us"] / 1e6 for _, row in ok.iterrows()}

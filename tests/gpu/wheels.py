@@ -1,7 +1,7 @@
 """Lays wheels beside the slices, for a machine with torch that nothing can be installed on.
 
-    python tests/gpu/wheels.py                     what attnbench needs, and two timers to compare with
-    python tests/gpu/wheels.py --add NAME==VERSION ...    other libraries, without what they depend on
+    python tests/gpu/wheels.py                        what attnbench needs, and two timers beside
+    python tests/gpu/wheels.py --add NAME==VERSION    other libraries, without what they need
 
 They go to ``tests/gpu/wheels/``, which git ignores, for CPython 3.12 on x86-64 Linux unless told
 otherwise; ``slice.py`` unpacks whatever lies there. Versions are those of ``constraints.txt``.
