@@ -7,6 +7,7 @@ that what they say of suites, runs and rows is known to be right before a GPU is
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ import attnbench
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# The programs of this folder and what they are made of; their tests import them by name.
+sys.path.insert(0, str(Path(__file__).parent))
 
 BACKENDS = Path(__file__).parent / "backends"
 PROBLEM = "{q_len: 128, kv_len: 128, q_heads: 8, head_dim: 64, dtype: bf16}"

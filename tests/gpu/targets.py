@@ -1,8 +1,8 @@
 """The speeds that the kernels are to reach, and where they stand: ``targets.py [RUN]...``.
 
-Reads result files or folders (``results/h200/`` where none is named); prints a row a target, which is
-``met`` or ``missed`` by rows that were measured, and ``not measured`` where there are none: nothing
-passes for want of a row. Where a target holds for several problems, the worst one decides.
+Reads result files or folders (``results/h200/`` where none is named). A target is ``met`` or
+``missed`` by rows that were measured, and ``not measured`` where there are none: nothing passes for
+want of a row. Where a target holds for several problems, the worst one decides.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "results" / "h200"
 NOT_MEASURED, MET, MISSED = "not measured", "met", "missed"
 _PLACE = ["batch", "kv_len"]
+_MEASURED = ("latency_us", "bandwidth_gbps", "tflops")
+_COLUMNS = (
+    *("case_id", "method_id", "problem_id", "case_label", "backend", "backend_label"),
+    *("backend_options", "status", "l2", "phase", "mode", "batch", "q_len", "kv_len", "q_heads"),
+    *("kv_heads", "head_dim", "v_head_dim", "dtype", "kv_dtype", "mask", "append", "kv_layout"),
+    *("kv_cache_bytes", "copy_gbps", *_MEASURED),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +57,22 @@ def standings(frame: pd.DataFrame) -> list[Standing]:
 
 
 def cases(frame: pd.DataFrame, backend: str | None = None) -> pd.DataFrame:
-    """One line a case and timer: the geometric mean over launches, if all of them are ok."""
-    if frame.empty:
-        return frame
-    chosen = frame if backend is None else frame[frame["backend"] == backend]
-    # A backend with options swept (splits, atomic) is not what a target speaks of.
-    chosen = chosen[(backend is None) | (chosen["backend_options"] == "{}")]
+    """One line a case and method: the geometric mean over launches, where all of them are ok.
+
+    Of the backend that is named, only as it is without options: a target speaks of no other.
+    """
+    chosen = frame.reindex(columns=[*_COLUMNS]) if frame.empty else frame
+    if backend is not None:
+        chosen = chosen[(chosen["backend"] == backend) & (chosen["backend_options"] == "{}")]
     bad = set(chosen[chosen["status"] != "ok"]["case_id"])
     chosen = chosen[~chosen["case_id"].isin(bad)]
-    measured = ["tflops", "bandwidth_gbps", "latency_us"]
-    grouped = chosen.groupby(["case_id", "method_id"], sort=False)
-    lines = grouped.first()
-    for one in measured:
-        lines[one] = np.exp(np.log(grouped[one].agg(list).map(np.array)).map(np.mean))
-    return lines.reset_index()
+    grouped = chosen.groupby(["case_id", "method_id"], sort=False, as_index=False)
+    means = {one: grouped[one].agg(_geometric_mean)[one] for one in _MEASURED}
+    return grouped.first().assign(**means)
+
+
+def _geometric_mean(values: pd.Series) -> float:
+    return float(np.exp(np.log(values.astype(float)).mean()))
 
 
 def decode_share(frame: pd.DataFrame) -> Standing:
@@ -117,16 +126,15 @@ def flash(name: str, mode: str, mask: str, least: float) -> Callable[[pd.DataFra
 
     def standing(frame: pd.DataFrame) -> Standing:
         lines = cases(frame, "triton_flash")
-        if not lines.empty:
-            lines = lines[
-                (lines["mode"] == mode)
-                & (lines["mask"] == mask)
-                & (lines["dtype"] == "bf16")
-                & (lines["head_dim"] == 128)
-                & (lines["v_head_dim"] == 128)
-                & (lines["q_len"] == 8192)
-                & (lines["kv_len"] == 8192)
-            ]
+        lines = lines[
+            (lines["mode"] == mode)
+            & (lines["mask"] == mask)
+            & (lines["dtype"] == "bf16")
+            & (lines["head_dim"] == 128)
+            & (lines["v_head_dim"] == 128)
+            & (lines["q_len"] == 8192)
+            & (lines["kv_len"] == 8192)
+        ]
         return _worst(
             Standing(target=name, least=least, unit="TFLOP/s"),
             lines,
@@ -149,8 +157,6 @@ TARGETS: tuple[Callable[[pd.DataFrame], Standing], ...] = (
 
 
 def _llama_decode(lines: pd.DataFrame, layout: str, kv_dtype: str) -> pd.DataFrame:
-    if lines.empty:
-        return lines.reindex(columns=[*lines.columns, *_PLACE, "kv_cache_bytes"]).loc[[]]
     return lines[
         (lines["phase"] == "decode")
         & (lines["q_len"] == 1)

@@ -50,6 +50,8 @@ class Slice:
     place: Place
     facts: dict[str, Any]
     limit_s: float
+    refresh_s: float = _REFRESH_S
+    patience_s: float = _PATIENCE_S
     outcomes: list[Outcome] = field(default_factory=list)
     stopped_by: str | None = None
     _began: float = field(default_factory=time.monotonic)
@@ -98,6 +100,7 @@ class Slice:
         outcome.command = shlex.join("python" if one == sys.executable else one for one in command)
         outcome.state, outcome.log = "running", f"logs/{log.name}"
         _say(f"== {step.name} (at most {limit_s:.0f} s): {outcome.command}")
+        self._save()
         began = time.monotonic()
         with log.open("wb") as output:
             self._child = subprocess.Popen(
@@ -132,11 +135,11 @@ class Slice:
                 late = True
                 _signal(child, signal.SIGINT)
             if patience is None and (late or self.stopped_by is not None):
-                patience = now + _PATIENCE_S
+                patience = now + self.patience_s
                 self._save()  # whoever stopped the slice may not be patient
             if patience is not None and now > patience:
                 _signal(child, signal.SIGKILL)
-            if now - refreshed > _REFRESH_S:
+            if now - refreshed > self.refresh_s:
                 self._save()
                 refreshed = time.monotonic()
             time.sleep(_LOOK_S)
