@@ -27,6 +27,7 @@ sys.path.insert(0, str(HERE))  # ``slices`` lies beside this file and is part of
 from slices import paths  # noqa: E402  found through the line above
 from slices.plans import SLICES  # noqa: E402
 from slices.runner import Place, Slice  # noqa: E402
+from wheels import laid_out  # noqa: E402
 
 if TYPE_CHECKING:
     from slices.step import Step
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     codes = []
     with tempfile.TemporaryDirectory(prefix="attnbench-site-") as folder:
         site = Path(folder)
-        wheels = paths.unpack_wheels(sorted(asked.wheels.glob("*.whl")), site)
+        wheels = paths.unpack_wheels(laid_out(asked.wheels), site)
         paths.name_the_tree(site)
         sys.path.insert(1, str(site))
         for number in numbers:
@@ -152,8 +153,8 @@ def _summary(running: Slice, tar: Path, *, dry: bool) -> None:
     for one in running.outcomes:
         seconds = "" if one.seconds is None else f"{one.seconds:6.0f} s"
         _say(f"{one.state:<12} {one.name:<14} {seconds:>8}  {one.reason or one.answers}")
-    size = tar.stat().st_size / 1e6 if tar.exists() else 0
-    _say(f"{'DRY RUN, no results: ' if dry else ''}{tar} ({size:.1f} MB)")
+    size = tar.stat().st_size if tar.exists() else 0
+    _say(f"{'DRY RUN, no results: ' if dry else ''}{tar} ({size:,} bytes)")
 
 
 def _list() -> None:

@@ -4,7 +4,9 @@
     python tests/gpu/wheels.py --add NAME==VERSION    other libraries, without what they need
 
 They go to ``tests/gpu/wheels/``, which git ignores, for CPython 3.12 on x86-64 Linux unless told
-otherwise; ``slice.py`` unpacks whatever lies there. Versions are those of ``constraints.txt``.
+otherwise; ``slice.py`` unpacks whatever lies there. Versions are those of ``constraints.txt``. With
+``--pack`` wheels above 10 MB are packed anew with xz, a third to a half of the size for what is
+mostly code, which takes minutes.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +46,7 @@ CORE = (
 # Other people's timers. CUPTI's bindings belong to one major version of CUDA and load the library
 # of the machine's own toolkit: the oldest of 13 asks for the least.
 RULERS = ("cuda-bench==0.3.0", "cupti-python==13.0.1")
+_PACKED_BYTES = 10_000_000
 _GLIBC = (39, 35, 34, 31, 28, 27, 24, 17)
 
 
@@ -52,10 +57,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default="3.12", help="the python of that machine")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--max-mb", type=float, default=60, help="fail where they weigh more")
+    parser.add_argument("--pack", action="store_true", help="pack large wheels anew, with xz")
     asked = parser.parse_args(argv)
     asked.folder.mkdir(parents=True, exist_ok=True)
     code = _fetch([*_pinned(CORE), *RULERS, *asked.add], asked.python, asked.folder)
+    if asked.pack:
+        for wheel in asked.folder.glob("*.whl"):
+            if wheel.stat().st_size > _PACKED_BYTES:
+                pack(wheel)
     return code or _weigh(asked.folder, asked.max_mb)
+
+
+def pack(wheel: Path) -> Path:
+    """Replace a wheel by a tar.xz of what is in it, under the wheel's name."""
+    packed = wheel.with_suffix(".tar.xz")
+    with zipfile.ZipFile(wheel) as archive, tarfile.open(packed, "w:xz", preset=6) as tar:
+        for one in archive.infolist():
+            member = tarfile.TarInfo(one.filename)
+            member.size, member.mode = one.file_size, (one.external_attr >> 16) & 0o777 or 0o644
+            if not one.is_dir():
+                with archive.open(one) as data:
+                    tar.addfile(member, data)
+    wheel.unlink()
+    return packed
+
+
+def laid_out(folder: Path) -> list[Path]:
+    """Every wheel of a folder, packed anew or as it came."""
+    return sorted([*folder.glob("*.whl"), *folder.glob("*.tar.xz")])
 
 
 def _fetch(names: Sequence[str], python: str, folder: Path) -> int:
@@ -78,10 +107,11 @@ def _pinned(names: Sequence[str]) -> list[str]:
 def _weigh(folder: Path, max_mb: float) -> int:
     """Name each library once: two versions of one would be unpacked over each other."""
     versions: dict[str, list[str]] = {}
-    for wheel in sorted(folder.glob("*.whl")):
+    found = laid_out(folder)
+    for wheel in found:
         versions.setdefault(wheel.name.split("-")[0].lower(), []).append(wheel.name)
         _say(f"{wheel.stat().st_size / 1e6:8.1f} MB  {wheel.name}")
-    total = sum(wheel.stat().st_size for wheel in folder.glob("*.whl")) / 1e6
+    total = sum(wheel.stat().st_size for wheel in found) / 1e6
     _say(f"{total:8.1f} MB  in {folder}")
     for several in versions.values():
         if len(several) > 1:

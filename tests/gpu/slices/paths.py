@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterable
@@ -24,14 +25,21 @@ def unpack_wheels(wheels: Iterable[Path], site: Path) -> list[str]:
     site.mkdir(parents=True, exist_ok=True)
     names = []
     for wheel in sorted(wheels):
-        with zipfile.ZipFile(wheel) as archive:
-            for member in archive.infolist():
-                path = Path(archive.extract(member, site))
-                mode = member.external_attr >> 16
-                if mode & 0o111 and path.is_file():
-                    path.chmod(0o755)  # a compiler that a wheel brings along
+        if wheel.suffix == ".whl":
+            _unzip(wheel, site)
+        else:
+            with tarfile.open(wheel) as tar:
+                tar.extractall(site, filter="data")
         names.append(wheel.name)
     return names
+
+
+def _unzip(wheel: Path, site: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            path = Path(archive.extract(member, site))
+            if (member.external_attr >> 16) & 0o111 and path.is_file():
+                path.chmod(0o755)  # a compiler that a wheel brings along
 
 
 def name_the_tree(site: Path) -> None:
