@@ -27,6 +27,8 @@ sys.path.insert(0, str(HERE))  # ``slices`` lies beside this file and is part of
 
 from slices.paths import tree_facts  # noqa: E402  found through the line above
 
+import attnbench  # noqa: E402  after what is ours here, as everywhere
+
 TRUST = Path("docs/trust.md")
 HEAD = "| twins | device, driver | when |"
 NONE = "| none | | |"
@@ -79,6 +81,7 @@ def collect(tar: Path, root: Path, *, over: bool = False) -> Path:
         for one in manifest["steps"]:
             _say(f"  {one['state']:<12} {one['name']:<14} {one['reason'] or ''}")
         _repair(work / "results")
+        _check_device(work / "results", device["name"])
         summary = work / f"slice-{manifest['slice']}.json"
         summary.write_text(_summary(manifest, device), encoding="utf-8")
         kept = [*_kept(work, folder), (summary, folder / summary.name)]
@@ -153,6 +156,14 @@ def _repair(results: Path) -> None:
     for journal in sorted(results.glob("*.journal")):
         if not journal.with_suffix(".parquet").exists():
             _attnbench("repair", str(journal))
+
+
+def _check_device(results: Path, name: str) -> None:
+    """A result file's own rows must come from the GPU that the tar is said to be from."""
+    for run in sorted(results.glob("*.parquet")):
+        found = set(attnbench.load(run)["device_name"].dropna())
+        if found - {name}:
+            raise NotKept(f"{run.name} was measured on {', '.join(sorted(found))}, not on {name}")
 
 
 def _kept(work: Path, folder: Path) -> Iterator[tuple[Path, Path]]:

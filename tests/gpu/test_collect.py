@@ -6,11 +6,16 @@ import io
 import json
 import shutil
 import tarfile
+import tempfile
+from pathlib import Path
 
 import collect
 import pytest
 from collect import HEAD, NONE, NotKept, with_twins
 from slices.paths import ROOT
+
+from attnbench.store.parquet import write_parquet
+from attnbench.store.rows import checked, to_table
 
 RULES = """<testsuites><testsuite name="pytest">
 <testcase classname="tests.gpu.test_rules" name="a"/>
@@ -46,6 +51,16 @@ def typed(monkeypatch):
     return commands
 
 
+def rows_of(device_name):
+    """A result file of one row, as bytes."""
+    row = {"run_id": "r", "case_id": "c", "method_id": "m", "launch": 0, "status": "failed"}
+    row |= {"started_at": 1_795_246_200.0, "reason": "made", "device_name": device_name}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.parquet"
+        write_parquet(path, [to_table([checked(row)])], {"run_id": "r"})
+        return path.read_bytes()
+
+
 def tar_of(folder, *, dry_run=False, device=DEVICE, **files):
     manifest = {
         "slice": 2,
@@ -59,7 +74,7 @@ def tar_of(folder, *, dry_run=False, device=DEVICE, **files):
     texts = {
         "manifest.json": json.dumps(manifest),
         "machine.json": json.dumps({"device": device, "path": ["/a/place"]}),
-        "results/decode.parquet": "rows",
+        "results/decode.parquet": rows_of("NVIDIA H200"),
         "results/kv_cache.journal": "cut off",
         "junit/rules.xml": RULES,
         "crosscheck/latencies.md": "| call |",
@@ -71,8 +86,9 @@ def tar_of(folder, *, dry_run=False, device=DEVICE, **files):
     with tarfile.open(path, "w:gz") as tar:
         for name, text in texts.items():
             member = tarfile.TarInfo(name)
-            member.size = len(text)
-            tar.addfile(member, io.BytesIO(text.encode()))
+            data = text if isinstance(text, bytes) else text.encode()
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
     return path
 
 
@@ -128,6 +144,15 @@ def test_what_is_no_result_of_a_gpu_is_refused(repository, typed, capsys, change
     assert reason in capsys.readouterr().out
     assert not (repository / "results").exists()
     assert typed == []
+
+
+def test_rows_of_another_device_are_refused(repository, typed, capsys):
+    tar = tar_of(repository, **{"results/decode.parquet": rows_of("Some CPU")})
+
+    assert collect.main([str(tar), "--into", str(repository)]) == 2
+    assert "was measured on Some CPU, not on NVIDIA H200" in capsys.readouterr().out
+    assert not (repository / "results").exists()
+    assert [one[0] for one in typed] == ["repair"]
 
 
 def test_results_are_not_written_over_unasked(repository, typed, capsys):
