@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from attnbench.case import Case
     from attnbench.device.rates import Ceilings
     from attnbench.environment import Device
-    from attnbench.execute.ab.events import AbEvent, AbListener
+    from attnbench.execute.ab.events import AbListener
     from attnbench.execute.checker import CheckFinished
     from attnbench.execute.conformance import ConformanceEvent, ConformanceFinished
     from attnbench.execute.events import Event, Listener, RunFinished

@@ -25,7 +25,7 @@ from attnbench.execute.launch import Walker
 from attnbench.execute.plan import RUN, Known, PlannedCase, known_backend
 from attnbench.measure.reduce import reduced, upcast
 from attnbench.measurement import BAD_STATUSES
-from attnbench.method import Measure
+from attnbench.method import Measure, Method
 from attnbench.registry import Registry
 from attnbench.selection import parse
 from attnbench.units import duration_text
@@ -247,7 +247,7 @@ def _known(subject: Case, crew: Crew) -> Known:
 
 def _planned(case: Case) -> PlannedCase:
     """A case on its way to a worker; how it would be timed does not matter here."""
-    method = Measure().methods(case.problem, "cpu")[0]
+    method = Method(timer="wall", l2="warm")
     return PlannedCase(
         case=case, method=method, status=RUN, reason=None, predicted_bytes=0, predicted_s=0.0
     )

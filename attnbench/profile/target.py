@@ -139,7 +139,7 @@ def _call_once(case: Case, job: Facts, bench: Bench, answer: Facts) -> None:
     try:
         for _ in range(_WARM_CALLS):
             prepared.timed()
-        method = Measure.from_facts(job["measure"]).methods(case.problem, driver.kind)[0]
+        method = Measure.from_facts(job["measure"]).methods(case.problem, bench.device)[0]
         if method.l2 == "cold":
             bench.flush()()
         driver.synchronize()
