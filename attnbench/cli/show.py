@@ -235,6 +235,7 @@ def case_facts(one: CaseRows) -> dict[str, Any]:
         "status": one.status,
         "reason": one.reason,
         "notes": list(one.notes),
+        "kernels": list(dict.fromkeys(name for row in one.rows for name in row["kernels"] or ())),
         "latency_us": None if latency is None else latency.centre * 1e6,
         "low_us": None if latency is None or latency.low is None else latency.low * 1e6,
         "high_us": None if latency is None or latency.high is None else latency.high * 1e6,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.case import Case
 from attnbench.measure.calls import Prepared
+from attnbench.measure.compiled import Compiling
 from attnbench.method import Measure, Method
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Attempt:
     call_s: float | None = None
     prepared: Prepared | None = None
     others: tuple[Prepared, ...] = ()  # bound to the further copies of the inputs
+    compiling: Compiling = field(default_factory=Compiling)
 
     def now_s(self) -> float:
         """The device's host clock, which a scripted device scripts."""

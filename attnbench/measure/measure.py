@@ -16,6 +16,7 @@ from attnbench.errors import Unsupported
 from attnbench.measure.attempt import Attempt, Orders
 from attnbench.measure.calls import Outputs, Prepared
 from attnbench.measure.check import check
+from attnbench.measure.compiled import Compiling
 from attnbench.measure.inputs import checksum, input_bytes, matmul_precision, redraw
 from attnbench.measure.outcome import Implausible, Incorrect, TooSlow, outcome
 from attnbench.measure.physics import excess, is_resident
@@ -129,6 +130,7 @@ def _measure_all(attempt: Attempt) -> None:
     sample(attempt, prepared, shared)
     attempt.bench.enter("recheck")
     _check_redrawn(attempt, prepared, shared)
+    attempt.note(*attempt.compiling.notes())
     _physics(attempt)
 
 
@@ -156,6 +158,7 @@ def _start(attempt: Attempt) -> tuple[Prepared, Shared, Outputs]:
     bench.enter("second_call")
     again, second_s = _timed_outputs(attempt, prepared)
     attempt.call_s = min(first_s, second_s)
+    attempt.compiling.settle()
     found["deterministic"] = outputs.same_bits(again)
     # A backend may say that its sums have no fixed order; here stands what they did.
     claimed = [code for code in prepared.notes if code != "NONDETERMINISTIC"]
