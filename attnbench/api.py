@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,6 +256,7 @@ def plan(
         AttnbenchError: see ``attnbench.errors`` for the tree.
 
     """
+    from attnbench.execute.frontier import frontiers
     from attnbench.execute.plan import make_plan
     from attnbench.execute.predict import Predictor
     from attnbench.execute.request import RunRequest
@@ -262,9 +264,10 @@ def plan(
 
     loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
     cases = RunRequest(suite=loaded).cases()
-    target, ceilings = device_rates(device)
+    predictor = Predictor(*device_rates(device))
     known = known_backends(cases, elsewhere=not _is_here(device))
-    return make_plan(cases, Predictor(target, ceilings), loaded.measure, known)
+    found = make_plan(cases, predictor, loaded.measure, known)
+    return replace(found, frontiers=frontiers(found, predictor, known))
 
 
 def profile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +11,11 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
+    from attnbench.execute.frontier import Frontier
     from attnbench.execute.plan import Plan, PlannedCase
     from attnbench.suite import Suite
+
+_KILO = 1024  # as lengths are written in suites
 
 
 @click.command("plan")
@@ -57,12 +60,15 @@ def _show(plan: Plan, suite: Suite, *, every: bool) -> None:
         header = ("status", "case", "memory", "seconds", "reason")
         screen.table([header, *map(_line, plan.planned)], right="  rr")
         screen.line()
+        if plan.frontiers:
+            screen.table(list(frontier_rows(plan.frontiers)), right="  rr")
+            screen.line()
     else:
         screen.table(
             [("problems", "cases", "backend", "time", "largest"), *_groups(plan)], right=" r rr"
         )
         screen.line()
-        for line in _reasons(plan):
+        for line in (*_reasons(plan), *tightest_lines(plan.frontiers)):
             screen.line(line)
     for line in suite.derived:
         screen.line(f"model   {line}")
@@ -89,6 +95,46 @@ def _line(one: PlannedCase) -> tuple[str, ...]:
         significant(one.predicted_s) if one.predicted_s else "",
         one.reason or "",
     )
+
+
+def frontier_rows(frontiers: Sequence[Frontier]) -> Iterator[tuple[str, ...]]:
+    """A line for each backend and shape: the largest kv_len that fits, and what that needs."""
+    from attnbench.units import bytes_text
+
+    yield ("backend", "shape", "kv_len up to", "memory")
+    for one in frontiers:
+        memory = bytes_text(one.predicted_bytes) if one.largest_kv_len else ""
+        yield (one.backend, one.problem, length_text(one.largest_kv_len), memory)
+
+
+def tightest_lines(frontiers: Sequence[Frontier]) -> Iterator[str]:
+    """A line for each backend: on which of its shapes memory ends first."""
+    from attnbench.cli.screen import laid_out
+
+    by_backend: dict[str, list[Frontier]] = {}
+    for one in frontiers:
+        by_backend.setdefault(one.backend, []).append(one)
+    rows = []
+    for backend, members in by_backend.items():
+        least = min(members, key=lambda one: one.largest_kv_len)
+        most = max(one.largest_kv_len for one in members)
+        others = f"elsewhere to {length_text(most)}" if most > least.largest_kv_len else ""
+        rows.append((backend, length_text(least.largest_kv_len), least.problem, others))
+    if rows:
+        yield "largest kv_len that is predicted to fit, by the tightest shape of each backend"
+        yield from (f"  {line}" for line in laid_out(rows, right=" r"))
+        yield ""
+
+
+def length_text(kv_len: int) -> str:
+    """A length rounded down: ``960``, ``27k``, ``9.8m``, or ``none``."""
+    if not kv_len:
+        return "none"
+    if kv_len < _KILO:
+        return str(kv_len)
+    if kv_len < _KILO**2:
+        return f"{kv_len // _KILO}k"
+    return f"{kv_len * 10 // _KILO**2 / 10:.1f}m"
 
 
 def _groups(plan: Plan) -> Iterator[tuple[str, ...]]:
@@ -127,6 +173,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "device": asdict(plan.device),
         "launches": plan.launches,
         "seconds": plan.seconds,
+        "frontiers": [one.facts() for one in plan.frontiers],
         "cases": [
             {
                 "case_id": one.case.id,

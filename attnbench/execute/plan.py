@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from attnbench.case import BUILT_IN, Case
 from attnbench.environment import Device
@@ -18,6 +19,9 @@ from attnbench.method import Measure, Method
 from attnbench.plugin import BackendFacts, Capabilities
 from attnbench.registry import BUILT_INS
 from attnbench.units import bytes_text, duration_text
+
+if TYPE_CHECKING:
+    from attnbench.execute.frontier import Frontier
 
 RUN, SKIPPED, UNSUPPORTED = "run", "skipped", "unsupported"
 
@@ -40,11 +44,15 @@ class PlannedCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Every case of a suite on one device, in the suite's order."""
+    """Every case of a suite on one device, in the suite's order.
+
+    ``frontiers`` says where memory ends for each backend and shape, where it was asked for.
+    """
 
     device: Device
     planned: tuple[PlannedCase, ...]
     launches: int
+    frontiers: tuple[Frontier, ...] = ()
 
     def of_status(self, status: str) -> tuple[PlannedCase, ...]:
         """The cases that will ``run``, or are ``unsupported`` or ``skipped``."""

@@ -1,9 +1,9 @@
 """Whether what torch.compile was to compile was compiled, and once.
 
 torch compiles a function anew for each set of shapes that it meets, and past eight of them (its
-recompile limit), or where it cannot compile at all, it runs the function as plain Python and says so
-in one line of a log. A time of that is not a time of the backend. torch's own counters tell: a frame
-is one attempt to compile.
+recompile limit), or where it cannot compile at all, it runs the function as plain Python and says
+so in one line of a log. A time of that is not a time of the backend. torch's own counters tell: a
+frame is one attempt to compile.
 """
 
 from __future__ import annotations

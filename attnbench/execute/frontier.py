@@ -1,0 +1,125 @@
+"""The memory frontier: the largest kv_len that is predicted to fit, for each backend and shape.
+
+Predicted with what ``plan`` decides by: inputs, outputs, the reference's workspace and the
+backend's, against the device's free memory. So the harness's own needs are in it: what is measured
+must fit beside what it is checked with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from attnbench.case import Case
+from attnbench.errors import ProblemError
+from attnbench.execute.plan import UNSUPPORTED, Known, Plan, PlannedCase
+from attnbench.execute.predict import Predictor
+from attnbench.problem import Problem
+from attnbench.units import count_text
+
+STEP = 64  # tokens; what is found is a multiple of it
+_LARGEST = 2**31  # tokens; past it every device is full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """Where one backend's memory ends on one shape; sizes in bytes.
+
+    ``problem`` is its label with ``*`` for the length that grows. ``largest_kv_len`` is 0 where
+    nothing fits, and needs ``predicted_bytes``. ``tied`` says that q_len grows along (a prefill of
+    a whole prompt). ``swept_fits`` and ``swept_over`` are the suite's own lengths on either side.
+    """
+
+    backend: str
+    problem: str
+    tied: bool
+    largest_kv_len: int
+    predicted_bytes: int
+    swept_fits: int | None
+    swept_over: int | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def frontiers(
+    plan: Plan, predictor: Predictor, backends: dict[tuple[str, str], Known]
+) -> tuple[Frontier, ...]:
+    """Find the frontier of every (backend, other fields) of a plan that can grow, in its order."""
+    groups: dict[tuple[str, str], dict[str, PlannedCase]] = {}
+    for one in plan.planned:
+        if one.status != UNSUPPORTED and one.case.problem.requests is None:
+            key = (one.case.backend_label, grown_label(one.case.problem))
+            groups.setdefault(key, {})[one.case.id] = one
+    return tuple(
+        found
+        for (_, label), members in groups.items()
+        for found in _frontier(label, list(members.values()), predictor, backends)
+    )
+
+
+def grown_label(problem: Problem) -> str:
+    """``decode 16q1s* 32/8x128 bf16``, or ``prefill q* …`` where q_len grows along."""
+    phase, _, *rest = problem.label.split(" ")
+    many = str(problem.batch) if (problem.batch or 1) > 1 else ""
+    lengths = "q*" if _is_tied(problem) else f"q{count_text(problem.q_len or 1)}s*"
+    return " ".join([phase, f"{many}{lengths}", *rest])
+
+
+def _is_tied(problem: Problem) -> bool:
+    return problem.q_len == problem.kv_len and problem.q_len != 1
+
+
+def _frontier(
+    label: str,
+    members: list[PlannedCase],
+    predictor: Predictor,
+    backends: dict[tuple[str, str], Known],
+) -> Iterator[Frontier]:
+    case, free = members[0].case, predictor.device.free_bytes
+    workspace = backends[case.backend, case.source].workspace_bytes
+    options = dict(case.options)
+
+    def needed(kv_len: int) -> int:
+        grown = _grown(case, kv_len)
+        own = workspace(grown.problem, **options) if workspace is not None else 0
+        return predictor.peak_bytes(grown, own)
+
+    try:
+        largest = _largest(lambda steps: needed(steps * STEP) <= free) * STEP
+        predicted = needed(largest) if largest else needed(STEP)
+    except ProblemError:
+        return  # another field holds this one, such as a block that must divide it
+    swept = {one.case.problem.kv_len or 0: one.predicted_bytes <= free for one in members}
+    yield Frontier(
+        backend=case.backend_label,
+        problem=label,
+        tied=_is_tied(case.problem),
+        largest_kv_len=largest,
+        predicted_bytes=predicted,
+        swept_fits=max((length for length, fits in swept.items() if fits), default=None),
+        swept_over=min((length for length, fits in swept.items() if not fits), default=None),
+    )
+
+
+def _grown(case: Case, kv_len: int) -> Case:
+    q_len = kv_len if _is_tied(case.problem) else case.problem.q_len
+    return replace(case, problem=replace(case.problem, q_len=q_len, kv_len=kv_len))
+
+
+def _largest(fits: Callable[[int], bool]) -> int:
+    """The largest number of steps that fits, 0 for none.
+
+    Past a size the check takes a sample of the rows, so that a longer problem may need less than a
+    shorter one: the search comes down from above, octave by octave.
+    """
+    high = _LARGEST // STEP
+    while high and not fits(high):
+        high //= 2
+    low, over = high, 2 * high
+    while over - low > 1:
+        middle = (low + over) // 2
+        low, over = (middle, over) if fits(middle) else (low, middle)
+    return low
