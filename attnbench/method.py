@@ -30,7 +30,7 @@ BATCHED_BYTES, BATCHED_FLOPS = 400e6, 100e9
 COLD_CACHES = 5
 UNKNOWN_CACHE_BYTES = 64 * 2**20
 # More would take longer to prepare than to measure; a problem that small is cold in no real use.
-MOST_COPIES = 1024
+MOST_COPIES = 2048
 _ROTATION_SHARE = 0.25  # of the device's memory; the rest is for what backends make of each copy
 
 

@@ -81,6 +81,7 @@ def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
         named = ("input", "prepared", "workspace", "output")
         sizes = [f"{name} {bytes_text(row[f'{name}_bytes'] or 0)}" for name in named]
         yield "memory", f"peak {bytes_text(row['peak_bytes'])}: {', '.join(sizes)}"
+    yield from _cache_and_launch(row)
     if row["check"]:
         text = row["check"]
         if row["error_rel"] is not None:
@@ -90,6 +91,19 @@ def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
         yield "check", text
     if row["kernels"]:
         yield "kernels", ", ".join(row["kernels"])
+
+
+def _cache_and_launch(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How much of the cache a call touches, and what the host does for it."""
+    if row["llc_bytes"] and row["input_bytes"] is not None:
+        working_set = row["input_bytes"] + (row["output_bytes"] or 0)
+        text = f"{bytes_text(working_set)} touched, "
+        text += f"{significant(working_set / row['llc_bytes'])} x the last-level cache"
+        if row["flush_bytes"]:
+            text += f"; {bytes_text(row['flush_bytes'])} read before a call finds it again"
+        yield "cache", text
+    if row["launch_overhead_us"] is not None:
+        yield "launch", f"{time_text(row['launch_overhead_us'] / 1e6)} of the host a call"
 
 
 def _notes(one: CaseRows) -> Iterator[tuple[str, str]]:

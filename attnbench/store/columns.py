@@ -125,7 +125,11 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("timer", "string", "what was timed"),
             ("l2", "string", "state of the last-level cache before a sample"),
-            ("flush_bytes", "int64", "bytes read between samples to flush that cache"),
+            (
+                "flush_bytes",
+                "int64",
+                "bytes read before a call meets its inputs again",
+            ),
             ("warmup_s", "float64", "seconds of warm-up"),
             ("stop_reason", "string", "why sampling ended"),
             ("isolation", "string", "what a launch is"),
@@ -155,7 +159,7 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("first_call_us", "float64", "µs, compilation included"),
             ("prepare_us", "float64", "µs"),
             ("check_us", "float64", "µs"),
-            ("launch_overhead_us", "float64", "µs on the host a call"),
+            ("launch_overhead_us", "float64", "µs of the host to enqueue a call"),
             ("seconds", "float64", "s that the case took in this launch"),
         ),
     ),

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from attnbench.cli import show_case
+
 
 @pytest.fixture
 def in_folder(run_file, monkeypatch):
@@ -92,3 +94,22 @@ def test_an_ascii_terminal_can_read_it(attnbench, monkeypatch):
     monkeypatch.setattr("attnbench.cli.screen._has_unicode", lambda _: False)
 
     assert attnbench("show", "tiny", "kv_len=4k", "sdpa").out.isascii()
+
+
+def test_a_case_says_what_of_the_cache_it_touches_and_what_the_host_does():
+    row = {
+        "llc_bytes": 60_000_000,
+        "input_bytes": 134_000_000,
+        "output_bytes": 1_000_000,
+        "flush_bytes": 402_000_000,
+        "launch_overhead_us": 12.5,
+    }
+    assert list(show_case._cache_and_launch(row)) == [
+        (
+            "cache",
+            "135 MB touched, 2.25 x the last-level cache; 402 MB read before a call finds it again",
+        ),
+        ("launch", "12.5 µs of the host a call"),
+    ]
+    unknown = dict.fromkeys(row) | {"input_bytes": 1}
+    assert list(show_case._cache_and_launch(unknown)) == []
