@@ -5,7 +5,7 @@ NOTES = {
     "FEW_SAMPLES": "fewer than 10 samples",
     "FEW_LAUNCHES": "fewer launches than the suite asks for",
     "L2_RESIDENT": "the working set fits into the last-level cache; no share of bandwidth",
-    "LAUNCH_BOUND": "the host was slower than the device",
+    "LAUNCH_BOUND": "the host takes as long to enqueue a call as the device to do it",
     "THROTTLED": "the device lowered its clocks while sampling",
     "CLOCK_DRIFT": "the clocks moved between the first and the last sample",
     "FOREIGN_PROCESS": "another process used the device",
