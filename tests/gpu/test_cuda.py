@@ -29,14 +29,14 @@ def cuda():
     return Cuda(0)
 
 
-def run(tmp_path, backends, *, lengths="[256, 1k]", dtype="bf16", device="cuda:0"):
+def run(tmp_path, backends, *, lengths="[256, 1k]", dtype="bf16", device="cuda:0", measure=MEASURE):
     lines = "\n".join(f"  {one}:" for one in backends)
     suite = tmp_path / "gpu.yaml"
     suite.write_text(
         "suite: gpu\n"
         f"problem: {{q_len: 128, q_heads: 8, head_dim: 64, dtype: {dtype}}}\n"
         f"sweep:\n  kv_len: {lengths}\n"
-        f"backends:\n{lines}\nmeasure: {MEASURE}\n"
+        f"backends:\n{lines}\nmeasure: {measure}\n"
     )
     out = tmp_path / "gpu.parquet"
     finished = attnbench.run(suite, device=device, out=out)
@@ -99,13 +99,28 @@ def test_a_whole_run_has_true_rows(tmp_path):
     finished, frame = run(tmp_path, ["naive", "sdpa"])
 
     assert finished.counts == {"ok": 4}
-    assert set(frame["timer"]) == {"event"}
+    assert set(frame["timer"]) == {"event_batched"}
     assert set(frame["l2"]) == {"cold"}
-    assert (frame["flush_bytes"] >= 2 * frame["llc_bytes"]).all()
+    assert (frame["flush_bytes"] >= 5 * frame["llc_bytes"]).all()
+    assert (frame["launch_overhead_us"] > 0).all()
     assert (frame["latency_us"] > 0).all()
     assert frame["kernels"].map(len).min() > 0
     assert (frame["pct_peak_bandwidth"] < 125).all()
     assert (frame["peak_bytes"] >= frame["input_bytes"]).all()
+
+
+def test_every_timer_reads_a_case_of_its_own(tmp_path):
+    timers = ["event", "event_batched", "graph", "profiler", "wall"]
+    measure = f"{{launches: 1, sample_s: 0.1, timer: [{', '.join(timers)}], l2: [cold, warm]}}"
+    finished, frame = run(tmp_path, ["sdpa"], lengths="[1k]", measure=measure)
+
+    assert finished.counts == {"ok": 10}
+    assert frame["method_id"].nunique() == 10
+    assert sorted(frame["timer"].unique()) == timers
+    by_timer = frame[frame["l2"] == "cold"].set_index("timer")["latency_us"]
+    # The host's clock also sees the launch; a graph has no launch between its calls.
+    assert by_timer["wall"] > by_timer["event"]
+    assert by_timer["graph"] < by_timer["wall"]
 
 
 def test_a_poisoned_context_costs_its_case_alone(tmp_path):
