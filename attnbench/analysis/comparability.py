@@ -77,6 +77,19 @@ def differences(base: Side, new: Side) -> tuple[Differing, ...]:
     return tuple(found)
 
 
+def varying(side: Side) -> list[str]:
+    """Say what the runs of one side differ in, such as ``git commit (9b1d0e2, 4f2c91a)``."""
+    if len(side.runs[1]) == 1:
+        return []
+    found = []
+    for column in (*DEVICE, *CHIP, *SOFTWARE, "git_commit"):
+        values = side.values(column)
+        if len(values) > 1:
+            name = column.removesuffix("_version").replace("_", " ")
+            found.append(f"{name} ({_listed(values)})")
+    return found
+
+
 def kinds(found: Sequence[Differing]) -> set[str]:
     """The classes of what differs."""
     return {one.kind for one in found}

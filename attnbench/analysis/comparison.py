@@ -34,7 +34,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One case on both sides.
+    """One case on both sides; ``key`` is the same in every comparison with one base.
 
     ``change``, ``low`` and ``high`` are shares (0.03 is 3 % slower) with the 95 % interval;
     ``verdict`` is None where a side is not ok, or where devices differ. ``effect`` is the smallest
@@ -92,7 +92,7 @@ def comparisons_of(
         is_judged = bool(both[row]) and not ratios_only
         found.append(
             Comparison(
-                key=f"{text['case_id']} {text['method_id'] or ''}",
+                key=one.keys[row],
                 case_id=text["case_id"],
                 label=text["case_label"] or text["case_id"],
                 backend=text["backend_label"] or "",

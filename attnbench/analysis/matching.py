@@ -36,7 +36,7 @@ _FOLLOWERS = {
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """One side under keys that several sides share; every array has a key a row.
+    """One side under ``keys`` that several sides share; every array has a key a row.
 
     ``status`` is the worst of a case's rows in the newest run that tried it, ``ABSENT`` without a
     row; ``first`` is a row of that run with that status. ``log`` has a matrix [key, launch] for
@@ -44,6 +44,7 @@ class Matched:
     """
 
     side: Side
+    keys: tuple[str, ...]
     status: Ints
     first: Ints
     log: tuple[Array, ...]
@@ -77,7 +78,7 @@ def matched(sides: Sequence[Side], column: str = BY_CASE) -> list[Matched]:
     found = []
     for side, text in zip(sides, texts, strict=True):
         renumbered = np.array([numbers[one] for one in text.names], dtype=np.int64)
-        found.append(_matched(side, renumbered[text.codes], len(numbers)))
+        found.append(_matched(side, renumbered[text.codes], tuple(numbers)))
     return found
 
 
@@ -131,8 +132,9 @@ def _identities(side: Side, cases: Ints, column: str) -> list[str]:
     return [json.dumps(row, sort_keys=True) for row in rows]
 
 
-def _matched(side: Side, keys: Ints, count: int) -> Matched:
+def _matched(side: Side, keys: Ints, texts: tuple[str, ...]) -> Matched:
     runs, names = side.runs
+    count = len(texts)
     each = np.full((len(names), count), ABSENT, dtype=np.int64)
     np.maximum.at(each, (runs, keys), side.status)
     newest = _newest_that_tried(side, each)
@@ -148,7 +150,7 @@ def _matched(side: Side, keys: Ints, count: int) -> Matched:
         matrix = np.full((count, int(launches[rows].max(initial=0)) + 1), np.nan)
         matrix[keys[rows], launches[rows]] = side.log[rows]
         matrices.append(matrix)
-    return Matched(side, status, first, tuple(matrices))
+    return Matched(side, texts, status, first, tuple(matrices))
 
 
 def _newest_that_tried(side: Side, status: Ints) -> Ints:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -29,6 +31,7 @@ from attnbench.cli.share import Share
 )
 @click.option("--all", "everything", is_flag=True, help="Every row, unchanged ones too.")
 @click.option("--explain", is_flag=True, help="How sure each verdict is, and what would settle it.")
+@click.option("--html", type=options.FILE, metavar="FILE", help="Write a report of all runs, too.")
 @options.as_json
 def command(
     *,
@@ -41,12 +44,14 @@ def command(
     threshold: float,
     everything: bool,
     explain: bool,
+    html: Path | None,
     as_json: bool,
 ) -> int:
     """Compare NEW with BASE: latencies, the change with its 95 % interval, and a verdict.
 
-    Each is a path or a name in results/. With --by, what the runs hold several of is compared:
-    GPUs, backends, commits, or the values of any column.
+    Each is a path or a name in results/, or a JSON file of pytest-benchmark. Several NEW have a
+    column each. With --by, what the runs hold several of is compared: GPUs, backends, commits, or
+    the values of any column.
     """
     from attnbench.analysis.compare import compare
     from attnbench.analysis.runs import find_run
@@ -72,4 +77,17 @@ def command(
     else:
         view = View(threshold=threshold, everything=everything, explain=explain, rows=fields)
         show(found, data(), view)
+    if html is not None:
+        _write_report(paths, html, select=select, baseline=against if by == "backend" else None)
     return exit_codes.DONE
+
+
+def _write_report(
+    paths: Sequence[Path], out: Path, *, select: str | None, baseline: str | None
+) -> None:
+    from attnbench.cli.summary import shown_path
+    from attnbench.report import report
+    from attnbench.units import bytes_text
+
+    written = report(paths, out, select=select, baseline=baseline)
+    click.echo(f"wrote {shown_path(written.path)}: {bytes_text(written.bytes)}", err=True)

@@ -27,7 +27,7 @@ def show_rows(one: Compared, screen: Screen, fields: Sequence[str]) -> None:
     for row in rows:
         mark = ""
         if row.varying:
-            mark = str(footnotes.setdefault(_varying_text(row), len(footnotes) + 1))
+            mark = str(footnotes.setdefault(varying_text(row), len(footnotes) + 1))
         lines.append((*row.values, str(row.mean.n), *_change(row), f"[{mark}]" if mark else ""))
     header = (*fields, "cases", "change", "95% interval", "", "")
     screen.table([header, *lines], right="r" * (len(fields) + 3))
@@ -45,7 +45,8 @@ def _change(row: Row) -> tuple[str, str, str]:
     return change_text(None if row.mean.ratio is None else row.mean.ratio - 1), "", counts
 
 
-def _varying_text(row: Row) -> str:
+def varying_text(row: Row) -> str:
+    """Name what varies inside a row, and between which values."""
     parts = []
     for name, values in row.varying:
         more = len(values) - _VALUES_SHOWN

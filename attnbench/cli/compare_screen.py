@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare_text import verdict_line
 from attnbench.cli.change_words import change_text, interval_text, problem_of, reading_text
+from attnbench.cli.compare_heading import heading
 from attnbench.cli.screen import Screen, cropped, laid_out
 from attnbench.cli.summary import counted
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import Compared, Comparison
-    from attnbench.analysis.sides import Side
 
 ROWS_SHOWN = 40  # unchanged rows are left out of a longer table
 _SECTION_SHOWN = 10
@@ -44,11 +44,13 @@ class View:
 
 
 def show(found: Sequence[Compared], screen: Screen, view: View) -> None:
-    """Print one comparison after the other."""
-    for number, one in enumerate(found):
-        if number:
-            screen.line()
-        show_one(one, screen, view)
+    """Print a comparison, or several with one base as a matrix."""
+    if len(found) > 1:
+        from attnbench.cli.compare_matrix import show_matrix
+
+        show_matrix(found, screen, view)
+        return
+    show_one(found[0], screen, view)
 
 
 def show_one(one: Compared, screen: Screen, view: View) -> None:
@@ -61,7 +63,7 @@ def show_one(one: Compared, screen: Screen, view: View) -> None:
         show_rows(one, screen, view.rows)
     else:
         _show_table(one, screen, view)
-    for line in (*sections(one), *_kernel_lines(one)):
+    for line in (*sections(one), *kernel_lines(one)):
         screen.line(line)
     screen.line()
     wrapped(screen, _LEGEND, style="dim")
@@ -69,23 +71,6 @@ def show_one(one: Compared, screen: Screen, view: View) -> None:
         wrapped(screen, _ACROSS, style="dim")
 
 
-def heading(one: Compared) -> Iterator[str]:
-    """Name both sides, and what they differ in beside their numbers."""
-    rows = [("base", *_side_texts(one.base)), ("new", *_side_texts(one.new))]
-    yield from laid_out(rows)
-    for kind, word in (("chip", "another chip"), ("state", "state differs")):
-        if texts := [what.text for what in one.differing if what.kind == kind]:
-            yield f"note  {word}: {'; '.join(texts)}"
-    if texts := [what.text for what in one.differing if what.kind == "software"]:
-        yield f"note  software differs: {'; '.join(texts)}"
-    for remark in (*one.base.remarks, *one.new.remarks):
-        yield f"note  {remark}"
-    if one.ratios_only:
-        texts = [what.text for what in one.differing if what.kind == "device"]
-        yield f"note  different devices, so ratios and no verdicts: {'; '.join(texts)}"
-        for what in one.ceilings:
-            ratio = f"({what.ratio:.2f}x)"
-            yield f"note  measured {what.name} {what.base:.4g} -> {what.new:.4g} {ratio}"
 
 
 def wrapped(screen: Screen, text: str, *, indent: int = 6, style: str = "") -> None:
@@ -142,23 +127,6 @@ def sections(one: Compared) -> Iterator[str]:
             yield f"  {case.label}: {_fate(case)}"
         if (more := len(cases) - _SECTION_SHOWN) > 0:
             yield f"  and {more:,} more (--json lists all)"
-
-
-def _side_texts(side: Side) -> tuple[str, ...]:
-    from attnbench.cli.summary import shown_path
-
-    moments = side.values("started_at")
-    commits = [str(one)[:7] for one in side.values("git_commit")]
-    runs = "" if len(side.runs[1]) == 1 else counted(len(side.runs[1]), "run")
-    files = ", ".join(shown_path(path) for path in side.paths[:2])
-    same = side.paths and side.name == side.paths[0].name.removesuffix(".parquet")
-    return (
-        side.name,
-        runs or ("" if same else files),
-        f"{max(moments):%Y-%m-%d %H:%M}" if moments else "",
-        ", ".join(commits[:2]),
-        ", ".join(map(str, side.values("device_name")[:2])),
-    )
 
 
 def _show_table(one: Compared, screen: Screen, view: View) -> None:
@@ -272,7 +240,8 @@ def explanations(one: Compared, cases: Sequence[Comparison]) -> Iterator[str]:
         yield f"  {label}: {case.verdict or 'no verdict'}; {launches}; {effect}{check}"
 
 
-def _kernel_lines(one: Compared) -> Iterator[str]:
+def kernel_lines(one: Compared) -> Iterator[str]:
+    """Cases whose executed kernels have other names; the first of them."""
     cases = one.kernels_changed
     if not cases:
         return

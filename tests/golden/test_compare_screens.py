@@ -89,8 +89,15 @@ def call(folder, monkeypatch):
     [
         ("compare_runs", ("base/b5.parquet", "pr.parquet")),
         ("compare_gpus", ("base/b5.parquet", "h100.parquet")),
+        ("compare_several_explained", ("base/b5.parquet", "ok.parquet", "pr.parquet", "--explain")),
         ("compare_backends", ("two.parquet", "--by", "backend", "--explain")),
         ("compare_rows", ("base/b5.parquet", "pr.parquet", "--rows", "kv_len")),
+        ("compare_several", ("base/b5.parquet", "pr.parquet", "ok.parquet", "h100.parquet")),
+        (
+            "compare_several_rows",
+            ("base/b5.parquet", "pr.parquet", "ok.parquet", "--rows", "kv_len"),
+        ),
+        ("compare_pooled", ("base/b5.parquet", "pr.parquet", "h100.parquet", "--by", "gpu")),
     ],
 )
 def test_a_comparison_on_a_screen(call, golden, name, words, width):
@@ -183,6 +190,29 @@ def test_the_comment_of_a_failing_gate(call, golden, tmp_path):
     )
 
     golden("gate_comment", (tmp_path / "c.md").read_text(encoding="utf-8"))
+
+
+def test_many_new_runs_stand_below_each_other_where_they_do_not_fit(call):
+    runs = [f"base/b{number}.parquet" for number in range(1, 6)]
+
+    _, text = call(compare_verb.command, "base/b0.parquet", *runs, width=60)
+
+    lines = text.splitlines()
+    assert sum(line.startswith("problem") for line in lines) > 1
+    assert max(map(len, lines)) <= 60
+    assert [line.split()[1] for line in lines if line.startswith("new ")] == [
+        f"b{number}" for number in range(1, 6)
+    ]
+
+
+def test_a_comparison_can_be_a_report_too(call, tmp_path):
+    out = tmp_path / "compare.html"
+
+    code, text = call(compare_verb.command, "base/b5.parquet", "ok.parquet", "--html", str(out))
+
+    assert code == 0
+    assert "geometric mean" in text
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_a_comparison_is_json(call):
