@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 COMMENT_BYTES = 60_000  # GitHub refuses a comment above 65,536 characters
 SUMMARY_BYTES = 1_000_000  # and a job summary above 1 MiB
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
+_MARKER_LENGTH = 60
 _SIGNS = {PASS: "✅", FAIL: "❌", INCONCLUSIVE: "⚠️"}
 
 
@@ -28,11 +31,10 @@ def junit_text(ruling: Ruling) -> str:
 
     verb, unit = "gate" if ruling.ab is None else "ab", words.unit_of(ruling)
     suite = TestSuite(f"attnbench {verb} {ruling.compared.new.name}")
-    for one in ruling.judged:
-        if one.ruling != LISTED:
-            strict = ruling.rule.inconclusive == "fail"
-            suite.add_testcase(_test_case(one, unit, strict=strict))
-    suite.update_statistics()  # type: ignore[no-untyped-call]  # junitparser types it not
+    strict = ruling.rule.inconclusive == "fail"
+    ruled = [one for one in ruling.judged if one.ruling != LISTED]
+    # One by one it would count all of them anew each time.
+    suite.add_testcases([_test_case(one, unit, strict=strict) for one in ruled])
     document = JUnitXml(f"attnbench {verb}")
     document.add_testsuite(suite)
     text: bytes = document.tostring()  # type: ignore[no-untyped-call]  # nor this
@@ -41,8 +43,11 @@ def junit_text(ruling: Ruling) -> str:
 
 def marker(ruling: Ruling) -> str:
     """The line by which a comment is found again and replaced instead of added."""
-    suites = "-".join(map(str, ruling.compared.new.values("suite"))) or "run"
-    device = "-".join(map(str, ruling.compared.new.values("device_id")))[:24] or "device"
+    names = (ruling.compared.new.values("suite"), ruling.compared.new.values("device_id"))
+    suites, device = (
+        _UNSAFE.sub("_", "_".join(map(str, values)))[:_MARKER_LENGTH] or "unnamed"
+        for values in names
+    )
     verb = "" if ruling.ab is None else "ab:"
     return f"<!-- attnbench:{verb}{suites}:{device} -->"
 
@@ -62,15 +67,18 @@ def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
             table = "\n".join(_table(kind, title, judged, room, words.unit_of(ruling)))
             room -= len(table.encode())
             parts.append(table)
-    return "\n\n".join([*parts, tail]) + "\n"
+    text = "\n\n".join([*parts, tail]) + "\n"
+    if len(text.encode()) > most_bytes:  # a head or a tail that is longer than any room
+        text = text.encode()[: most_bytes - 4].decode(errors="ignore") + "…\n"
+    return text
 
 
 def _test_case(one: Judged, unit: str, *, strict: bool) -> TestCase:
     from junitparser import Failure, Skipped, TestCase
 
     case = one.case
-    test = TestCase(case.label, classname=case.backend or "case")
-    text = _line(one, unit)
+    test = TestCase(_printable(case.label), classname=_printable(case.backend) or "case")
+    text = _printable(_line(one, unit))
     if one.ruling == FAIL:
         test.result = [Failure(text, "slower" if case.new else case.new_status)]
     elif one.ruling == INCONCLUSIVE:
@@ -94,15 +102,15 @@ def _head(ruling: Ruling) -> Iterator[str]:
 
 
 def _tail(ruling: Ruling) -> Iterator[str]:
-    yield f"Limits from {ruling.rule_source}. {words.baseline_text(ruling)}."
+    yield f"Limits from {ruling.rule_source}. {_prose(words.baseline_text(ruling))}."
     yield ""
     closing = words.closing(ruling)
     yield f"{words.sight(ruling)}. {closing[0].upper()}{closing[1:]}."
     for entry in ruling.accepted:
-        why = f"{_cell(entry['only'])} ({_cell(entry['reason'])})"
+        why = f"{_prose(entry['only'])} ({_prose(entry['reason'])})"
         yield f"\nAccepted on {entry['at'][:10]}: {why}."
     for remark in ruling.remarks:
-        yield f"\nNote: {_cell(remark)}."
+        yield f"\nNote: {_prose(remark)}."
 
 
 def _table(kind: str, title: str, judged: Sequence[Judged], room: int, unit: str) -> Iterator[str]:
@@ -128,16 +136,30 @@ def _row(one: Judged, unit: str) -> str:
     change = "" if case.change is None else words.signed(case.change)
     why = "" if case.verdict == "slower" else words.remedy(one, unit=unit)
     cells = (
-        f"`{case.label}`",
-        words.reading(case.base, case.base_status),
-        words.reading(case.new, case.new_status),
+        _code(case.label),
+        _prose(words.reading(case.base, case.base_status)),
+        _prose(words.reading(case.new, case.new_status)),
         f"**{change}**" if case.verdict == "slower" else change,
         words.interval(case),
         words.percent(case.limit),
-        why,
+        _prose(why),
     )
-    return "| " + " | ".join(map(_cell, cells)) + " |"
+    return "| " + " | ".join(cells) + " |"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<!--", "")
+def _code(text: str) -> str:
+    """A label as code, whatever it holds: in there nothing but a backtick and a bar is special."""
+    plain = _printable(text).replace("`", "'").replace("<!--", "<! --")
+    return "`" + plain.replace("|", "\\|") + "`"
+
+
+def _prose(text: str) -> str:
+    """A reason may be what a crashed process printed: no markup, no HTML, and nobody is called."""
+    plain = _printable(text).replace("&", "&amp;").replace("<", "&lt;")
+    marked = re.sub(r"([\\`*_\[\]#|~])", r"\\\1", plain)
+    return marked.replace("@", "@\u200b")
+
+
+def _printable(text: str) -> str:
+    """One line without control characters, which XML cannot even say."""
+    return "".join(one if one.isprintable() else " " for one in text)

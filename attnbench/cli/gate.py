@@ -76,6 +76,8 @@ def command(
     ruling = rule_on(base, new, rule, source, any_chip=any_chip)
     write_outputs(ruling, json_to=json_to, junit=junit, comment=comment_file, summary=summary)
     _show(ruling, as_json=as_json)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _annotate(ruling)
     return exit_code(ruling)
 
 
@@ -110,6 +112,14 @@ def _show(ruling: Ruling, *, as_json: bool) -> None:
     from attnbench.cli.screen import data
 
     show_ruling(ruling, data())
+
+
+def _annotate(ruling: Ruling) -> None:
+    """Tell GitHub; it reads stderr too, and stdout is for data."""
+    from attnbench.analysis.gate_annotations import workflow_commands
+
+    for line in workflow_commands(ruling):
+        click.echo(line, err=True)
 
 
 def _prove(proof: Proof, *, as_json: bool) -> int:

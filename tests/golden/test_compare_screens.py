@@ -183,6 +183,25 @@ def test_every_output_of_a_gate_is_written(call, tmp_path):
     assert summary.read_text(encoding="utf-8").startswith("before\n<!-- attnbench:made:")
 
 
+def test_github_hears_of_the_cases_beside_the_data(folder, capfd, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+
+    code = gate_verb.command.main(
+        ["pr.parquet", "--baseline", "base", "--json"], standalone_mode=False
+    )
+
+    out, err = capfd.readouterr()
+    assert code == 1
+    assert json.loads(out)["outcome"] == "fail"
+    assert err.startswith(
+        "::error title=attnbench%3A decode 1q1s16k 32/8x128 bf16 · sdpa::+12.1%25"
+    )
+    assert [line.split(" ")[0] for line in err.splitlines()] == [
+        *("::error", "::error", "::warning")
+    ]
+
+
 def test_the_comment_of_a_failing_gate(call, golden, tmp_path):
     call(
         gate_verb.command,
