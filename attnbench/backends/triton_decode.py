@@ -22,9 +22,15 @@ from attnbench.kernels.arguments import (
     two_parts,
     widths_of,
 )
-from attnbench.kernels.configurations import DecodeTile, decode_tile
+from attnbench.kernels.configurations import (
+    DecodeTile,
+    decode_tile,
+    decode_tiling,
+    tile_faults,
+)
 from attnbench.kernels.launch import Launch, Planned, Target, is_interpreted, target_of
 from attnbench.kernels.splits import MAX_SPLITS, SplitProblem, choose_splits
+from attnbench.kernels.tilings import Tiling
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import DTYPE_BITS, Problem
 
@@ -55,10 +61,23 @@ _QUANTISED_DIMS = (64, 128, 256)
 _COMBINED_AT_ONCE = 16
 
 
-def why_not(problem: Problem, device: Device, *, splits: int | None = None) -> str | None:
-    """Long queries are triton_flash's; some widths and formats have lists of their own."""
+def why_not(
+    problem: Problem,
+    device: Device,
+    *,
+    splits: int | None = None,
+    tile: str | None = None,
+    tiles: str | None = None,
+) -> str | None:
+    """Long queries are triton_flash's; some widths and formats have lists of their own.
+
+    Raises:
+        InputError: ``tiles`` is no table.
+
+    """
     del device
-    return next(_reasons(problem, splits), None)
+    faults = tile_faults(tiles, tile=("decode", tile))
+    return next(_reasons(problem, splits), None) or next(faults, None)
 
 
 def _reasons(problem: Problem, splits: int | None) -> Iterator[str]:
@@ -88,15 +107,33 @@ def _reasons_of_codes(problem: Problem) -> Iterator[str]:
             yield f"{name} {width} of a {problem.kv_dtype} cache is not one of {listed}"
 
 
-def prepare(inputs: Inputs, *, splits: int | None = None) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Return the call, one kernel or two; the cost model chooses the splits that are not given."""
-    return plan(inputs, target_of(inputs.q), splits=splits)
+def prepare(
+    inputs: Inputs,
+    *,
+    splits: int | None = None,
+    tile: str | None = None,
+    tiles: str | None = None,
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """Return the call, one kernel or two; the cost model chooses the splits that are not given.
+
+    The tile comes from the shipped table, from one that `attnbench tune` wrote (``tiles``), or is
+    written out, ``64-w4-s3-p3``.
+    """
+    return plan(inputs, target_of(inputs.q), splits=splits, tile=tile, tiles=tiles)
 
 
-def plan(inputs: Inputs, target: Target, *, splits: int | None = None) -> Planned[Any]:
+def plan(
+    inputs: Inputs,
+    target: Target,
+    *,
+    splits: int | None = None,
+    tile: str | None = None,
+    tiles: str | None = None,
+) -> Planned[Any]:
     """Choose tiles and splits for this device; what it returns can be called, or compiled."""
     problem = inputs.problem
-    shape = _Shape.of(inputs, target, splits)
+    chosen = decode_tile(target.arch, problem, tile=tile, table=tiles)
+    shape = _Shape.of(inputs, target, splits, chosen)
     if problem.is_quantized:
         from attnbench.kernels.decode_quantised import decode_quantised as kernel
     else:
@@ -146,6 +183,12 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
     return [(Problem(**{**group, **one}), {}) for one in different]
 
 
+def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, Tiling]:
+    """Which option chooses the tile of this problem, and the row of the table that it replaces."""
+    del options
+    return {"tile": decode_tiling(arch, problem)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
     """Everything about a launch that is chosen or counted on the host."""
@@ -158,10 +201,9 @@ class _Shape:
     splits: int
 
     @classmethod
-    def of(cls, inputs: Inputs, target: Target, splits: int | None) -> _Shape:
+    def of(cls, inputs: Inputs, target: Target, splits: int | None, tile: DecodeTile) -> _Shape:
         problem, q = inputs.problem, inputs.q
         packed = problem.group_size * inputs.max_q_len
-        tile = decode_tile(target.arch, problem)
         block_m = min(tile.max_m, max(16, next_power_of_2(packed)))
         m_tiles = -(-packed // block_m)
         requests = len(problem.request_list)

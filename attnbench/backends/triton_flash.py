@@ -6,7 +6,7 @@ another. With ``atomic`` dQ is added up in the first one, in no fixed order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,15 @@ from attnbench.kernels.arguments import (
     strides_of,
     widths_of,
 )
-from attnbench.kernels.configurations import FlashTile, flash_tiles
+from attnbench.kernels.configurations import (
+    FlashTile,
+    FlashTiles,
+    flash_tiles,
+    flash_tiling,
+    tile_faults,
+)
 from attnbench.kernels.launch import Launch, Planned, Target, target_of
+from attnbench.kernels.tilings import Tiling
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
 
@@ -48,21 +55,64 @@ _V_DIMS = (64, 96, 128, 192, 256)
 _DELTA_ELEMENTS = 4096  # that a program of the element-wise backward kernels reads
 
 
-def why_not(problem: Problem, device: Device, *, atomic: bool = False) -> str | None:
-    """V's width has a list of its own; a latent cache is triton_decode's."""
+def why_not(
+    problem: Problem,
+    device: Device,
+    *,
+    atomic: bool = False,
+    tile: str | None = None,
+    dkdv_tile: str | None = None,
+    dq_tile: str | None = None,
+    tiles: str | None = None,
+) -> str | None:
+    """V's width has a list of its own; a latent cache is triton_decode's.
+
+    Raises:
+        InputError: ``tiles`` is no table.
+
+    """
     del device
+    if problem.mode == "fwd" and (dkdv_tile or dq_tile):
+        return f"{'dkdv_tile' if dkdv_tile else 'dq_tile'} is about the backward; mode fwd has none"
+    faults = tile_faults(
+        tiles,
+        tile=("flash_forward", tile),
+        dkdv_tile=("flash_dkdv", dkdv_tile),
+        dq_tile=("flash_dq", dq_tile),
+    )
+    return next(_reasons(problem, atomic=atomic, dq_tile=dq_tile), None) or next(faults, None)
+
+
+def _reasons(problem: Problem, *, atomic: bool, dq_tile: str | None) -> Iterator[str]:
     if problem.latent:
-        return "a latent cache is not supported: triton_decode reads one"
+        yield "a latent cache is not supported: triton_decode reads one"
     if problem.v_dim not in _V_DIMS:
-        return f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
+        yield f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
     if atomic and problem.mode == "fwd":
-        return "atomic is about the backward; mode fwd has none"
-    return None
+        yield "atomic is about the backward; mode fwd has none"
+    if atomic and dq_tile:
+        yield "dq_tile is of a kernel that atomic does not run"
 
 
-def prepare(inputs: Inputs, *, atomic: bool = False) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Return the call; in a backward mode its o has a gradient, with ``atomic`` in one kernel."""
-    planner = _Planner(inputs, target_of(inputs.q), atomic=atomic)
+def prepare(
+    inputs: Inputs,
+    *,
+    atomic: bool = False,
+    tile: str | None = None,
+    dkdv_tile: str | None = None,
+    dq_tile: str | None = None,
+    tiles: str | None = None,
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """Return the call; in a backward mode its o has a gradient, with ``atomic`` in one kernel.
+
+    The tiles come from the shipped table, from one that `attnbench tune` wrote (``tiles``), or are
+    written out for a kernel, ``128x64-w8-s3``.
+    """
+    target = target_of(inputs.q)
+    chosen = flash_tiles(
+        target.arch, inputs.problem, tile=tile, dkdv_tile=dkdv_tile, dq_tile=dq_tile, table=tiles
+    )
+    planner = _Planner(inputs, chosen, atomic=atomic)
     if inputs.problem.mode == "fwd":
         return Planned(planner.forward)
     attention = _attention_function()
@@ -74,9 +124,21 @@ def prepare(inputs: Inputs, *, atomic: bool = False) -> Callable[[], tuple[Tenso
     return attend
 
 
-def plan(inputs: Inputs, target: Target, *, atomic: bool = False) -> Planned[Any]:
+def plan(
+    inputs: Inputs,
+    target: Target,
+    *,
+    atomic: bool = False,
+    tile: str | None = None,
+    dkdv_tile: str | None = None,
+    dq_tile: str | None = None,
+    tiles: str | None = None,
+) -> Planned[Any]:
     """Every kernel of a problem, to be compiled offline; forward only, it can be called."""
-    planner = _Planner(inputs, target, atomic=atomic)
+    chosen = flash_tiles(
+        target.arch, inputs.problem, tile=tile, dkdv_tile=dkdv_tile, dq_tile=dq_tile, table=tiles
+    )
+    planner = _Planner(inputs, chosen, atomic=atomic)
     return Planned(planner.forward if inputs.problem.mode == "fwd" else planner.both)
 
 
@@ -101,13 +163,25 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
     return [*cases, *((problem, {"atomic": True}) for problem in backward)]
 
 
+def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, Tiling]:
+    """Which options choose a tile of this problem, and the row of the table that they replace."""
+    if problem.mode == "fwd":
+        return {"tile": flash_tiling(arch, problem, "flash_forward")}
+    if options.get("atomic"):
+        return {"dkdv_tile": flash_tiling(arch, problem, "flash_fused")}
+    return {
+        "dkdv_tile": flash_tiling(arch, problem, "flash_dkdv"),
+        "dq_tile": flash_tiling(arch, problem, "flash_dq"),
+    }
+
+
 class _Planner:
     """Tiles and arguments of one problem on one device, from which launches are made."""
 
-    def __init__(self, inputs: Inputs, target: Target, *, atomic: bool) -> None:
+    def __init__(self, inputs: Inputs, tiles: FlashTiles, *, atomic: bool) -> None:
         self._inputs = inputs
         self._atomic = atomic
-        self._tiles = flash_tiles(target.arch, inputs.problem)
+        self._tiles = tiles
         problem = inputs.problem
         self._requests = len(problem.request_list)
         k, v = cache_of(inputs)

@@ -39,6 +39,7 @@ VERBS = {
     "report": "runs as one HTML file that opens offline",
     "profile": "one case under torch's profiler, ncu or proton",
     "inspect": "compile a backend's Triton kernels without a GPU",
+    "tune": "measure other tiles of a Triton backend, and write a table of the best",
     "export": "a run in the format of another tool",
     "doctor": "look at this machine and say what to do",
     "init": "write a suite to start from",

@@ -1,98 +1,22 @@
-"""Tile sizes of each kernel: small declared tables, by what an SM's shared memory is and by width.
+"""Which tile each kernel gets for a problem: what an option says, or a table's row.
 
-Chosen by what the compiler says offline (registers, spills, shared memory, programs that an SM
-holds); no entry was tuned on a GPU yet. `attnbench inspect` shows what each compiles to.
+The shipped table is ``tiles.json``; every row of it says where it is from. `attnbench inspect`
+shows what each compiles to, `attnbench tune` measures others on a GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
+from attnbench.kernels.tilings import DecodeTile, FlashTile, Tiling, parse_tile, table_of
 from attnbench.problem import DTYPE_BITS, Problem
 
-Tile = TypeVar("Tile")
-Table = dict[tuple[str, str], tuple[tuple[int, Tile], ...]]
-
-# By the shared memory that a program may take: 163 KB, twice 227 KB, and elsewhere (sm_86, 89, 120)
-# 99 KB. What has no rows for blackwell has hopper's.
-_FAMILIES = {80: "ampere", 87: "ampere", 90: "hopper", 100: "blackwell", 103: "blackwell"}
+__all__ = ["DecodeTile", "FlashTile", "FlashTiles", "decode_tile", "flash_tiles"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeTile:
-    """Keys a tile, the most query rows, and programs of one row's group that an SM then holds."""
-
-    block_n: int
-    warps: int
-    stages: int
-    resident: int
-    max_m: int = 16
-
-    @property
-    def options(self) -> dict[str, int]:
-        """The compiler's options."""
-        return {"num_warps": self.warps, "num_stages": self.stages}
-
-
-def _tile(block_n: int, warps: int, stages: int, resident: int, max_m: int = 16) -> DecodeTile:
-    return DecodeTile(block_n=block_n, warps=warps, stages=stages, resident=resident, max_m=max_m)
-
-
-# (kind, family): rows of (bytes of a token's K and V at most, tile). Kinds: values of 16 bit, of 32
-# bit, a latent cache of 16 bit, codes for fp16 arithmetic, codes for fp32.
-# An SM keeps 32 KB or more in flight; bandwidth times latency ask for 24 on the fastest parts.
-_DECODE: Table[DecodeTile] = {
-    ("narrow", "hopper"): (
-        (256, _tile(128, 4, 3, 3, 64)),
-        (512, _tile(64, 4, 3, 3, 64)),
-        (768, _tile(64, 4, 3, 2, 32)),
-        (1024, _tile(32, 4, 3, 3, 32)),
-    ),
-    ("narrow", "ampere"): (
-        (256, _tile(128, 4, 3, 2, 32)),
-        (512, _tile(64, 4, 3, 2, 32)),
-        (768, _tile(64, 4, 3, 1, 32)),
-        (1024, _tile(32, 4, 3, 2, 32)),
-    ),
-    ("narrow", "small"): (
-        (256, _tile(64, 4, 3, 2, 32)),
-        (512, _tile(64, 4, 2, 2, 32)),
-        (768, _tile(32, 4, 3, 2, 32)),
-        (1024, _tile(32, 4, 2, 2, 32)),
-    ),
-    ("latent", "hopper"): ((1152, _tile(64, 8, 2, 1, 64)),),
-    ("latent", "blackwell"): ((1152, _tile(32, 8, 3, 1, 32)),),
-    ("latent", "ampere"): ((1152, _tile(32, 8, 2, 1, 64)),),
-    ("latent", "small"): ((1152, _tile(32, 8, 2, 1, 16)),),
-    ("wide", "hopper"): ((1280, _tile(32, 8, 3, 2)), (2304, _tile(16, 4, 2, 2))),
-    ("wide", "ampere"): ((1280, _tile(16, 4, 3, 3)), (2304, _tile(16, 4, 2, 2))),
-    ("wide", "small"): ((1280, _tile(16, 4, 3, 2)), (2304, _tile(16, 4, 2, 1))),
-    ("codes", "hopper"): (
-        (64, _tile(64, 4, 3, 2)),
-        (128, _tile(128, 4, 3, 3)),
-        (256, _tile(64, 4, 3, 4)),
-        (512, _tile(64, 4, 3, 2)),
-    ),
-    ("codes", "ampere"): (
-        (64, _tile(64, 4, 3, 2)),
-        (128, _tile(128, 4, 3, 3)),
-        (256, _tile(64, 4, 3, 4)),
-        (512, _tile(64, 4, 3, 2)),
-    ),
-    ("codes", "small"): (
-        (64, _tile(64, 4, 2, 2)),
-        (256, _tile(64, 4, 2, 4)),
-        (512, _tile(64, 4, 2, 2)),
-    ),
-    ("codes wide", "hopper"): ((512, _tile(32, 4, 3, 2)),),
-    ("codes wide", "ampere"): ((512, _tile(32, 4, 3, 2)),),
-    ("codes wide", "small"): ((512, _tile(32, 4, 2, 2)),),
-}
-
-
-def decode_tile(arch: int, problem: Problem) -> DecodeTile:
-    """Choose by the bytes that one token's K and V take in shared memory."""
+def decode_tiling(arch: int, problem: Problem, table: str | None = None) -> Tiling:
+    """The row for the bytes that one token's K and V take in shared memory."""
     is_wide = problem.dtype in ("fp32", "tf32")
     if problem.is_quantized:
         kind = "codes wide" if is_wide else "codes"
@@ -102,107 +26,22 @@ def decode_tile(arch: int, problem: Problem) -> DecodeTile:
         kind = "wide" if is_wide else "narrow"
     width = problem.head_dim + (0 if problem.latent else problem.v_dim)
     token_bytes = width * DTYPE_BITS[problem.stored_dtype] // 8
-    return _row(_DECODE, kind, arch, token_bytes)
+    return table_of(table).find("decode", kind, arch, token_bytes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlashTile:
-    """Query rows and keys a tile; ``max_registers`` limits a thread's so that two programs fit."""
+def decode_tile(
+    arch: int, problem: Problem, *, tile: str | None = None, table: str | None = None
+) -> DecodeTile:
+    """Choose a tile: the one that is written out, or the table's.
 
-    block_m: int
-    block_n: int
-    warps: int
-    stages: int
-    max_registers: int | None = None
+    Raises:
+        ValueError: ``tile`` is no tile.
+        InputError: ``table`` is no table.
 
-    @property
-    def options(self) -> dict[str, int]:
-        """The compiler's options."""
-        found = {"num_warps": self.warps, "num_stages": self.stages}
-        return found if self.max_registers is None else {**found, "maxnreg": self.max_registers}
-
-
-def _flash(
-    block_m: int, block_n: int, warps: int, stages: int, registers: int | None = None
-) -> FlashTile:
-    return FlashTile(
-        block_m=block_m, block_n=block_n, warps=warps, stages=stages, max_registers=registers
-    )
-
-
-# (kind, family): rows of (head_dim + v_head_dim at most, tile). tf32 has tensor
-# cores and 4 byte tiles; fp32 in IEEE arithmetic has no tensor cores and is register-bound.
-_FORWARD: Table[FlashTile] = {
-    ("narrow", "hopper"): (
-        (128, _flash(128, 64, 8, 3)),
-        (192, _flash(128, 64, 8, 2, 128)),
-        (256, _flash(128, 64, 8, 3)),
-        (512, _flash(128, 64, 8, 2)),
-    ),
-    ("narrow", "blackwell"): ((320, _flash(128, 64, 8, 3)), (512, _flash(128, 32, 8, 2))),
-    ("narrow", "ampere"): ((320, _flash(128, 64, 8, 3)), (512, _flash(64, 64, 8, 2))),
-    ("narrow", "small"): ((256, _flash(128, 64, 8, 2)), (512, _flash(64, 32, 8, 2))),
-    ("tf32", "hopper"): ((256, _flash(128, 32, 8, 2)), (512, _flash(64, 32, 8, 2))),
-    ("tf32", "ampere"): ((256, _flash(64, 32, 8, 2)), (512, _flash(64, 16, 8, 2))),
-    ("tf32", "small"): ((256, _flash(64, 32, 8, 2)), (512, _flash(32, 16, 8, 2))),
-    ("fp32", "hopper"): ((128, _flash(32, 32, 8, 2)), (512, _flash(32, 16, 8, 2))),
-    ("fp32", "ampere"): ((128, _flash(32, 32, 8, 2)), (512, _flash(32, 16, 8, 2))),
-    ("fp32", "small"): ((128, _flash(32, 32, 8, 2)), (512, _flash(32, 16, 8, 2))),
-}
-_DKDV: Table[FlashTile] = {
-    ("narrow", "hopper"): (
-        (128, _flash(64, 128, 8, 3)),
-        (256, _flash(64, 128, 8, 2)),
-        (320, _flash(32, 128, 8, 2)),
-        (512, _flash(32, 64, 8, 2)),
-    ),
-    ("narrow", "ampere"): (
-        (128, _flash(64, 128, 8, 2)),
-        (256, _flash(32, 64, 8, 2)),
-        (320, _flash(32, 32, 8, 2)),
-        (512, _flash(32, 64, 8, 2)),
-    ),
-    ("narrow", "small"): ((256, _flash(32, 64, 8, 2)), (512, _flash(16, 64, 8, 2))),
-    ("tf32", "hopper"): ((256, _flash(32, 32, 8, 2)), (512, _flash(16, 32, 8, 2))),
-    ("tf32", "ampere"): ((256, _flash(32, 32, 8, 2)), (512, _flash(16, 32, 8, 2))),
-    ("tf32", "small"): ((256, _flash(16, 32, 8, 2)), (512, _flash(16, 16, 8, 1))),
-    ("fp32", "hopper"): ((512, _flash(16, 16, 4, 2)),),
-    ("fp32", "ampere"): ((512, _flash(16, 16, 4, 2)),),
-    ("fp32", "small"): ((512, _flash(16, 16, 4, 1)),),
-}
-# dK, dV and the atomic dQ in one kernel: a product and an operand more than dK and dV alone.
-_FUSED: Table[FlashTile] = {
-    ("narrow", "hopper"): (
-        (128, _flash(64, 128, 8, 2)),
-        (192, _flash(32, 64, 8, 2)),
-        (256, _flash(32, 128, 8, 2)),
-        (320, _flash(32, 64, 8, 2)),
-        (512, _flash(16, 64, 8, 2)),
-    ),
-    ("narrow", "ampere"): ((256, _flash(32, 64, 8, 2)), (512, _flash(16, 64, 8, 2))),
-    ("narrow", "small"): ((128, _flash(32, 64, 8, 2)), (512, _flash(16, 64, 8, 2))),
-    ("tf32", "hopper"): ((256, _flash(16, 32, 8, 2)), (512, _flash(16, 32, 8, 2))),
-    ("tf32", "ampere"): ((256, _flash(16, 32, 8, 2)), (512, _flash(16, 32, 8, 2))),
-    ("tf32", "small"): ((256, _flash(16, 32, 8, 2)), (512, _flash(16, 16, 8, 1))),
-    ("fp32", "hopper"): ((512, _flash(16, 16, 4, 2)),),
-    ("fp32", "ampere"): ((512, _flash(16, 16, 4, 2)),),
-    ("fp32", "small"): ((512, _flash(16, 16, 4, 1)),),
-}
-_DQ: Table[FlashTile] = {
-    ("narrow", "hopper"): ((256, _flash(128, 64, 8, 2)), (512, _flash(128, 32, 8, 2))),
-    ("narrow", "ampere"): (
-        (256, _flash(128, 32, 8, 2)),
-        (320, _flash(64, 16, 8, 2)),
-        (512, _flash(64, 32, 8, 2)),
-    ),
-    ("narrow", "small"): ((256, _flash(128, 32, 8, 2)), (512, _flash(64, 16, 8, 2))),
-    ("tf32", "hopper"): ((256, _flash(64, 32, 8, 2)), (512, _flash(32, 16, 8, 2))),
-    ("tf32", "ampere"): ((256, _flash(64, 16, 8, 2)), (512, _flash(32, 16, 8, 2))),
-    ("tf32", "small"): ((256, _flash(32, 16, 8, 2)), (512, _flash(16, 16, 8, 1))),
-    ("fp32", "hopper"): ((512, _flash(16, 16, 4, 2)),),
-    ("fp32", "ampere"): ((512, _flash(16, 16, 4, 2)),),
-    ("fp32", "small"): ((512, _flash(16, 16, 4, 1)),),
-}
+    """
+    found = decode_tiling(arch, problem, table).tile if tile is None else parse_tile("decode", tile)
+    assert isinstance(found, DecodeTile)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,24 +54,65 @@ class FlashTiles:
     dq: FlashTile
 
 
-def flash_tiles(arch: int, problem: Problem) -> FlashTiles:
-    """Choose by the width of a token's K and V together."""
+def flash_tiling(arch: int, problem: Problem, kernel: str, table: str | None = None) -> Tiling:
+    """The row for the width of a token's K and V together.
+
+    tf32 has tensor cores and 4 byte tiles; fp32 in IEEE arithmetic has none and is register-bound.
+    """
     kind = problem.dtype if problem.dtype in ("fp32", "tf32") else "narrow"
-    width = problem.head_dim + problem.v_dim
-
-    return FlashTiles(
-        forward=_row(_FORWARD, kind, arch, width),
-        # The slope of a softcap lives as long as a tile of scores: one more, as dq's part is.
-        dkdv=_row(_DKDV if problem.softcap is None else _FUSED, kind, arch, width),
-        fused=_row(_FUSED, kind, arch, width),
-        dq=_row(_DQ, kind, arch, width),
-    )
+    # The slope of a softcap lives as long as a tile of scores: one more, as dq's part is.
+    if kernel == "flash_dkdv" and problem.softcap is not None:
+        kernel = "flash_fused"
+    return table_of(table).find(kernel, kind, arch, problem.head_dim + problem.v_dim)
 
 
-def _row(table: Table[Tile], kind: str, arch: int, size: int) -> Tile:
-    """The first row that is not too small, or else the last."""
-    family = _FAMILIES.get(arch, "small")
-    if (kind, family) not in table:
-        family = "hopper"
-    rows = table[kind, family]
-    return next((tile for most, tile in rows if size <= most), rows[-1][1])
+def flash_tiles(
+    arch: int,
+    problem: Problem,
+    *,
+    tile: str | None = None,
+    dkdv_tile: str | None = None,
+    dq_tile: str | None = None,
+    table: str | None = None,
+) -> FlashTiles:
+    """Choose the tiles: those that are written out, or the table's.
+
+    Raises:
+        ValueError: one is no tile.
+        InputError: ``table`` is no table.
+
+    """
+    written = {
+        "flash_forward": tile,
+        "flash_dkdv": dkdv_tile,
+        "flash_fused": dkdv_tile,
+        "flash_dq": dq_tile,
+    }
+    found: list[FlashTile] = []
+    for kernel, text in written.items():
+        chosen = (
+            flash_tiling(arch, problem, kernel, table).tile
+            if text is None
+            else parse_tile(kernel, text)
+        )
+        assert isinstance(chosen, FlashTile)
+        found.append(chosen)
+    forward, dkdv, fused, dq = found
+    return FlashTiles(forward=forward, dkdv=dkdv, fused=fused, dq=dq)
+
+
+def tile_faults(table: str | None, **tiles: tuple[str, str | None]) -> Iterator[str]:
+    """Say what is wrong with tiles that were written out: {option: (kernel, tile)}.
+
+    Raises:
+        InputError: ``table`` is no table.
+
+    """
+    table_of(table)
+    for option, (kernel, text) in tiles.items():
+        if text is None:
+            continue
+        try:
+            parse_tile(kernel, text)
+        except ValueError as error:
+            yield f"{option}: {error}"

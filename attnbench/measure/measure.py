@@ -16,7 +16,6 @@ from attnbench.errors import Unsupported
 from attnbench.measure.attempt import Attempt, Orders
 from attnbench.measure.calls import Outputs, Prepared
 from attnbench.measure.check import check
-from attnbench.measure.compiled import Compiling
 from attnbench.measure.inputs import checksum, input_bytes, matmul_precision, redraw
 from attnbench.measure.outcome import Implausible, Incorrect, TooSlow, outcome
 from attnbench.measure.physics import excess, is_resident

@@ -27,14 +27,21 @@ Row = dict[str, Any]
 
 
 def compile_share(request: Row) -> Iterator[Row]:
-    """Compile every n-th (case, architecture) of a backend; one row a kernel."""
+    """Compile every n-th (case, architecture) of a backend; one row a kernel.
+
+    Without ``cases`` the backend's own are taken. ``index`` of a row is its case's.
+    """
     registry = Registry()
     facts = registry.facts(request["reference"], folder=Path(request["folder"]))
     module = registry.load(facts)
     part, parts = request["share"]
-    wanted = [(case, arch) for case in inspected_cases(module) for arch in request["archs"]]
-    for (problem, options), arch in wanted[part::parts]:
-        yield from _rows(module, problem, options, arch)
+    cases = inspected_cases(module)
+    if "cases" in request:
+        cases = [(Problem(**one["problem"]), one["options"]) for one in request["cases"]]
+    wanted = [(case, arch) for case in enumerate(cases) for arch in request["archs"]]
+    for (index, (problem, options)), arch in wanted[part::parts]:
+        for row in _rows(module, problem, options, arch):
+            yield {**row, "index": index}
 
 
 def inspected_cases(module: ModuleType) -> list[tuple[Problem, dict[str, Any]]]:

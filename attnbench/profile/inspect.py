@@ -17,6 +17,7 @@ from typing import Any
 
 from attnbench.environment import arch_number
 from attnbench.errors import EnvironmentProblem, InputError, OptionError
+from attnbench.problem import Problem
 from attnbench.profile.resources import Resources
 
 DEFAULT_ARCHS = ("sm_80", "sm_90", "sm_100")
@@ -62,6 +63,24 @@ class Inspected:
         )
 
 
+def inspect_cases(
+    backend: str, arch: str, cases: Sequence[tuple[Problem, Mapping[str, Any]]]
+) -> list[list[Inspected]]:
+    """Compile these problems with these options; the kernels of each, in the order of ``cases``.
+
+    Raises:
+        OptionError, InputError, EnvironmentProblem: as ``inspect``.
+
+    """
+    check_archs([arch])
+    plain = [{"problem": one.fields(), "options": dict(options)} for one, options in cases]
+    request = {"reference": backend, "folder": str(Path.cwd()), "archs": [arch], "cases": plain}
+    found: list[list[Inspected]] = [[] for _ in cases]
+    for row in _answers(request, None):
+        found[row["index"]].append(Inspected.from_facts(row))
+    return found
+
+
 def inspect(
     backend: str,
     archs: Sequence[str] = DEFAULT_ARCHS,
@@ -83,16 +102,31 @@ def inspect(
         EnvironmentProblem: no triton here, or a worker that died.
 
     """
+    check_archs(archs)
+    request = {"reference": backend, "folder": str(folder or Path.cwd()), "archs": list(archs)}
+    rows = [Inspected.from_facts(row) for row in _answers(request, jobs)]
+    return sorted(rows, key=lambda one: one.key)
+
+
+def check_archs(archs: Sequence[str]) -> None:
+    """See that Triton compiles for these.
+
+    Raises:
+        OptionError: it does not for one.
+
+    """
     for arch in archs:
         if (arch_number(arch) or 0) < _OLDEST:
             raise OptionError(
                 f"no architecture {arch!r} to compile for", hint="write sm_80, sm_90 or sm_100"
             )
+
+
+def _answers(request: dict[str, Any], jobs: int | None) -> list[dict[str, Any]]:
+    """Share the work among processes and gather their rows."""
     parts = max(1, jobs or os.cpu_count() or 1)
-    request = {"reference": backend, "folder": str(folder or Path.cwd()), "archs": list(archs)}
     workers = [_start({**request, "share": [part, parts]}) for part in range(parts)]
-    rows = [row for worker in workers for row in _rows_of(worker)]
-    return sorted((Inspected.from_facts(row) for row in rows), key=lambda one: one.key)
+    return [row for worker in workers for row in _rows_of(worker)]
 
 
 def _start(request: dict[str, Any]) -> subprocess.Popen[str]:

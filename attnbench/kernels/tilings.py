@@ -1,0 +1,268 @@
+"""Tables of tile sizes as data: the shipped ``tiles.json``, or one that `attnbench tune` wrote.
+
+A row holds for a kernel, a kind of arithmetic, a family of architectures, and widths up to its own;
+its source says how it was chosen: from what the compiler counts, or measured on a device.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from attnbench.errors import InputError
+
+FORMAT = 1
+MADE_BY = "attnbench tune"
+SHIPPED = Path(__file__).with_name("tiles.json")
+COUNTS = "counts"
+# By the shared memory that a program may take: 163 KB, twice 227 KB, and elsewhere (sm_86, 89, 120)
+# 99 KB. What has no rows for blackwell has hopper's.
+FAMILIES = {80: "ampere", 87: "ampere", 90: "hopper", 100: "blackwell", 103: "blackwell"}
+ELSEWHERE = "small"
+_HINT = "a table is what attnbench tune --out FILE writes"
+_TILE = re.compile(r"(?:(\d+)x)?(\d+)((?:-[a-z]\d+)*)")
+_LETTERS = {"w": "warps", "s": "stages", "r": "max_registers", "p": "resident", "m": "max_m"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlashTile:
+    """Query rows and keys a tile; ``max_registers`` limits a thread's so that two programs fit.
+
+    Written ``128x64-w8-s3`` (rows, keys, warps, stages), with a limit ``-r128`` behind.
+    """
+
+    block_m: int
+    block_n: int
+    warps: int
+    stages: int
+    max_registers: int | None = None
+
+    @property
+    def options(self) -> dict[str, int]:
+        """The compiler's options."""
+        found = {"num_warps": self.warps, "num_stages": self.stages}
+        return found if self.max_registers is None else {**found, "maxnreg": self.max_registers}
+
+    def __str__(self) -> str:
+        """Write the tile as a table and an option do."""
+        limit = "" if self.max_registers is None else f"-r{self.max_registers}"
+        return f"{self.block_m}x{self.block_n}-w{self.warps}-s{self.stages}{limit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeTile:
+    """Keys a tile, the most query rows, and programs of one row's group that an SM then holds.
+
+    Written ``64-w4-s3-p3`` (keys, warps, stages, programs), with more rows than 16 ``-m64`` behind.
+    """
+
+    block_n: int
+    warps: int
+    stages: int
+    resident: int
+    max_m: int = 16
+
+    @property
+    def options(self) -> dict[str, int]:
+        """The compiler's options."""
+        return {"num_warps": self.warps, "num_stages": self.stages}
+
+    def __str__(self) -> str:
+        """Write the tile as a table and an option do."""
+        rows = (
+            ""
+            if self.max_m == type(self).__dataclass_fields__["max_m"].default
+            else (f"-m{self.max_m}")
+        )
+        return f"{self.block_n}-w{self.warps}-s{self.stages}-p{self.resident}{rows}"
+
+
+Tile = FlashTile | DecodeTile
+KERNELS: dict[str, type[FlashTile | DecodeTile]] = {
+    "decode": DecodeTile,
+    "flash_forward": FlashTile,
+    "flash_dkdv": FlashTile,
+    "flash_fused": FlashTile,
+    "flash_dq": FlashTile,
+}
+
+
+def parse_tile(kernel: str, text: str) -> Tile:
+    """Read a tile of a kernel.
+
+    Raises:
+        ValueError: it is not written so, or lacks something; the message says how it is written.
+
+    """
+    kind = KERNELS[kernel]
+    match = _TILE.fullmatch(text)
+    form = "128x64-w8-s3 or 128x64-w8-s3-r128" if kind is FlashTile else "64-w4-s3-p3 (-m64)"
+    wrong = ValueError(f"tile {text!r} is not written like {form}")
+    if match is None or (match[1] is None) == (kind is FlashTile):
+        raise wrong
+    values = {"block_n": int(match[2])} | ({"block_m": int(match[1])} if match[1] else {})
+    for piece in filter(None, match[3].split("-")):
+        name = _LETTERS.get(piece[0], "")
+        if name in values:
+            raise wrong
+        values[name] = int(piece[1:])
+    known = {one.name for one in fields(kind)}
+    try:
+        tile = kind(**values)
+    except TypeError:
+        raise wrong from None
+    blocks = [value for name, value in values.items() if name.startswith(("block", "warps"))]
+    if not set(values) <= known or any(one < 1 or one & (one - 1) for one in blocks):
+        raise ValueError(f"tile {text!r}: blocks and warps are powers of two")
+    return tile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """What a row of a table holds for."""
+
+    kernel: str
+    kind: str
+    family: str
+    width: int
+
+    def __str__(self) -> str:
+        """``flash_forward narrow hopper 256``."""
+        return f"{self.kernel} {self.kind} {self.family} {self.width}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiling:
+    """A row: the tile of a slot, where it is from, and what was measured, in µs."""
+
+    slot: Slot
+    tile: Tile
+    source: str = COUNTS
+    before_us: float | None = None
+    after_us: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        found = {**asdict(self.slot), "tile": str(self.tile), "source": self.source}
+        measured = {"before_us": self.before_us, "after_us": self.after_us}
+        return found | {name: one for name, one in measured.items() if one is not None}
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of a table, widths ascending, and its sources by name."""
+
+    tilings: tuple[Tiling, ...]
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def find(self, kernel: str, kind: str, arch: int, width: int) -> Tiling:
+        """The first row that is not too narrow, or else the last.
+
+        Raises:
+            InputError: the table has no row of this kernel and kind.
+
+        """
+        family = FAMILIES.get(arch, ELSEWHERE)
+        rows = self._rows(kernel, kind, family) or self._rows(kernel, kind, "hopper")
+        if not rows:
+            raise InputError(f"the table has no tile of {kernel} {kind}", hint=_HINT)
+        return next((one for one in rows if width <= one.slot.width), rows[-1])
+
+    def _rows(self, kernel: str, kind: str, family: str) -> list[Tiling]:
+        wanted = (kernel, kind, family)
+        found = [
+            one
+            for one in self.tilings
+            if (one.slot.kernel, one.slot.kind, one.slot.family) == wanted
+        ]
+        return sorted(found, key=lambda one: one.slot.width)
+
+    def with_rows(self, rows: Iterable[Tiling], sources: Mapping[str, Mapping[str, Any]]) -> Table:
+        """Return a table with these rows instead of its own of the same slots."""
+        new = {one.slot: one for one in rows}
+        kept = [new.pop(one.slot, one) for one in self.tilings]
+        return Table((*kept, *new.values()), {**self.sources, **sources})
+
+    def text(self) -> str:
+        """Write the table, a line a row, so that a change is a diff to read."""
+        used = {one.source for one in self.tilings}
+        sources = ",\n".join(
+            f"  {json.dumps(name)}: {json.dumps(one)}"
+            for name, one in self.sources.items()
+            if name in used
+        )
+        rows = ",\n".join(f"  {json.dumps(one.facts())}" for one in self.tilings)
+        head = f' "format": {FORMAT},\n "made_by": {json.dumps(MADE_BY)},'
+        return f'{{\n{head}\n "sources": {{\n{sources}\n }},\n "tiles": [\n{rows}\n ]\n}}\n'
+
+
+@lru_cache(maxsize=8)
+def read_table(path: Path) -> Table:
+    """Read a table of tiles.
+
+    Raises:
+        InputError: no such file, no table, one of a newer attnbench, or a row that is wrong.
+
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", hint=_HINT) from error
+    except ValueError as error:
+        raise InputError(f"{path} is no table of tiles: {error}", hint=_HINT) from error
+    if not isinstance(document, dict) or document.get("made_by") != MADE_BY:
+        raise InputError(f"{path} is no table of tiles", hint=_HINT)
+    if document.get("format") != FORMAT:
+        raise InputError(
+            f"{path} has the format {document.get('format')}; this attnbench reads {FORMAT}",
+            hint="tune again, or use the attnbench that wrote it",
+        )
+    try:
+        sources = dict(document["sources"])
+        rows = tuple(
+            _tiling(row, sources, f"{path}: tile {number}")
+            for number, row in enumerate(document["tiles"], 1)
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is no table of tiles: it lacks {error}", hint=_HINT) from error
+    return Table(rows, sources)
+
+
+def _tiling(row: Mapping[str, Any], sources: Mapping[str, Any], place: str) -> Tiling:
+    slot = Slot(**{one.name: row[one.name] for one in fields(Slot)})
+    if slot.kernel not in KERNELS:
+        raise InputError(f"{place}: no kernel {slot.kernel!r}, there are {', '.join(KERNELS)}")
+    families = {*FAMILIES.values(), ELSEWHERE}
+    if slot.family not in families:
+        listed = ", ".join(sorted(families))
+        raise InputError(f"{place}: no family {slot.family!r}, there are {listed}")
+    if not isinstance(slot.width, int):
+        raise InputError(f"{place}: width is a whole number, not {slot.width!r}")
+    if row["source"] not in sources:
+        raise InputError(f"{place}: no source {row['source']!r} in the file")
+    try:
+        tile = parse_tile(slot.kernel, str(row["tile"]))
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from error
+    return Tiling(
+        slot=slot,
+        tile=tile,
+        source=row["source"],
+        before_us=row.get("before_us"),
+        after_us=row.get("after_us"),
+    )
+
+
+def table_of(path: str | None = None) -> Table:
+    """Return the table of a file, or the shipped one.
+
+    Raises:
+        InputError: see ``read_table``.
+
+    """
+    return read_table(SHIPPED if path is None else Path(path).expanduser().absolute())
