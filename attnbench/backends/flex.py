@@ -2,7 +2,10 @@
 
 Made for CUDA. On a CPU it compiles for half a minute and has no backward: only with ``cpu=true``.
 Where torch does not compile it after all, it runs an eager stand-in that writes every score to
-memory; the call then carries the note FALLBACK.
+memory; the call then carries the note FALLBACK. Packed requests are one long sequence, of which a
+row sees its own request's keys alone. A sink logit scales the output by what it takes of the
+denominator, one more pass over o, as gpt-oss has it done. A paged cache it has not: blocks of keys
+are read whole, and pages end inside them.
 """
 
 from __future__ import annotations
@@ -23,15 +26,21 @@ capabilities = Capabilities(
     dtypes={"fp32", "tf32", "fp16", "bf16"},
     masks={"none", "causal", "window"},
     mask_aligns={"bottom_right", "top_left"},
+    ragged=True,
     softcap=True,
     alibi=True,
     sinks=True,
+    sink_logits=True,
     devices={"cuda", "cpu"},
 )
 
 
-def why_not(problem: Problem, device: Device, *, cpu: bool = False) -> str | None:
-    """A CPU only on request, and forward only."""
+def why_not(
+    problem: Problem, device: Device, *, cpu: bool = False, lse: bool = False
+) -> str | None:
+    """A CPU only on request, and forward only; lse is the forward's."""
+    if lse and problem.mode != "fwd":
+        return "lse is returned by the forward alone"
     if device.kind != "cpu":
         return None
     if not cpu:
@@ -39,44 +48,62 @@ def why_not(problem: Problem, device: Device, *, cpu: bool = False) -> str | Non
     return "flex has no backward on a CPU" if problem.mode != "fwd" else None
 
 
-def prepare(inputs: Inputs, *, cpu: bool = False) -> Callable[[], Tensor]:
-    """Return the call; the block mask is made here, the kernel is compiled in the first call."""
+def prepare(inputs: Inputs, *, cpu: bool = False, lse: bool = False) -> Callable[[], Any]:
+    """Return the call; the block mask is made here, the kernel is compiled in the first call.
+
+    ``lse`` returns it too, which torch then writes to memory.
+    """
     import torch
 
     del cpu
     # Past a few shapes of one function torch stops compiling it: every case starts afresh.
     torch.compiler.reset()
-    return _Call(
-        (inputs.q, inputs.k, inputs.v),
-        {
-            "score_mod": _score_mod(inputs),
-            "block_mask": _block_mask(inputs),
-            "scale": inputs.scale,
-            "enable_gqa": inputs.problem.group_size > 1,
-        },
-    )
+    return _Call(inputs, returns_lse=lse)
 
 
 class _Call:
     """The prepared call, which knows whether its first run compiled anything."""
 
-    def __init__(self, tensors: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    def __init__(self, inputs: Inputs, *, returns_lse: bool) -> None:
         import torch
-        from torch.nn.attention.flex_attention import flex_attention
 
-        self._tensors, self._keywords = tensors, keywords
+        self._inputs = inputs
+        self._returns_lse = returns_lse
+        places = _Places(inputs)
+        self._keywords: dict[str, Any] = {
+            "score_mod": places.score_mod(),
+            "block_mask": places.block_mask(),
+            "scale": inputs.scale,
+            "enable_gqa": inputs.problem.group_size > 1,
+        }
         self._was_called = self._was_compiled = False
-        self._attend = torch.compile(flex_attention, dynamic=False, backend=self._compile)
+        has_sink = inputs.sink_logits is not None
+        self._with_lse = returns_lse or has_sink
+        if self._with_lse:
+            self._keywords["sink"] = inputs.sink_logits
+        attend = _function(with_lse=self._with_lse, has_sink=has_sink)
+        self._attend = torch.compile(attend, dynamic=False, backend=self._compile)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """FALLBACK where a call was made and nothing was compiled: the eager stand-in ran."""
         return ("FALLBACK",) if self._was_called and not self._was_compiled else ()
 
-    def __call__(self) -> Tensor:
+    def __call__(self) -> Any:
         self._was_called = True
-        o: Tensor = self._attend(*self._tensors, **self._keywords)
-        return o
+        inputs = self._inputs
+        assert inputs.k is not None
+        assert inputs.v is not None
+        packed = inputs.problem.is_ragged
+        tensors = [inputs.q, inputs.k, inputs.v]
+        if packed:
+            # [tokens, heads, dim] is one sequence [1, heads, tokens, dim], as a view.
+            tensors = [one.transpose(0, 1).unsqueeze(0) for one in tensors]
+        found = self._attend(*tensors, **self._keywords)
+        o, lse = found if self._with_lse else (found, None)
+        if packed:
+            o, lse = o[0].transpose(0, 1), None if lse is None else lse[0].transpose(0, 1)
+        return (o, lse) if self._returns_lse else o
 
     def _compile(self, graph: Any, examples: Any) -> Any:
         """Compile as torch would, and remember it: torch itself tells once a process at most."""
@@ -86,40 +113,110 @@ class _Call:
         return compile_fx(graph, examples)
 
 
-def _score_mod(inputs: Inputs) -> Callable[..., Tensor] | None:
-    """Softcap, then ALiBi; None where scores stay as they are."""
-    problem = inputs.problem
-    softcap, slopes = problem.softcap, inputs.alibi_slopes
-    if softcap is None and slopes is None:
-        return None
-    offset = alignment_offset(problem, problem.request_groups[0][1])
+def _function(*, with_lse: bool, has_sink: bool) -> Callable[..., Any]:
+    """What is compiled: flex alone, with its lse, or with a sink in both outputs."""
+    import torch
+    from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
-    def score_mod(score: Tensor, _batch: Tensor, head: Tensor, row: Tensor, key: Tensor) -> Tensor:
-        if softcap is not None:
-            score = (score / softcap).tanh() * softcap
-        if slopes is not None:
-            score = score - slopes[head] * (row + offset - key).abs()
-        return score
+    if not with_lse:
+        return flex_attention
 
-    return score_mod
+    def attend_with_lse(
+        q: Tensor, k: Tensor, v: Tensor, *, sink: Tensor | None, **keywords: Any
+    ) -> Any:
+        o, aux = flex_attention(q, k, v, **keywords, return_aux=AuxRequest(lse=True))
+        if not has_sink or sink is None:
+            return o, aux.lse
+        logit = sink.view(1, -1, 1)
+        share = torch.sigmoid(aux.lse - logit).unsqueeze(-1)
+        return (o * share).to(o.dtype), torch.logaddexp(aux.lse, logit)
+
+    return attend_with_lse
 
 
-def _block_mask(inputs: Inputs) -> Any:
-    """The blocks that the mask shows at all; None where every row sees every key."""
-    from torch.nn.attention.flex_attention import create_block_mask
+class _Places:
+    """Where rows and keys stand: in a packed batch each request begins anew."""
 
-    problem = inputs.problem
-    if problem.mask == "none":
-        return None
-    _, request = problem.request_groups[0]
-    offset = alignment_offset(problem, request)
-    window, sinks = problem.window, problem.sinks
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._problem = inputs.problem
+        requests = self._problem.request_list
+        self._first_offset = alignment_offset(self._problem, requests[0])
+        if not self._problem.is_ragged:
+            return
+        import torch
 
-    def mask_mod(_batch: Tensor, _head: Tensor, row: Tensor, key: Tensor) -> Tensor:
-        seen = key <= row + offset
-        if window is not None:
-            seen = seen & ((key > row + offset - window) | (key < sinks))
-        return seen
+        device = inputs.q.device
+        numbers = torch.arange(len(requests), device=device)
+        q_lens, kv_lens, offsets = (
+            torch.tensor(one, device=device)
+            for one in (
+                [one.q_len for one in requests],
+                [one.kv_len for one in requests],
+                [alignment_offset(self._problem, one) for one in requests],
+            )
+        )
+        self._request_of_row = numbers.repeat_interleave(q_lens)
+        self._request_of_key = numbers.repeat_interleave(kv_lens)
+        # Place of a packed row minus place of a packed key, within one request.
+        q_starts, kv_starts = q_lens.cumsum(0) - q_lens, kv_lens.cumsum(0) - kv_lens
+        self._offset_of_row = (offsets + kv_starts - q_starts).repeat_interleave(q_lens)
 
-    device = str(inputs.q.device)
-    return create_block_mask(mask_mod, None, None, request.q_len, request.kv_len, device=device)
+    def _offset(self, row: Tensor) -> Any:
+        """What must be added to a row's number for the number of the key it stands at."""
+        return self._offset_of_row[row] if self._problem.is_ragged else self._first_offset
+
+    def score_mod(self) -> Callable[..., Tensor] | None:
+        """Softcap, then ALiBi; None where scores stay as they are."""
+        softcap, slopes = self._problem.softcap, self._inputs.alibi_slopes
+        if softcap is None and slopes is None:
+            return None
+        offset = self._offset
+
+        def score_mod(score: Tensor, _batch: Tensor, head: Tensor, row: Tensor, key: Tensor) -> Any:
+            if softcap is not None:
+                score = (score / softcap).tanh() * softcap
+            if slopes is not None:
+                score = score - slopes[head] * (row + offset(row) - key).abs()
+            return score
+
+        return score_mod
+
+    def block_mask(self) -> Any:
+        """The blocks that the mask shows at all; None where every row sees every key."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        problem = self._problem
+        if problem.mask == "none" and not problem.is_ragged:
+            return None
+        if problem.is_ragged:
+            lengths = len(self._request_of_row), len(self._request_of_key)
+        else:
+            assert problem.q_len is not None
+            assert problem.kv_len is not None
+            lengths = problem.q_len, problem.kv_len
+        device = str(self._inputs.q.device)
+        return create_block_mask(self._mask_mod(), None, None, *lengths, device=device)
+
+    def _mask_mod(self) -> Callable[..., Any]:
+        problem, offset = self._problem, self._offset
+        window, sinks = problem.window, problem.sinks
+        if not problem.is_ragged:
+            starts = None
+        else:
+            of_row, of_key = self._request_of_row, self._request_of_key
+            starts = self._inputs.cu_seqlens_k
+
+        def mask_mod(_batch: Tensor, _head: Tensor, row: Tensor, key: Tensor) -> Any:
+            seen = (row >= 0) & (key >= 0)
+            if problem.mask != "none":
+                place = row + offset(row)
+                seen = key <= place
+                if window is not None:
+                    first = 0 if starts is None else starts[of_row[row]]
+                    seen = seen & ((key > place - window) | (key - first < sinks))
+            if starts is not None:
+                seen = seen & (of_row[row] == of_key[key])
+            return seen
+
+        return mask_mod

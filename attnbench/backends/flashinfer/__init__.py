@@ -44,6 +44,9 @@ _HEAD_DIMS = (64, 128, 256)
 _WIDE = (192, 128)
 _LATENT = (576, 512)
 _LN2 = 0.6931471805599453
+# The architectures that a kernel is for, and the pages that TensorRT-LLM's take.
+_ARCHS = {"fa3": ((90,), "sm_90"), "trtllm-gen": ((100, 103), "sm_100")}
+_TRTLLM_PAGES = (16, 32, 64)
 _MLA_KERNELS = ("auto", "fa2", "fa3")
 
 
@@ -56,9 +59,20 @@ def why_not(
     pack: bool = False,
     lse: bool = False,
 ) -> str | None:
-    """Widths by entry, and rows that lie apart."""
-    del device, lse
-    return next(_reasons(problem, backend, tensor_cores=use_tensor_cores, pack=pack), None)
+    """Which GPU a kernel is for, widths by entry, and rows that lie apart."""
+    del lse
+    reasons = _reasons(problem, backend, tensor_cores=use_tensor_cores, pack=pack)
+    return next(_kernel_reasons(problem, device, backend), None) or next(reasons, None)
+
+
+def _kernel_reasons(problem: Problem, device: Device, backend: str) -> Iterator[str]:
+    arch = device.compute_capability
+    needed, words = _ARCHS.get(backend, ((), ""))
+    if needed and arch is not None and arch not in needed:
+        yield f"backend {backend} needs {words}, this is {device.arch}"
+    if backend == "trtllm-gen" and problem.page_size not in _TRTLLM_PAGES:
+        listed = ", ".join(map(str, _TRTLLM_PAGES))
+        yield f"backend trtllm-gen takes pages of {listed} alone"
 
 
 def _reasons(problem: Problem, backend: str, *, tensor_cores: bool, pack: bool) -> Iterator[str]:

@@ -76,6 +76,14 @@ def test_what_it_cannot_do_is_a_reason(gpu):
     assert "is for decode" in reason({"use_tensor_cores": True}, q_len=4)
     assert reason({"use_tensor_cores": True}, q_len=1, kv_len=9) is None
     assert "neither window" in reason(**LATENT, q_len=1, kv_len=9, mask="window", window=3)
+    assert reason({"backend": "fa3"}, q_len=4) is None
+    problem = Problem(**{**HEADS, "dtype": "bf16", "q_len": 4})
+    blackwell = flashinfer.why_not(problem, gpu("sm_100"), backend="fa3")
+    assert blackwell == "backend fa3 needs sm_90, this is sm_100"
+    hopper = flashinfer.why_not(problem, gpu(), backend="trtllm-gen")
+    assert hopper == "backend trtllm-gen needs sm_100, this is sm_90"
+    pages = flashinfer.why_not(problem, gpu("sm_100"), backend="trtllm-gen")
+    assert pages == "backend trtllm-gen takes pages of 16, 32, 64 alone"
     assert "backend cudnn of a latent" in reason({"backend": "cudnn"}, **LATENT, q_len=1, kv_len=9)
 
 

@@ -23,6 +23,12 @@ PROBLEMS = [
     {"q_len": 24, "kv_len": 40, "mask": "causal", "mask_align": "top_left"},
     {"q_len": 24, "kv_len": 40, "mask": "window", "window": 7, "sinks": 3},
     {"q_len": 24, "kv_len": 40, "mask": "causal", "softcap": 2.0, "bias": "alibi"},
+    {"q_len": 40, "kv_len": 24, "mask": "causal", "sink_logits": True},
+    {"batch": 3, "q_len": 1, "kv_len": 40, "mask": "window", "window": 8, "sinks": 2},
+    {"requests": "q9_2q5s12_q1s30"},
+    {"requests": "q9_2q5s12_q1s30", "mask": "causal", "bias": "alibi", "sink_logits": True},
+    {"requests": "q5s12_q30s9", "mask": "window", "window": 4, "sinks": 3},
+    {"requests": "q5s12_q9s30", "mask": "causal", "mask_align": "top_left", "bias": "alibi"},
 ]
 
 
@@ -48,6 +54,37 @@ def test_masks_and_scores_are_right_and_running_eagerly_is_noted(fields, monkeyp
 
     assert result.passed, result.reason
     assert prepared.notes == ("FALLBACK",)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("fields", [PROBLEMS[3], PROBLEMS[5], PROBLEMS[8]])
+def test_lse_is_natural_and_has_the_sink_in_it(fields, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    inputs = make_inputs(Problem(**HEADS, **fields), "cpu")
+    outputs = Prepared(flex, inputs, {"cpu": True, "lse": True}).outputs()
+
+    assert outputs.lse is not None
+    result = check(outputs, Reference.of(inputs))
+    assert result.passed, result.reason
+
+
+def test_lse_is_the_forwards():
+    problem = Problem(**HEADS, q_len=8, mode="fwd_bwd")
+
+    assert flex.why_not(problem, GPU, lse=True) == "lse is returned by the forward alone"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
+@pytest.mark.parametrize("fields", [PROBLEMS[5], PROBLEMS[8]])
+def test_sinks_and_packed_requests_are_compiled_and_right(fields):
+    inputs = make_inputs(Problem(**HEADS, **fields), "cpu")
+    prepared = Prepared(flex, inputs, {"cpu": True, "lse": True})
+
+    result = check(prepared.outputs(), Reference.of(inputs))
+
+    assert result.passed, result.reason
+    assert prepared.notes == ()
 
 
 @pytest.mark.slow

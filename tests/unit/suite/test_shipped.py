@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.cost import price
+from attnbench.device.datasheet import lookup
 from attnbench.errors import InputError
 from attnbench.registry import Registry
 from attnbench.selection import case_fields
@@ -21,9 +22,11 @@ NAMES = [
     "kv_cache",
     "mixed",
     "models",
+    "peers",
     "prefill",
     "quick",
     "train",
+    "tune",
 ]
 
 
@@ -143,3 +146,23 @@ def test_no_yaml_parser_is_loaded_for_the_list():
 
     assert done.stdout.strip() == "set()"
     assert isinstance(folder(), Path)
+
+
+def test_peers_names_every_adapter_and_each_can_do_something_of_it(catalogue):
+    suite = load(find("peers"), catalogue)
+    gpus = [lookup(one).device for one in ("h200", "b200")]
+    able = set()
+    for case in suite.cases:
+        facts = catalogue.facts(case.backend, folder=Path())
+        for gpu in gpus:
+            rule = facts.why_not or (lambda *_, **__: None)
+            if not (
+                facts.capabilities.why_not(case.problem, gpu)
+                or rule(case.problem, gpu, **dict(case.options))
+            ):
+                able.add(case.backend_label)
+
+    # A label that no GPU can do would only ever be rows of reasons.
+    assert able == set(suite.labels)
+    adapters = {row.name for row in catalogue.listed() if row.library is not None}
+    assert adapters <= {case.backend for case in suite.cases}
