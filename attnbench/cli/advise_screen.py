@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from attnbench.analysis.advise.cells import Shape
 
 _MULTIPLE = 2.0  # from here on a share is said as a multiple
-_EVEN = 0.005  # what would be +0%, and where another is nominally ahead inside its interval
 _RULE = (
     "a tie is a win under 2 %, or intervals between launches that overlap; next best: how much "
     "longer it takes over the problems measured there"
@@ -105,16 +104,19 @@ def span_text(span: Span | None) -> str:
 
 
 def rival_text(one: Region) -> str:
-    """``naive +12% to 3.1x``: how much longer the nearest of the others takes."""
+    """``naive +12% to 3.1x``: how much longer the nearest of the others takes.
+
+    ``naive even in 2 of 6, to 3.1x`` where it is as good as the best on some problems.
+    """
     if one.rival is None or one.least is None or one.most is None:
         return "nothing else finished" if not one.is_tie else ""
+    if one.even:
+        return f"{one.rival} even in {one.even} of {one.cells}, to {_more(one.most)}"
     ends = dict.fromkeys((_more(one.least), _more(one.most)))
     return f"{one.rival} {' to '.join(ends)}"
 
 
 def _more(share: float) -> str:
-    if share < _EVEN:
-        return "even"
     return f"{1 + share:.1f}x" if 1 + share >= _MULTIPLE else f"{100 * share:+.0f}%"
 
 

@@ -80,6 +80,8 @@ def drawing() -> Iterator[None]:
         mpl.rcParams.update(_RC)  # type: ignore[arg-type]  # it wants a literal of all names
         # The browser has the fonts; matplotlib only guesses how wide a letter is.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        # seaborn sets limits of its own, which a figure of one value replaces afterwards.
+        warnings.filterwarnings("ignore", message="Attempting to set identical low and high")
         yield
 
 

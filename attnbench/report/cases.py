@@ -35,6 +35,7 @@ _COLUMNS = (
     Column("peak_bytes", "most memory during a call; lower is better", is_number=True),
     Column("launches", "fresh processes", is_number=True),
     Column("notes", "what the measurement carries"),
+    Column("repro", "the command that measures this case alone"),
 )
 _RUN = Column("run", "which of the runs")
 
@@ -82,6 +83,7 @@ def _line(point: Point, best: float | None) -> tuple[tuple[str, Any], ...]:
         (str(row["dtype"] or ""), str(row["dtype"] or "")),
         *_measured(point, best),
         (" ".join(point.case.notes), " ".join(point.case.notes)),
+        (str(row["repro"] or ""), str(row["repro"] or "")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,11 @@ class Provenance:
     facts: tuple[tuple[str, str], ...]
     suite_text: str | None
 
+    @property
+    def as_json(self) -> str:
+        """The facts for a program, or for an issue."""
+        return json.dumps(dict(self.facts), indent=1, ensure_ascii=False)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
@@ -160,6 +166,8 @@ class Page:
     version: str
     keys: tuple[Key, ...] = field(default=())
     compared: tuple[str, ...] = ()
+    published: tuple[tuple[str, ...], ...] = ()
+    advice: str = ""
 
 
 def backend_keys(subject: Subject, shown: Sequence[str]) -> tuple[Key, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.advise import advise_rows, document
 from attnbench.analysis.doubts import doubts, flattering
+from attnbench.analysis.published import published_lines
 from attnbench.analysis.table import ranked
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.measurement import STATUSES
@@ -20,6 +22,7 @@ from attnbench.report.model import Page, Subject, backend_keys
 from attnbench.report.points import Point, drawn, gather
 from attnbench.report.provenance import provenance
 from attnbench.selection import did_you_mean
+from attnbench.units import time_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +68,30 @@ def make_page(
         version=__version__,
         keys=backend_keys(subject, list(subject.styles)),
         compared=found.lines,
+        published=tuple(_published(subject.points, metadata)),
+        advice=_advice(frame),
     )
+
+
+def _published(
+    points: Sequence[Point], metadata: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, ...]]:
+    """Yield the figures that suites quote of these problems, and our fastest beside each."""
+    for footer in metadata.values():
+        own = [p for p in points if p.case.rows[0]["run_id"] == footer.get("run_id")]
+        for line in published_lines(footer, [point.case for point in own]):
+            finished = [p for p in drawn(own) if p.case.problem == line[0]]
+            best = min(finished, key=lambda p: p.seconds, default=None)
+            ours = "" if best is None else f"{time_text(best.seconds)}, {best.backend}, {best.run}"
+            yield (*line, ours)
+
+
+def _advice(frame: pd.DataFrame) -> str:
+    """What ``attnbench advise`` says of these rows; nothing where no case is ok."""
+    try:
+        return document.text(advise_rows(frame))
+    except NothingSelected:
+        return ""
 
 
 def make_subject(
@@ -181,4 +207,6 @@ def _chips(points: Sequence[Point]) -> list[tuple[str, str]]:
     if moments:
         chips.append(("measured", f"{min(moments):%Y-%m-%d}"))
     chips += [(one, f"{statuses[one]:,}") for one in STATUSES if statuses[one]]
+    if noisy := sum("NOISY" in point.case.notes for point in drawn(points)):
+        chips.append(("noisy", f"{noisy:,}"))
     return chips

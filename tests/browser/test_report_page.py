@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 import zlib
 
@@ -258,3 +259,29 @@ def test_thousands_of_cases_begin_with_five_hundred_and_all_can_be_found(
     chromium.run("document.getElementById('show-all').click()")
     assert len(column(chromium, "problem")) == 2100
     assert chromium.complaints() == []
+
+
+def test_a_case_s_command_is_copied_by_its_button(chromium, page):
+    chromium.open(page)
+    chromium.run("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+
+    chromium.run("document.querySelector('#table tbody tr .copy').click()")
+
+    assert chromium.run("return window.copied").startswith("attnbench run made -k ")
+    assert chromium.run("return document.querySelector('#table tbody tr .copy').textContent") in (
+        "copy",
+        "copied",
+    )
+
+
+def test_the_advice_and_the_provenance_are_copied_as_json(chromium, page):
+    chromium.open(page)
+    chromium.run("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    texts = []
+    for name in ("advice", "facts-1"):
+        chromium.run("document.querySelector(`[data-copies=${arguments[0]}] button`).click()", name)
+        texts.append(json.loads(chromium.run("return window.copied")))
+
+    assert texts[0]["format"] == "attnbench.advice/1"
+    assert texts[1]["run"] == "made-h200"
+    assert chromium.run("return document.querySelector('.advice').open") is False

@@ -19,7 +19,16 @@ from attnbench.store.run import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNSURE_WIN", "Advice", "Backend", "DeviceAdvice", "Region", "Span", "advise"]
+__all__ = [
+    "UNSURE_WIN",
+    "Advice",
+    "Backend",
+    "DeviceAdvice",
+    "Region",
+    "Span",
+    "advise",
+    "advise_rows",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +91,16 @@ def advise(runs: Source | Iterable[Source], *, select: str | None = None) -> Adv
     from attnbench.analysis.table import selected
     from attnbench.store import load
 
-    frame = selected(load(runs), select)
+    return advise_rows(selected(load(runs), select))
+
+
+def advise_rows(frame: pd.DataFrame) -> Advice:
+    """Say which backend to use where, from rows as ``attnbench.load`` gives them.
+
+    Raises:
+        NothingSelected: there is no row, or no case came out ok.
+
+    """
     if frame.empty:
         raise NothingSelected("there is no row to advise from", hint="attnbench list runs")
     found = [_of_device(rows) for _, rows in frame.groupby("device_id", sort=False, dropna=False)]

@@ -67,6 +67,7 @@ def _region(region: Region, one: DeviceAdvice) -> dict[str, Any]:
         if region.rival is None
         else {
             "label": region.rival,
+            "even": region.even,
             "least": _rounded(region.least),
             "most": _rounded(region.most),
         },

@@ -37,7 +37,8 @@ class Region:
 
     ``batch`` and ``context`` are None for ragged batches. ``rival`` is the best of the others, and
     takes ``least`` to ``most`` longer than the best of ``use`` (shares); None where no other
-    finished. ``regret`` is the most that the first of ``use`` takes longer than the fastest.
+    finished. In ``even`` of the ``cells`` it is as good as the best. ``regret`` is the most that
+    the first of ``use`` takes longer than the fastest.
     """
 
     shape: Shape
@@ -47,6 +48,7 @@ class Region:
     cells: int
     disputed: int
     rival: Label | None
+    even: int
     least: float | None
     most: float | None
     regret: float
@@ -226,6 +228,7 @@ def _region(
         cells=len(cells),
         disputed=sum(one.disputed for one in cells),
         rival=rival,
+        even=sum(rival in one.good for one in cells),
         least=min(own) if own else None,
         most=max(own) if own else None,
         regret=max(first, default=0.0),

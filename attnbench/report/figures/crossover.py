@@ -96,7 +96,7 @@ def _panel(facet: Facet, field: str, subject: Subject, name: str) -> Panel:
             point.length
             and (place := (_row(point, field), count_text(point.length))) not in finished
         ):
-            cells[place] = grid.GridCell(palette.BLANK, point.case.status[:8], palette.MUTED)
+            cells[place] = grid.GridCell(palette.BLANK, _short(point.case.status), palette.MUTED)
     rows = list(
         dict.fromkeys(_row(p, field) for p in sorted(facet.points, key=lambda p: _rank(p, field)))
     )
@@ -116,6 +116,11 @@ def _cell(one: Contest, subject: Subject) -> grid.GridCell:
         text = "=".join(codes) if len(codes) < 3 else f"{len(codes)} tie"  # noqa: PLR2004
         return grid.GridCell(palette.BLANK, text, palette.FG, is_hatched=True)
     return grid.GridCell(style.colour, f"{style.code} {_margin(one)}", style.text)
+
+
+def _short(status: str) -> str:
+    """``not run`` for ``not_run``: a status as a cell says it, in full."""
+    return status.replace("_", " ")
 
 
 def _margin(one: Contest) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NAME, TITLE = "devices", "What does the other device give?"
 _MOST_PANELS = 8
-_WIDTH, _HEIGHT = 500, 300
+_WIDTH, _HEIGHT = 430, 290
 _ONE_LINE = 0.02  # ratios nearer than this (log) are one line
 _TICKS = (
     *(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0),

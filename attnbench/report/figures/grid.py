@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _CELL_WIDTH, _CELL_HEIGHT = 56, 30
-_LETTER, _MARGIN = 6.6, 78
+_LETTER, _MARGIN, _PADDING = 6.6, 78, 8
 MOST_TEXTS = 240  # above it cells are too many to be read one by one
 
 
@@ -45,7 +45,9 @@ def to_svg(grid: Grid, name: str, title: str, about: str) -> Markup:
     from matplotlib.colors import ListedColormap
 
     left = _MARGIN + _LETTER * max(len(canvas.literal(row, 24)) for row in grid.rows)
-    width = max(240.0, left + _CELL_WIDTH * len(grid.columns))
+    longest = max((len(cell.text) for cell in grid.cells.values()), default=0)
+    each = max(_CELL_WIDTH, _PADDING + _LETTER * longest)
+    width = max(240.0, left + each * len(grid.columns))
     figure, axes = canvas.panel(width, 66 + _CELL_HEIGHT * len(grid.rows))
     blank = GridCell(palette.BLANK)
     cells = [[grid.cells.get((row, column), blank) for column in grid.columns] for row in grid.rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from attnbench.report import canvas, palette
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NAME, TITLE = "latency", "How does time grow with length?"
 _MOST_PANELS = 12
+_LAUNCHES = 5  # a call of fewer is mostly its launch
 _TOO_MUCH = ("oom", "skipped", "timeout")
 
 
@@ -37,6 +39,8 @@ def latency(subject: Subject) -> Figure | Absent:
             *keys,
             Key("the first length that did not finish, or was predicted not to", sign="cross"),
         )
+    if any(_launch_bound(one) for one in shown):
+        keys = (*keys, Key("the launch is a fifth of it or more", sign="alone"))
     remarks = []
     if left_out:
         remarks.append(f"{left_out} more panels are left out; the table of cases has every case")
@@ -65,6 +69,8 @@ def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
     canvas.lengths_axis(axes, [*lines.across(drawn), *(x for x, _ in marks)], "tokens")
     canvas.time_axis(axes, low / 1.1, high * (1.6 if marks else 1.1))
     _guides(axes, drawn)
+    if (launch := _launch_bound(facet)) is not None:
+        axes.axhspan(low / 2, launch, color=palette.BLANK, linewidth=0, zorder=0)
     lines.draw(axes, drawn, subject.styles)
     for place, (x, backend) in enumerate(marks):
         colour = subject.styles[backend].colour
@@ -95,6 +101,16 @@ def _guides(axes: Axes, drawn: Sequence[lines.Series]) -> None:
             linewidth=1,
             zorder=1,
         )
+
+
+def _launch_bound(facet: Facet) -> float | None:
+    """Seconds below which a call takes less than five launches; None where no launch was timed."""
+    known = [
+        overhead
+        for point in facet.points
+        if point.latency and (overhead := point.middle("launch_overhead_us"))
+    ]
+    return _LAUNCHES * median(known) * 1e-6 if known else None
 
 
 def _marks(facet: Facet) -> list[tuple[int, str]]:

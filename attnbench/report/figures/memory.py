@@ -26,14 +26,17 @@ def memory(subject: Subject) -> Figure | Absent:
     keys = backend_keys(
         subject, sorted({p.backend for one in shown for p in one.points if p.latency})
     )
+    if any(len(_least(one)) > 1 for one in shown):
+        keys = (*keys, Key("predicted: q, k, v and the output alone", sign="dashed"))
     if any(_ends(one) for one in shown):
         keys = (*keys, Key("did not fit: out of memory, or predicted so", sign="cross"))
     return Figure(
         name=NAME,
         title=TITLE,
         how="The most memory held during one call: inputs, what the backend prepared, workspace and"
-        " output. A horizontal line is the device's memory, where it is near. A flash kernel's peak"
-        " grows with the length, that of one that keeps the scores with its square.",
+        " output. Dashed is what the cost model predicts any call to hold; what lies above it is"
+        " the backend's. A horizontal line is the device's memory, where it is near. A flash"
+        " kernel's peak grows with the length, that of one that keeps the scores with its square.",
         panels=panels,
         keys=keys,
         table=_table(shown),
@@ -51,6 +54,7 @@ def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
     figure, axes = canvas.panel(lines.WIDTH, lines.HEIGHT)
     ends = _ends(facet)
     low, high = lines.span(drawn)
+    low = min([low, *(size for _, size in _least(facet))])
     limit = facet.points[0].row["device_memory_bytes"]
     near = bool(limit) and (limit / high < 100 or bool(ends))  # noqa: PLR2004  two decades away
     canvas.lengths_axis(axes, [*lines.across(drawn), *(x for x, _ in ends)], "tokens")
@@ -68,6 +72,9 @@ def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
             fontsize=10,
             color=palette.MUTED,
         )
+    least = _least(facet)
+    if len(least) > 1:
+        axes.plot(*zip(*least, strict=True), color=palette.MUTED, dashes=(4, 3), linewidth=1.3)
     lines.draw(axes, drawn, subject.styles)
     for x, backend in ends:
         axes.plot(
@@ -82,6 +89,17 @@ def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
     said = [f"{one.label}: up to {bytes_text(one.ys[-1])}" for one in drawn[:4]]
     about = f"Peak memory against length on logarithmic axes. {'; '.join(said)}"
     return Panel(facet.title, canvas.to_svg(figure, name, facet.title or TITLE, about))
+
+
+def _least(facet: Facet) -> list[tuple[int, float]]:
+    """Bytes of q, k, v and the output by length: what the cost model says any call holds."""
+    columns = ("bytes_q", "bytes_k", "bytes_v", "bytes_o", "bytes_scales")
+    sizes = {
+        point.length: float(sum(point.row[name] or 0 for name in columns))
+        for point in facet.points
+        if point.length and point.row["mode"] == "fwd" and point.row["bytes_q"]
+    }
+    return sorted(sizes.items())
 
 
 def _ends(facet: Facet) -> list[tuple[int, str]]:

@@ -51,6 +51,11 @@ def roofline(subject: Subject) -> Figure | Absent:
         panels=panels,
         keys=(
             *backend_keys(subject, present),
+            *(
+                [Key("the data sheet's roof", sign="dashed")]
+                if any(_sheet(one) for one in shown)
+                else []
+            ),
             Key("prefill", sign="filled"),
             Key("decode and other phases", sign="hollow"),
         ),
@@ -86,14 +91,18 @@ def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     floor = max(min(ys) / 2, min(low * bandwidth / 1e3, peak) / 3e4)
-    axes.set_ylim(floor, max(*ys, peak) * 2.2)
+    top = max(*ys, peak, (_sheet(facet) or (0.0, 0.0))[1])
+    axes.set_ylim(floor, top * 2.2)
     axes.set_yscale("log")
     corners = [low * bandwidth / 1e3, peak, peak]
     axes.plot([low, ridge, high], corners, color=palette.MUTED, linewidth=1.4, zorder=1)
     axes.plot(
         [ridge, ridge], [floor, peak], color=palette.LINE, linewidth=1, dashes=(3, 3), zorder=1
     )
-    _label_roofs(axes, low, ridge, bandwidth, peak)
+    _label_roofs(axes, (low, ridge, high), bandwidth, peak)
+    sheet = _sheet(facet)
+    if sheet is not None:
+        _draw_sheet(axes, low, high, *sheet)
     for point, x, y in zip(points, xs, ys, strict=True):
         style = subject.styles[point.backend]
         filled = point.phase == "prefill"
@@ -120,7 +129,29 @@ def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
     return Panel(facet.title, canvas.to_svg(figure, name, facet.title or TITLE, about))
 
 
-def _label_roofs(axes: Axes, low: float, ridge: float, bandwidth: float, peak: float) -> None:
+def _sheet(facet: Facet) -> tuple[float, float] | None:
+    """The vendor's bandwidth (GB/s) and rate of the dtype (TFLOP/s); None for other devices."""
+    from attnbench.device.datasheet import SHEETS
+
+    row = facet.points[0].row
+    for one in SHEETS.values():
+        if one.name == row["device_name"] and row["dtype"] in one.tflops:
+            return one.bandwidth_gbps, one.tflops[row["dtype"]]
+    return None
+
+
+def _draw_sheet(axes: Axes, low: float, high: float, bandwidth: float, peak: float) -> None:
+    """Draw the roof that the data sheet promises, above the one that was measured."""
+    ridge = peak * 1e12 / (bandwidth * 1e9)
+    xs = [low, ridge, high] if low < ridge < high else [low, high]
+    ys = [min(x * bandwidth / 1e3, peak) for x in xs]
+    axes.plot(xs, ys, color=palette.MUTED, linewidth=1, dashes=(4, 3), zorder=1)
+
+
+def _label_roofs(axes: Axes, at: tuple[float, float, float], bandwidth: float, peak: float) -> None:
+    """Write both measured rates below their lines: above them may be those of a data sheet."""
+    low, ridge, high = at
+
     def say(text: str, x: float, y: float, offset: tuple[int, int], ha: str) -> None:
         axes.annotate(
             text,
@@ -130,12 +161,12 @@ def _label_roofs(axes: Axes, low: float, ridge: float, bandwidth: float, peak: f
             color=palette.MUTED,
             xytext=offset,
             ha=ha,
-            va="bottom",
+            va="top",
         )
 
-    say(flops_text(peak * 1e12), ridge, peak, (4, 6), "left")
+    say(flops_text(peak * 1e12), high, peak, (-3, -4), "right")
     middle = (low * ridge) ** 0.5
-    say(rate_text(bandwidth * 1e9), middle, middle * bandwidth / 1e3, (-6, 6), "right")
+    say(rate_text(bandwidth * 1e9), middle, middle * bandwidth / 1e3, (8, -4), "left")
 
 
 def _ticks(axes: Axes) -> None:

@@ -10,6 +10,7 @@ from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import grid
 from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject
 from attnbench.report.points import Point
+from attnbench.report.winners import ties
 from attnbench.units import count_text, time_text
 
 NAME, TITLE = "speedup", "How much faster than the baseline?"
@@ -37,14 +38,18 @@ def speedup(subject: Subject) -> Figure | Absent:
     if not by_backend:
         return Absent(NAME, TITLE, f"no problem was finished by {base} and by another backend")
     ratios = {id(point): ratio for point, ratio in speeds}
+    undecided = _undecided(subject, base)
     shown, left_out = largest(by_backend, _MOST_PANELS)
-    panels = tuple(_panel(one, ratios, base, f"{NAME}-{n}") for n, one in enumerate(shown))
+    panels = tuple(
+        _panel(one, ratios, undecided, base, f"{NAME}-{n}") for n, one in enumerate(shown)
+    )
     remarks = [f"{left_out} more panels are left out; the table of cases has every case"]
     return Figure(
         name=NAME,
         title=TITLE,
         how=f"Each figure is the latency of {base} over that of the backend: 2.0 takes half the"
-        f" time. Blue is faster than {base}, orange is slower, pale is within 4 %. {base} is"
+        f" time. Blue is faster than {base}, orange is slower, pale is within 4 %,"
+        f" hatched cannot be told from it. {base} is"
         f" {subject.baseline_why}.",
         panels=panels,
         keys=tuple(
@@ -56,7 +61,8 @@ def speedup(subject: Subject) -> Figure | Absent:
                 (6, "faster"),
                 (8, "3x faster"),
             )
-        ),
+        )
+        + ((Key("a tie", sign="hatch"),) if undecided else ()),
         table=_table(speeds),
         remarks=tuple(remarks if left_out else ()),
     )
@@ -74,7 +80,22 @@ def _speeds(subject: Subject, base: str) -> list[Speed]:
     return sorted(speeds, key=lambda one: order[id(one[0])])
 
 
-def _panel(facet: Facet, ratios: dict[int, float], base: str, name: str) -> Panel:
+def _undecided(subject: Subject, base: str) -> set[int]:
+    """The points that cannot be told from the baseline of their problem."""
+    found = set()
+    for contest in subject.contests:
+        against = next((p for p in contest.points if p.backend == base), None)
+        for point in contest.points:
+            if against is not None and point is not against:
+                ordered = sorted((point, against), key=lambda one: one.seconds)
+                if ties(*ordered):
+                    found.add(id(point))
+    return found
+
+
+def _panel(
+    facet: Facet, ratios: dict[int, float], undecided: set[int], base: str, name: str
+) -> Panel:
     with_batch = len({point.row["batch"] for point in facet.points}) > 1
     with_heads = len({point.heads for point in facet.points}) > 1
 
@@ -86,7 +107,9 @@ def _panel(facet: Facet, ratios: dict[int, float], base: str, name: str) -> Pane
     rows = list(dict.fromkeys(map(row, ordered)))[:_MOST_ROWS]
     lengths = sorted({point.length for point in facet.points if point.length})
     cells = {
-        (row(point), count_text(point.length)): _cell(ratios[id(point)])
+        (row(point), count_text(point.length)): _cell(
+            ratios[id(point)], is_tie=id(point) in undecided
+        )
         for point in facet.points
         if point.length
     }
@@ -102,9 +125,11 @@ def _panel(facet: Facet, ratios: dict[int, float], base: str, name: str) -> Pane
     return Panel(facet.title, grid.to_svg(drawn, name, facet.title, about))
 
 
-def _cell(ratio: float) -> grid.GridCell:
+def _cell(ratio: float, *, is_tie: bool) -> grid.GridCell:
     step = sum(ratio >= edge for edge in _EDGES)
     text = f"{ratio:.2f}" if ratio < 9.95 else f"{ratio:.0f}"  # noqa: PLR2004
+    if is_tie:
+        return grid.GridCell(palette.BLANK, text, palette.FG, is_hatched=True)
     return grid.GridCell(palette.step_colour(step), text, palette.step_text(step))
 
 

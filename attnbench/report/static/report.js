@@ -14,6 +14,7 @@
   const everyColumn = document.getElementById("every-column");
   const searched = ["run", "problem", "backend", "status", "notes"].map((one) => names.indexOf(one)).filter((at) => at >= 0);
   const ratio = names.indexOf("vs_best");
+  const repro = names.indexOf("repro");
   const state = { query: "", sort: -1, down: false, all: false };
 
   // A row: its texts, its values (numbers or texts), and its element once there is one.
@@ -45,7 +46,35 @@
       if (isMinor[at]) cell.classList.add("minor");
       if (!isNumber[at] && cell.textContent.length > 40) cell.title = cell.textContent;
       if (at === ratio && values[at] === 1) cell.classList.add("best");
+      if (at === repro && cell.textContent) cell.replaceChildren(copyButton("copy", cell.textContent));
     });
+  }
+
+  // A button that puts a text into the clipboard and says so.
+  function copyButton(name, text) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = name;
+    button.title = text.length > 400 ? "" : text;
+    button.addEventListener("click", async (event) => {
+      event.preventDefault(); // in a summary it must not open what it belongs to
+      let done = true;
+      try {
+        await navigator.clipboard.writeText(text);
+      } catch {
+        // Where the page may not ask for the clipboard, an old way may still work.
+        const area = document.createElement("textarea");
+        area.value = text;
+        document.body.append(area);
+        area.select();
+        done = document.execCommand("copy");
+        area.remove();
+      }
+      button.textContent = done ? "copied" : "not allowed";
+      setTimeout(() => { button.textContent = name; }, 1500);
+    });
+    return button;
   }
 
   function element(row) {
@@ -200,6 +229,10 @@
     link.click();
     URL.revokeObjectURL(link.href);
   });
+  for (const place of document.querySelectorAll("[data-copies]")) {
+    const source = document.getElementById(place.dataset.copies);
+    place.append(copyButton(place.dataset.name, source.textContent));
+  }
   document.querySelector(".tools").hidden = false;
   window.addEventListener("hashchange", recall);
   render();
