@@ -26,6 +26,8 @@ _SLOTS = 10
     metavar="LABEL=1…10",
     help="Give a backend this place in the palette; may be given several times.",
 )
+@click.option("--figure", metavar="NAME", help="One figure alone, as SVG: crossover, latency, …")
+@click.option("--dark", is_flag=True, help="With --figure: in the dark colours.")
 @click.option("--by", metavar="gpu|backend|commit|COLUMN", help="Compare what the runs hold.")
 @click.option("--against", metavar="VALUE", help="With --by: the value that is the base.")
 def command(
@@ -38,6 +40,8 @@ def command(
     colours: tuple[str, ...],
     by: str | None,
     against: str | None,
+    figure: str | None,
+    dark: bool,
 ) -> int:
     """Write a report about RUN (paths, names in results/, or the newest) as one HTML file.
 
@@ -46,10 +50,22 @@ def command(
     """
     from attnbench.analysis.runs import find_run
     from attnbench.cli.summary import shown_path
-    from attnbench.report import report
+    from attnbench.report import picture, report
     from attnbench.units import bytes_text
 
     paths = [find_run(name) for name in runs or (None,)]
+    if figure is not None:
+        place = picture(
+            paths,
+            out or Path("reports") / f"{paths[0].stem}-{figure}.svg",
+            figure=figure,
+            mode="dark" if dark else "light",
+            select=select,
+            baseline=baseline,
+            colours=dict(map(_colour, colours)),
+        )
+        click.echo(f"wrote {shown_path(place)}", err=True)
+        return exit_codes.DONE
     written = report(
         paths,
         out or Path("reports") / f"{paths[0].stem}.html",

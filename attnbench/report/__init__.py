@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from attnbench.errors import NothingSelected, OptionError
 from attnbench.store.run import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attnbench.report.compared import Comparisons
 
 _HEAVY_BYTES = 5_000_000
 
@@ -51,33 +58,107 @@ def report(  # noqa: PLR0913  as many as the command line has flags
         OutputError: the file cannot be written.
 
     """
-    from attnbench.analysis.compare import THRESHOLD
-    from attnbench.analysis.table import selected
-    from attnbench.report.compared import comparisons
     from attnbench.report.html import render
     from attnbench.report.page import make_page
-    from attnbench.store import load, read, result_files
     from attnbench.store.atomic import check_writable, write_text
 
-    files = result_files(runs)
-    frame = selected(load(files), select)
-    footers = [read(file).metadata for file in files]
-    metadata = {str(footer["run_id"]): footer for footer in footers if "run_id" in footer}
+    loaded = _loaded(runs, select, by=by, against=against, threshold=threshold)
     path = Path(out).expanduser()
     check_writable(path.parent)
-    found = comparisons(
-        files,
-        devices=frame["device_id"].nunique(),
-        select=select,
-        by=by,
-        against=against,
-        threshold=THRESHOLD if threshold is None else threshold,
-    )
     page = make_page(
-        frame, metadata, title=title, baseline=baseline, colours=colours, comparisons=found
+        loaded.frame,
+        loaded.metadata,
+        title=title,
+        baseline=baseline,
+        colours=colours,
+        comparisons=loaded.comparisons,
     )
     text = render(page)
     write_text(path, text)
     return Written(
         path=path, bytes=len(text.encode()), cases=len(page.cases.rows), verdict=page.verdict
+    )
+
+
+def picture(
+    runs: Source | Iterable[Source],
+    out: str | os.PathLike[str],
+    *,
+    figure: str,
+    mode: str = "light",
+    select: str | None = None,
+    baseline: str | None = None,
+    colours: Mapping[str, int] | None = None,
+) -> Path:
+    """Write one figure of a report as an SVG file, in light or dark colours.
+
+    Raises:
+        InputError: a run that cannot be read, or a figure, mode, filter or label that is wrong.
+        NothingSelected: no row is left, or the figure has no data; it says why.
+        OutputError: the file cannot be written.
+
+    """
+    from attnbench.report.canvas import drawing
+    from attnbench.report.figures import FIGURES
+    from attnbench.report.model import Absent
+    from attnbench.report.page import make_subject, source_line
+    from attnbench.report.points import gather
+    from attnbench.report.standalone import MODES
+    from attnbench.report.standalone import picture as svg_of
+    from attnbench.store.atomic import check_writable, write_text
+
+    for word, known, what in ((figure, FIGURES, "figure"), (mode, MODES, "mode")):
+        if word not in known:
+            raise OptionError(f"{what} is one of {', '.join(known)}; got {word!r}")
+    loaded = _loaded(runs, select)
+    subject = make_subject(
+        gather(loaded.frame), loaded.metadata, baseline=baseline, colours=colours or {}
+    )
+    subject = replace(subject, comparisons=loaded.comparisons)
+    with drawing():
+        drawn = FIGURES[figure](subject)
+    if isinstance(drawn, Absent):
+        raise NothingSelected(f"there is no figure {figure!r}: {drawn.why}")
+    path = Path(out).expanduser()
+    check_writable(path.parent)
+    write_text(path, svg_of(drawn, source_line(subject.points), mode))
+    return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """The rows of a report, the footers of their runs, and how they compare."""
+
+    frame: pd.DataFrame
+    metadata: dict[str, dict[str, Any]]
+    comparisons: Comparisons
+
+
+def _loaded(
+    runs: Source | Iterable[Source],
+    select: str | None,
+    *,
+    by: str | None = None,
+    against: str | None = None,
+    threshold: float | None = None,
+) -> _Loaded:
+    from attnbench.analysis.compare import THRESHOLD
+    from attnbench.analysis.table import selected
+    from attnbench.report.compared import comparisons
+    from attnbench.store import load, read, result_files
+
+    files = result_files(runs)
+    frame = selected(load(files), select)
+    footers = [read(file).metadata for file in files]
+    return _Loaded(
+        frame=frame,
+        metadata={str(footer["run_id"]): footer for footer in footers if "run_id" in footer},
+        comparisons=comparisons(
+            files,
+            devices=frame["device_id"].nunique(),
+            select=select,
+            by=by,
+            against=against,
+            threshold=THRESHOLD if threshold is None else threshold,
+        ),
     )

@@ -19,7 +19,7 @@ MOST_ROWS = 2000  # above it the table begins with RENDERED rows and the rest is
 RENDERED = 500
 
 # One shape for each marker of the palette, in a box of 10 by 10.
-_SHAPES = {
+SHAPES = {
     "o": "M5 1.5A3.5 3.5 0 1 1 4.99 1.5Z",
     "s": "M1.8 1.8H8.2V8.2H1.8Z",
     "^": "M5 1.2L9 8.4H1Z",
@@ -37,7 +37,7 @@ def render(page: Page) -> str:
     """Return the file's text."""
     rest = page.cases.rows[RENDERED:] if len(page.cases.rows) > MOST_ROWS else ()
     text: str = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             page=page,
@@ -48,7 +48,7 @@ def render(page: Page) -> str:
             script=_static("report.js"),
             light=Markup(palette.css_variables(0)),  # noqa: S704  our own literals
             dark=Markup(palette.css_variables(1)),  # noqa: S704  our own literals
-            shapes=_SHAPES,
+            shapes=SHAPES,
         )
     )
     return text
@@ -73,7 +73,8 @@ def _columns(table: CaseTable, rows: tuple[tuple[tuple[str, Any], ...], ...]) ->
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates; every value is escaped, and an unknown one is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(

@@ -173,6 +173,16 @@ def _title(points: Sequence[Point]) -> str:
     return f"{_listed(list(names))} on {_listed(list(devices))}"
 
 
+def source_line(points: Sequence[Point]) -> str:
+    """Where a picture comes from: suite, device, day, how many ok cases and launches."""
+    ok = drawn(points)
+    day = dict(_chips(points)).get("measured", "")
+    launches = max((p.latency.launches for p in ok if p.latency), default=0)
+    each = "1 launch" if launches == 1 else f"{launches} launches"
+    parts = (_title(points), day, f"{len(ok)} ok cases", f"up to {each}", "made by attnbench")
+    return ", ".join(filter(None, parts))
+
+
 def _listed(names: Sequence[str]) -> str:
     if len(names) > 3:  # noqa: PLR2004
         return f"{', '.join(names[:2])} and {len(names) - 2} others"

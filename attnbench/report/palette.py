@@ -128,13 +128,18 @@ def with_variables(style: str) -> str:
 
 def css_variables(column: int) -> str:
     """Return the declarations of every variable: column 0 on white, 1 on dark."""
+    return " ".join(f"--{name}: {value};" for name, value in variables(column).items())
+
+
+def variables(column: int) -> dict[str, str]:
+    """Return the colour of every variable: column 0 on white, 1 on dark."""
     named = {
         **NEUTRAL,
         **{f"b{slot}": pair for slot, pair in enumerate(BACKENDS)},
         **{f"d{step}": pair for step, pair in enumerate(DIVERGING)},
         **{f"t{slot}": tuple(map(readable_on, pair)) for slot, pair in enumerate(BACKENDS)},
     }
-    return " ".join(f"--{name}: {pair[column]};" for name, pair in named.items())
+    return {name: pair[column] for name, pair in named.items()}
 
 
 def readable_on(colour: str) -> str:

@@ -37,6 +37,26 @@ _SECTIONS: tuple[tuple[str, str, tuple[Draw, ...]], ...] = (
 )
 
 
+# Each figure by its name, for a picture of one alone.
+FIGURES: dict[str, Draw] = {
+    "crossover": crossover,
+    "speedup": speedup,
+    "latency": latency,
+    "roofline": roofline,
+    "bandwidth-batch": by_batch,
+    "bandwidth-length": by_length,
+    "groups": groups,
+    "memory": memory,
+    "history": history,
+    "forest": forest,
+    "changes": changes,
+    "devices": devices,
+    "intervals": intervals,
+    "clocks": clocks,
+    "samples": samples,
+}
+
+
 def sections(subject: Subject) -> tuple[Section, ...]:
     """Draw everything."""
     from attnbench.report.canvas import drawing
