@@ -14,6 +14,7 @@ from attnbench.analysis.ties import is_tie
 from attnbench.report.points import Point, drawn
 from attnbench.units import count_text, time_text
 
+_MOST_RULES = 8
 _MOST_SENTENCES = 4  # of more runs the wins are counted together
 
 
@@ -100,6 +101,10 @@ def verdict(points: Sequence[Point], found: Sequence[Contest]) -> str:
 
 def rules(found: Sequence[Contest]) -> list[str]:
     """``decode: naive below 2k, sdpa from 2k on``, where lengths alone decide."""
+    runs = list(dict.fromkeys(one.best.run for one in found))
+    if len(runs) > 1:
+        each = [(run, rules([one for one in found if one.best.run == run])) for run in runs]
+        return [f"{run}, {line}" for run, lines in each for line in lines][:_MOST_RULES]
     lines = []
     for phase, members in _by_phase([one for one in found if not one.is_alone]):
         stretches = list(_stretches(members))

@@ -285,3 +285,28 @@ def test_the_advice_and_the_provenance_are_copied_as_json(chromium, page):
     assert texts[0]["format"] == "attnbench.advice/1"
     assert texts[1]["run"] == "made-h200"
     assert chromium.run("return document.querySelector('.advice').open") is False
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_two_runs_and_two_devices_open_as_one_does(chromium, reports, tmp_path, width):
+    maker = reports.Maker(tmp_path)
+    rows = list(reports.sweep(lengths=2, batches=(1,), heads=(8,)))
+    hostile = '"><img src=x onerror=alert(1)></script>' + "n" * 90
+    facts = {"run_id": "n", "run_name": hostile}
+    pairs = {
+        "runs": maker.again(rows, lambda row: 1 + 0.2 * (row["backend"] == "sdpa"), **facts),
+        "devices": maker.again(rows, lambda _: 1.4, **maker.other_device),
+    }
+    base = maker.run(rows)
+    for name, other in pairs.items():
+        from attnbench.report import report
+
+        place = tmp_path / f"{name}.html"
+        report([base, maker.run(other)], place)
+        chromium.open(place, width=width)
+
+        assert chromium.complaints() == []
+        assert chromium.requests() == [place.as_uri()]
+        assert chromium.run("return document.querySelectorAll('#compared svg[role=img]').length")
+        assert chromium.run("return document.documentElement.scrollWidth") <= width
+        assert chromium.run("return document.querySelectorAll('img').length") == 0

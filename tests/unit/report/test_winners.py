@@ -115,3 +115,24 @@ def test_two_runs_of_one_problem_are_two_contests(made):
     found = contests(gather(load([one, other])))
 
     assert [len(contest.points) for contest in found] == [1, 1]
+
+
+def test_of_several_runs_each_has_a_verdict_and_rules_of_its_own(made):
+    rows = []
+    for n, (first, second) in enumerate(((50.0, 90.0), (90.0, 50.0))):
+        who = made.identity(run_id=f"r{n}", run_name=f"run-{n}")
+        for length, factor in ((1024, 1.0), (4096, 3.0)):
+            problem = made.decode(1, length)
+            turned = (first, second) if length == 1024 else (second, first)
+            for backend, us in zip(("sdpa", "naive"), turned, strict=True):
+                rows += made.ok_rows(problem, backend, latency_us=us * factor, who=who)
+    points = gather(load(made.run(rows)))
+    found = contests(points)
+
+    text = verdict(points, found)
+    assert text.startswith("run-0: in decode ")
+    assert " run-1: in decode " in text
+    assert rules(found) == [
+        "run-0, decode: sdpa at 1k, naive at 4k",
+        "run-1, decode: naive at 1k, sdpa at 4k",
+    ]
