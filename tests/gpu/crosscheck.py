@@ -107,6 +107,17 @@ def label_of(backend: str, fields: Mapping[str, Any], option: str, value: int | 
     return " ".join([*words, *([f"{option}={value}"] if option else [])])
 
 
+def suite_text(
+    backend: str, option: str, values: Sequence[int], fields: Mapping[str, Any], timers: str
+) -> str:
+    """A suite of one call, measured with these timers."""
+    options = f" {{options: {{{option}: {list(values)}}}}}" if option else ""
+    return (
+        f"suite: crosscheck\nproblem: {json.dumps(fields)}\nbackends:\n  {backend}:{options}\n"
+        f"measure: {{launches: 1, timer: {timers}}}\n"
+    )
+
+
 def _by_us(calls: Sequence[Call], device: str, folder: Path) -> dict[str, dict[str, float | str]]:
     """Measure with every timer of ours; the first of them is the reference."""
     import attnbench
@@ -114,13 +125,8 @@ def _by_us(calls: Sequence[Call], device: str, folder: Path) -> dict[str, dict[s
     found: dict[str, dict[str, float | str]] = {}
     timers = _TIMERS["cpu" if device == "cpu" else "cuda"]
     for position, (backend, option, values, fields) in enumerate(calls):
-        options = f" {{options: {{{option}: {list(values)}}}}}" if option else ""
         suite = folder / f"call-{position}.yaml"
-        text = (
-            f"suite: crosscheck\nproblem: {json.dumps(fields)}\nbackends:\n  {backend}:{options}\n"
-        )
-        measure = f"{{launches: 1, timer: {timers}}}"
-        suite.write_text(f"{text}measure: {measure}\n", encoding="utf-8")
+        suite.write_text(suite_text(backend, option, values, fields, timers), encoding="utf-8")
         out = suite.with_suffix(".parquet")
         attnbench.run(suite, device=device, out=out)
         for _, row in attnbench.load(out).iterrows():

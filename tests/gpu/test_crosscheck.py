@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import crosscheck
+import pytest
 from slices.paths import ROOT
+
+from attnbench.api import load_suite, plan
 
 
 def test_agreement_is_plain_and_disagreement_is_shown():
@@ -25,3 +28,15 @@ def test_every_ruler_is_there():
     folder = ROOT / "tests" / "gpu" / "rulers"
 
     assert {path.stem for path in folder.glob("*.py")} == set(crosscheck.RULERS)
+
+
+@pytest.mark.parametrize("call", [*crosscheck.CALLS, *crosscheck.LENGTHS])
+def test_every_call_is_one_that_a_large_gpu_can_run(tmp_path, call):
+    suite = tmp_path / "call.yaml"
+    suite.write_text(crosscheck.suite_text(*call, crosscheck._TIMERS["cuda"]), encoding="utf-8")
+    calls = len(call[2]) or 1
+
+    assert len(load_suite(suite).cases) == calls
+    planned = plan(suite, device="h200").planned
+    assert {one.status for one in planned} == {"run"}
+    assert len(planned) >= calls

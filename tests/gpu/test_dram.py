@@ -5,6 +5,8 @@ from __future__ import annotations
 import dram
 import pytest
 
+from attnbench.api import load_suite
+
 
 @pytest.mark.parametrize(
     ("command", "expected"),
@@ -17,3 +19,10 @@ import pytest
 )
 def test_ncu_may_not_touch_the_clocks(command, expected):
     assert dram.leaves_clocks_alone(command) is expected
+
+
+@pytest.mark.parametrize("case", [*dram.CASES, *dram.REHEARSED], ids=lambda case: case[0])
+def test_a_filter_leaves_one_case(case):
+    _, suite, select = case
+
+    assert len(load_suite(suite, select=select).cases) == 1

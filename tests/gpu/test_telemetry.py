@@ -10,6 +10,7 @@ import pytest
 pytestmark = [pytest.mark.gpu, pytest.mark.torch]
 
 FIELDS = "uuid,clocks.max.sm,clocks.max.mem,power.limit,temperature.gpu,driver_version"
+LONG = "{q_len: 8k, q_heads: 32, head_dim: 128, dtype: bf16}"
 ONE_RUN = """
 import sys, attnbench
 attnbench.run("quick", backends=["sdpa"], select="decode", launches=1, out=sys.argv[1])
@@ -41,7 +42,7 @@ def test_rows_name_the_chip_and_driver_that_nvidia_smi_names(place, board):
 
 
 def test_clocks_and_power_are_within_what_the_board_can(place, board):
-    row = only_ok(place.measured("sdpa:", problem="{q_len: 8k, q_heads: 32, dtype: bf16}")).iloc[0]
+    row = only_ok(place.measured("sdpa:", problem=LONG)).iloc[0]
     if "NO_TELEMETRY" in row["notes"]:
         pytest.skip("NVML tells neither clock nor what lowers it here")
 

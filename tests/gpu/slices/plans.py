@@ -33,7 +33,7 @@ _INTERPRETED = "window or rope or splits"  # of the kernel tests, in the interpr
 
 def correctness(*, dry: bool) -> list[Step]:
     """Slice 1: is the machine what it says, are the kernels right and the timers true."""
-    kernels = ("-k", _INTERPRETED) if dry else _spread(8)
+    kernels = ("-k", _INTERPRETED) if dry else _spread(12)
     return [
         machine(),
         Step(
@@ -66,7 +66,7 @@ def correctness(*, dry: bool) -> list[Step]:
             "faults",
             "tests/gpu/test_faults.py",
             answers="OOM, illegal address and hang cost their case alone",
-            limit_s=70,
+            limit_s=65,
         ),
         _pytest(
             "rows",
@@ -80,26 +80,26 @@ def correctness(*, dry: bool) -> list[Step]:
             "tests/gpu",
             *(f"--ignore=tests/gpu/test_{one}.py" for one in _NAMED),
             answers="facts, events, whole runs, the self-test's own tests",
-            limit_s=45,
+            limit_s=40,
         ),
         Step(
             name="bias",
             command=("{python}", "tests/gpu/crosscheck.py", "--lengths", *_CHECKED),
             answers="what each timer reads of a known length, beside do_bench, NVBench and CUPTI",
-            limit_s=50,
+            limit_s=60,
         ),
         Step(
             name="dram",
             command=("{python}", "tests/gpu/dram.py", "{work}/dram", *(("--rehearse",) * dry)),
             answers="DRAM bytes that ncu counts beside the least that cost model 1 knows",
-            limit_s=30,
+            limit_s=45,
             needs=("verb:profile",),
         ),
         _pytest(
             "waits",
             *("tests/gpu/test_rules.py", "-k", "known_length"),
             answers="the rules' own test of known lengths, which is long",
-            limit_s=50,
+            limit_s=40,
             stretches=True,
         ),
     ]
@@ -201,7 +201,7 @@ def machine() -> Step:
         name="machine",
         command=("{python}", "tests/gpu/slices/machine.py", "{work}/machine.json"),
         answers="device, driver, toolkit, packages",
-        limit_s=15,
+        limit_s=10,
     )
 
 
