@@ -74,7 +74,7 @@ def _run(number: int, asked: argparse.Namespace, out: Path, site: Path, wheels: 
         environment[REHEARSAL] = "1"
         out, name = out / "dry-run", f"{name}.dry-run"
         _say("DRY RUN: no CUDA device is used; nothing here is a result of a GPU")
-    for folder in ("results", "junit"):
+    for folder in ("results", "junit", "tuned"):
         (work / folder).mkdir()
     place = Place(
         work=work,
