@@ -18,8 +18,8 @@ WEAKER = (
     "sides interleaved sees smaller changes"
 )
 BY_TURNS = (
-    "both sides measured by turns in adjacent fresh processes, the order flipped each round; a "
-    "slower case was found in fresh rounds of its own"
+    "both sides measured by turns in adjacent fresh processes, the order flipped each round; "
+    "slower is what fresh rounds of the suspects alone confirmed"
 )
 FEW_BASELINES = 5
 _BEYOND = 9.995  # a share of which the digits say nothing

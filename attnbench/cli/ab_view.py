@@ -101,7 +101,7 @@ class AbView:
         match event:
             case CaseStarted():
                 self._case, self._doing = event.case.label, ""
-                self._place = (event.position - 1, event.total)
+                self._place = (event.position, event.total)
             case CaseFinished():
                 self._finished(event)
             case Beat():
@@ -117,7 +117,7 @@ class AbView:
         fresh = "fresh round" if event.stage == CONFIRM else "round"
         stage = f"{fresh} {event.round} of {event.rounds}"
         self._order = (*self._order, event.role) if stage == self._stage else (event.role,)
-        self._stage = stage
+        self._stage, self._case, self._doing = stage, "", ""
 
     def _round(self, event: RoundFinished) -> str:
         width = len(str(event.rounds))
