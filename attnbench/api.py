@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from attnbench.case import Case
     from attnbench.device.rates import Ceilings
     from attnbench.environment import Device
-    from attnbench.execute.ab.events import AbListener
+    from attnbench.execute.ab.events import AbListener, AbMeasured
     from attnbench.execute.checker import CheckFinished
     from attnbench.execute.conformance import ConformanceEvent, ConformanceFinished
     from attnbench.execute.events import Event, Listener, RunFinished
@@ -137,12 +137,9 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
         AttnbenchError: see ``attnbench.errors`` for the tree.
 
     """
-    from attnbench.analysis.ab import rule_ab
-    from attnbench.analysis.ab_facts import ruling_facts
     from attnbench.execute.ab import AbRequest, measure
-    from attnbench.execute.ab.request import ROUNDS, ruling_of
+    from attnbench.execute.ab.request import ROUNDS
     from attnbench.execute.ab.sides import Asked
-    from attnbench.store.atomic import write_text
     from attnbench.suite import find
 
     typed = {"suite": str(suite), "base": base, "new": new, "select": select}
@@ -163,7 +160,16 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
         run_args=json.dumps({**typed, "device": device, **(run_args or {})}),
         repro=repro or f"attnbench ab {suite}",
     )
-    done = measure(request, listener or _silent)
+    return _ruled(measure(request, listener or _silent))
+
+
+def _ruled(done: AbMeasured) -> Ruling:
+    """Rule on the two files of an ``ab`` and write the ruling beside them."""
+    from attnbench.analysis.ab import rule_ab
+    from attnbench.analysis.ab_facts import ruling_facts
+    from attnbench.execute.ab.request import ruling_of
+    from attnbench.store.atomic import write_text
+
     try:
         ruling = rule_ab(*done.results, done.rule, done.rule_source, cut=done.cut)
     except NothingSelected as error:

@@ -84,14 +84,13 @@ def rule_ab(
             f"no case of the base ({old.name}) is ok, so there is nothing to rule on",
             hint=f"see why: attnbench show {old.paths[0]}",
         )
-    mean = _mean(found.difference, judged)
     compared = Compared(
         base=old,
         new=now,
         comparisons=comparisons,
         differing=comparability.differences(old, now),
         ceilings=(),
-        mean=mean,
+        mean=_mean(found.difference, judged),
         paired=True,
         ratios_only=False,
         difference=found.difference,
@@ -108,21 +107,25 @@ def rule_ab(
         baselines=1,
         age_days=None,
         accepted=(),
-        ab=Interleaved(
-            words=(old.name, now.name),
-            planned=screen_rounds,
-            rounds=_most(found.first),
-            fresh=_most(found.later),
-            suspects=tuple(
-                case.label
-                for case, is_one in zip(comparisons, found.suspects, strict=True)
-                if is_one
-            ),
-            first=found.first,
-            later=found.later,
-            shift=None if mean.ratio is None else mean.ratio - 1,
-            cut=cut,
-        ),
+        ab=_interleaved(compared, found, screen_rounds, cut),
+    )
+
+
+def _interleaved(
+    compared: Compared, found: _Evidence, screen_rounds: int, cut: str | None
+) -> Interleaved:
+    flagged = zip(compared.comparisons, found.suspects, strict=True)
+    ratio = compared.mean.ratio
+    return Interleaved(
+        words=(compared.base.name, compared.new.name),
+        planned=screen_rounds,
+        rounds=_most(found.first),
+        fresh=_most(found.later),
+        suspects=tuple(case.label for case, is_one in flagged if is_one),
+        first=found.first,
+        later=found.later,
+        shift=None if ratio is None else ratio - 1,
+        cut=cut,
     )
 
 
