@@ -71,8 +71,6 @@ def show_one(one: Compared, screen: Screen, view: View) -> None:
         wrapped(screen, _ACROSS, style="dim")
 
 
-
-
 def wrapped(screen: Screen, text: str, *, indent: int = 6, style: str = "") -> None:
     """Print a sentence in as many lines as the screen needs."""
     if len(text) <= screen.width:
