@@ -12,6 +12,8 @@ from pathlib import Path
 from attnbench.environment import Device, Environment
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_GROUP = Path("/sys/fs/cgroup")
+_GROUP_FILES = ("memory.max", "memory.current")
 _KIB = 1024
 
 
@@ -23,7 +25,7 @@ def cpu_facts() -> Device:
         name=_cpu_name(),
         arch=platform.machine(),
         memory_bytes=memory.get("MemTotal", 0),
-        free_bytes=memory.get("MemAvailable", memory.get("MemTotal", 0)) // 2,
+        free_bytes=(available_bytes() or memory.get("MemTotal", 0)) // 2,
         cores=usable_cores(),
         llc_bytes=_last_level_cache(),
     )
@@ -37,8 +39,12 @@ def usable_cores() -> int:
 
 
 def available_bytes() -> int | None:
-    """Memory that can be had without swapping; None where the system does not say."""
-    return _meminfo().get("MemAvailable")
+    """Memory that can be had without swapping; None where the system does not say.
+
+    A container's own limit counts where it is lower than what the host has.
+    """
+    told = [one for one in (_meminfo().get("MemAvailable"), _left_in_group()) if one is not None]
+    return min(told, default=None)
 
 
 def environment_of(device: Device, *, threads: int | None, cuda: str | None) -> Environment:
@@ -86,13 +92,32 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _meminfo() -> dict[str, int]:
-    """Read /proc/meminfo in bytes; empty where there is none."""
+    """Read /proc/meminfo in bytes; what the C library knows where there is none."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        return {}
+        return _sysconf()
     pairs = (line.split(":", 1) for line in lines if ":" in line)
     return {name: int(rest.split()[0]) * _KIB for name, rest in pairs}
+
+
+def _sysconf() -> dict[str, int]:
+    """Memory by a system call, which a container without /proc still answers."""
+    names = {"MemTotal": "SC_PHYS_PAGES", "MemAvailable": "SC_AVPHYS_PAGES"}
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return {name: os.sysconf(asked) * page for name, asked in names.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _left_in_group() -> int | None:
+    """What a container's memory limit (cgroup 2) leaves; None where there is no limit."""
+    try:
+        limit, used = ((_GROUP / name).read_text("ascii") for name in _GROUP_FILES)
+        return max(0, int(limit) - int(used))
+    except (OSError, ValueError):  # the limit reads "max" where there is none
+        return None
 
 
 def _cpu_name() -> str:
@@ -109,7 +134,10 @@ def _last_level_cache() -> int | None:
     """Size of the largest cache that /sys lists for the first core."""
     sizes = []
     for size in _CACHES.glob("index*/size"):
-        text = size.read_text(encoding="ascii").strip()
+        try:
+            text = size.read_text(encoding="ascii").strip()
+        except OSError:
+            continue
         if text.endswith("K") and text[:-1].isdigit():
             sizes.append(int(text[:-1]) * _KIB)
     return max(sizes, default=None)

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from attnbench.device.local import usable_cores
 
@@ -47,7 +47,7 @@ class LocalWorker:
         self.device = device
         self._buffer = b""
         self._lines: list[Message] = []
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
+        self._log = _log_file()
         to_child, self._write_fd = os.pipe()
         self._read_fd, from_child = os.pipe()
         try:
@@ -155,6 +155,14 @@ class LocalWorker:
                 how = f"signal {signal.Signals(-code).name}"
         tail = self.tail()
         return f"the worker ended with {how}" + (f"; it printed: {tail}" if tail else "")
+
+
+def _log_file() -> IO[bytes]:
+    """A nameless file for what the worker prints; in memory where no folder can be written."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return os.fdopen(os.memfd_create("attnbench-worker"), "w+b")
 
 
 def worker_environment(*, interpret: bool, search: Sequence[str] = ()) -> dict[str, str]:

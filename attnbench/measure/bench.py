@@ -145,8 +145,11 @@ def _limit_memory() -> None:
         return
     import resource
 
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file
-        in_use = int(statm.read().split()[0]) * resource.getpagesize()
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file
+            in_use = int(statm.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return  # a container without /proc: what is in use cannot be told from what is free
     limit = in_use + int(_CPU_SHARE * available)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard != resource.RLIM_INFINITY:

@@ -17,9 +17,19 @@ from attnbench.store.atomic import write_text
 
 
 def cache_file() -> Path:
-    """Where ceilings are kept: $XDG_CACHE_HOME/attnbench, or ~/.cache/attnbench."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "attnbench" / "ceilings.json"
+    """Where ceilings are kept: $XDG_CACHE_HOME/attnbench, or ~/.cache/attnbench.
+
+    Raises:
+        OSError: neither is known, as for a user id that a container has no name for.
+
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "attnbench" / "ceilings.json"
+    try:
+        return Path.home() / ".cache" / "attnbench" / "ceilings.json"
+    except RuntimeError as error:
+        raise FileNotFoundError(str(error)) from error
 
 
 def ceilings_key(environment: Environment) -> str:
@@ -47,8 +57,9 @@ def store_ceilings(environment: Environment, ceilings: dict[str, Any]) -> None:
     """Keep the ceilings of this device; a cache that cannot be written is no error."""
     kept = {**_all(), ceilings_key(environment): ceilings}
     try:
-        cache_file().parent.mkdir(parents=True, exist_ok=True)
-        write_text(cache_file(), json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        place = cache_file()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_text(place, json.dumps(kept, indent=1, sort_keys=True) + "\n")
     except (OutputError, OSError):
         return
 
