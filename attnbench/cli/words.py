@@ -13,8 +13,8 @@ NOTES = {
     "RESUMED": "the first case after --resume",
     "REDUCED": "checked on a smaller problem",
     "UPCAST": "checked in a wider dtype than asked",
-    "FALLBACK": "another kernel ran than the one asked for",
-    "RECOMPILED": "something was compiled between samples",
+    "FALLBACK": "another kernel ran than the one asked for, or plain Python",
+    "RECOMPILED": "something was compiled after the first two calls",
     "NONDETERMINISTIC": "two calls differ in some bit",
     "NO_TELEMETRY": "the device does not tell clocks and power",
 }
