@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from attnbench.cli.json_events import as_json
 from attnbench.cli.live import LiveView
 from attnbench.cli.plain import PlainView
 from attnbench.cli.screen import screen
@@ -105,3 +106,10 @@ def test_a_wrong_clock_is_said_when_it_is_found_and_again_at_the_end(view, tmp_p
     assert said.count("SELF-TEST FAILED   spin: 900 us, expected 1000 us within 1%") == 2
     assert said.count("do not believe the figures of this run") == 2
     assert "copy" not in said  # a busy machine is in the file, not on the screen
+
+
+def test_a_program_hears_of_every_test():
+    event = as_json(SelfTested(tests=(SPIN, BROKEN)), "tiny")
+
+    assert event["event"] == "self_tested"
+    assert json.loads(json.dumps(event))["tests"] == [SPIN, BROKEN]
