@@ -24,6 +24,7 @@ from attnbench.environment import Device
 _FLOAT_BYTES = 4
 REPEATS = 5
 SUSTAINED_S = 1.0
+_TRIAL_SHARE = 0.1  # of that time, to find out how many threads are faster
 _BLOCK_S = 0.02  # work that is enqueued between two looks at the clock
 _HIDING_S = 200e-6
 _CPU_BUFFER, _CUDA_BUFFER = 128 * 10**6, 2 * 10**9
@@ -38,13 +39,19 @@ def measure_ceilings(driver: Driver, device: Device, *, repeats: int = REPEATS) 
     best = _with_all_threads(driver, device, repeats)
     if driver.kind == "cpu" and torch.get_num_threads() > 1:
         # Beside another process, threads that wait for each other are slower than one.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with _threads(1):
             best = best.best_of(_with_all_threads(driver, device, repeats))
-        finally:
-            torch.set_num_threads(threads)
     return best
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _with_all_threads(driver: Driver, device: Device, repeats: int) -> Ceilings:
@@ -148,7 +155,19 @@ def _products(
 
 
 def _held(driver: Driver, call: Callable[[], object], seconds: float) -> float:
-    """Seconds a call while calls follow each other without a pause for so long."""
+    """Seconds a call while calls follow each other for so long; on a CPU on all cores or on one."""
+    if driver.kind != "cpu":
+        return _without_a_pause(driver, call, seconds)
+    trials = {}
+    for threads in (torch.get_num_threads(), 1):
+        with _threads(threads):
+            trials[threads] = _without_a_pause(driver, call, _TRIAL_SHARE * seconds)
+    with _threads(min(trials, key=trials.__getitem__)):
+        return _without_a_pause(driver, call, seconds)
+
+
+def _without_a_pause(driver: Driver, call: Callable[[], object], seconds: float) -> float:
+    """Seconds a call while calls follow each other for so long."""
     block = max(1, math.ceil(_BLOCK_S / _best(driver, call, 1)))
     driver.synchronize()
     start, calls = time.perf_counter(), 0

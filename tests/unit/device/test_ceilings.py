@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
 from attnbench.device import ceilings
 from attnbench.device.ceilings import measure_ceilings, sustain
@@ -54,12 +55,27 @@ def test_what_is_held_counts_every_call():
         time.sleep(1e-3)
 
     began = time.perf_counter()
-    each_s = ceilings._held(Cpu(), call, 0.1)
+    each_s = ceilings._without_a_pause(Cpu(), call, 0.1)
     took_s = time.perf_counter() - began
     sampled = len(calls) - 3  # those before, that tell how many to enqueue at a time
 
     assert sampled >= 20
     assert 1e-3 <= each_s <= took_s / sampled
+
+
+def test_more_threads_that_are_slower_are_left_alone():
+    threads = []
+    slow = {"all": 10e-3, "one": 1e-3}
+
+    def call():
+        threads.append(torch.get_num_threads())
+        time.sleep(slow["one" if threads[-1] == 1 else "all"])
+
+    before = torch.get_num_threads()
+    ceilings._held(Cpu(), call, 0.1)
+
+    assert threads[-10:] == [1] * 10
+    assert torch.get_num_threads() == before
 
 
 def test_a_ceiling_of_a_gpu_leaves_the_launch_out():
