@@ -38,13 +38,15 @@ capabilities = Capabilities(
 def why_not(
     problem: Problem, device: Device, *, cpu: bool = False, lse: bool = False
 ) -> str | None:
-    """A CPU only on request, and forward only; lse is the forward's."""
+    """A CPU only on request, forward only and without lse; elsewhere lse is the forward's."""
     if lse and problem.mode != "fwd":
         return "lse is returned by the forward alone"
     if device.kind != "cpu":
         return None
     if not cpu:
         return "flex compiles half a minute on a CPU; flex[cpu=true] asks for it"
+    if lse or problem.sink_logits:
+        return "flex has no lse on a CPU, which sink_logits need too"
     return "flex has no backward on a CPU" if problem.mode != "fwd" else None
 
 

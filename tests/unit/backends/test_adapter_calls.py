@@ -181,6 +181,16 @@ def test_every_adapter_has_a_record():
     assert {name for name, one in modules.items() if hasattr(one, "library")} == set(RECORDS)
 
 
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_the_docs_name_the_same_library_version_and_install_line(name):
+    library = importlib.import_module(BUILT_INS[name]).library
+    page = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    (row,) = [one for one in page.splitlines() if one.startswith(f"| `{name}` | ")]
+
+    cells = [one.strip().strip("`") for one in row.split("|")[1:-1]]
+    assert cells == [name, library.distribution, library.checked, library.install]
+
+
 GOOD = """
 def prepare(inputs):
     from flash_attn import flash_attn_func
