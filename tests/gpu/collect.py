@@ -80,7 +80,8 @@ def collect(tar: Path, root: Path, *, over: bool = False) -> Path:
         _tell_tree(manifest["tree"], tree_facts())
         for one in manifest["steps"]:
             _say(f"  {one['state']:<12} {one['name']:<14} {one['reason'] or ''}")
-        _repair(work / "results")
+        for name in ("results", "tuned"):
+            _repair(work / name)
         _check_device(work / "results", device["name"])
         summary = work / f"slice-{manifest['slice']}.json"
         summary.write_text(_summary(manifest, device), encoding="utf-8")
