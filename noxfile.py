@@ -83,7 +83,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
-    """Run slices of what needs a GPU with this python; words after -- go to tests/gpu/slice.py."""
+    """Run slices of what needs a GPU, with the python on the PATH; words after -- go to them."""
     session.run("python", "tests/gpu/slice.py", *session.posargs)
 
 

@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     codes = []
     with tempfile.TemporaryDirectory(prefix="attnbench-site-") as folder:
         site = Path(folder)
-        wheels = paths.unpack_wheels(laid_out(asked.wheels), site)
+        found = laid_out(asked.wheels)
+        wheels = paths.unpack_wheels(paths.for_this_python(found), site)
+        if found and not wheels:
+            _say(f"!! the wheels in {asked.wheels} are for another Python and are left alone")
         paths.name_the_tree(site)
         sys.path.insert(1, str(site))
         for number in numbers:

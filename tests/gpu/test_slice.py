@@ -181,7 +181,8 @@ def test_a_child_that_is_killed_is_a_failure_and_the_slice_goes_on(tmp_path):
 
 def test_a_rehearsal_says_that_it_is_one_and_lies_elsewhere(tmp_path):
     environment = {**os.environ, "OUT": str(tmp_path)}
-    command = [sys.executable, str(HERE / "slice.py"), "2", "--device", "cpu", "--only", "targets"]
+    words = ["2", "--device", "cpu", "--only", "targets", "--wheels", str(tmp_path / "none")]
+    command = [sys.executable, str(HERE / "slice.py"), *words]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=BOUND_S, check=False
     )
@@ -279,6 +280,21 @@ class TestPaths:
         )
 
         assert done.stdout == "from a namespace in a wheel\n"
+
+    def test_wheels_of_another_python_are_left_alone(self):
+        this = f"cp{sys.version_info.major}{sys.version_info.minor}"
+        pure, own, packed, foreign = (
+            Path(name)
+            for name in (
+                "pure-1-py3-none-any.whl",
+                f"own-1-{this}-{this}-manylinux_2_17_x86_64.whl",
+                f"packed-1-{this}-{this}-manylinux_2_17_x86_64.tar.xz",
+                "foreign-1-cp27-cp27m-manylinux_2_17_x86_64.whl",
+            )
+        )
+
+        assert paths.for_this_python([pure, own, packed]) == sorted([pure, own, packed])
+        assert paths.for_this_python([pure, own, foreign]) == []
 
     def test_a_tree_that_is_not_installed_has_its_version(self, tmp_path, monkeypatch):
         def missing(_name):

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def pack(wheel: Path) -> Path:
     """Replace a wheel by a tar.xz of what is in it, under the wheel's name."""
     packed, unfinished = wheel.with_suffix(".tar.xz"), wheel.with_suffix(".part")
-    with zipfile.ZipFile(wheel) as archive, tarfile.open(unfinished, "w:xz", preset=6) as tar:
+    with zipfile.ZipFile(wheel) as archive, tarfile.open(unfinished, "w:xz", preset=3) as tar:
         for one in archive.infolist():
             member = tarfile.TarInfo(one.filename)
             member.size, member.mode = one.file_size, (one.external_attr >> 16) & 0o777 or 0o644

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -40,6 +41,17 @@ def _unzip(wheel: Path, site: Path) -> None:
             path = Path(archive.extract(member, site))
             if (member.external_attr >> 16) & 0o111 and path.is_file():
                 path.chmod(0o755)  # a compiler that a wheel brings along
+
+
+def for_this_python(wheels: Iterable[Path]) -> list[Path]:
+    """Return the wheels, or none of them where one is for another Python.
+
+    Half of them would be worse than none: pydantic takes no other pydantic-core than its own.
+    """
+    found = sorted(wheels)
+    this = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    tags = {wheel.name.removesuffix(".tar.xz").split("-")[-3] for wheel in found}
+    return [] if {one for one in tags if one.startswith("cp")} - {this} else found
 
 
 def name_the_tree(site: Path) -> None:

@@ -62,7 +62,7 @@ def correctness(*, dry: bool) -> list[Step]:
             "faults",
             "tests/gpu/test_faults.py",
             answers="OOM, illegal address and hang cost their case alone",
-            limit_s=65,
+            limit_s=80,
         ),
         _pytest(
             "rows",
@@ -95,7 +95,7 @@ def correctness(*, dry: bool) -> list[Step]:
             "waits",
             *("tests/gpu/test_rules.py", "-k", "known_length"),
             answers="the rules' own test of known lengths, which is long",
-            limit_s=40,
+            limit_s=25,
             stretches=True,
         ),
     ]
