@@ -14,6 +14,7 @@ import venv
 import pytest
 
 import attnbench
+from attnbench.store.journal import read_rows
 
 pytestmark = pytest.mark.torch
 
@@ -173,6 +174,36 @@ def test_ctrl_c_saves_both_sides_and_says_so_and_a_name_is_taken_once(place):
     out, _ = again.communicate(timeout=60)
     assert again.returncode == 2, out
     assert "out.base.parquet exists already" in out
+
+
+def test_a_disk_that_is_full_for_the_second_side_keeps_both_journals(place):
+    place.backends(slowish=SLOWISH, good=GOOD)
+    lengths = ",".join(str(16 + 8 * n) for n in range(6))
+    limited = (
+        "import resource, signal, sys; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (22_000, 22_000)); "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "from attnbench.cli.app import main; "
+        "sys.exit(main(['ab', 's.yaml', '--base', 'slowish', '--new', 'good', '--device', 'cpu', "
+        f"'--set', 'kv_len={lengths}', '--rounds', '2', '--out', 'out']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited],
+        cwd=place.folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "out.new.journal: the file is larger than this process may write" in done.stderr
+    base, new = (list(read_rows(place.folder / f"out.{role}.journal")) for role in ("base", "new"))
+    assert len(base) == 6
+    assert 1 <= len(new) < 12  # its rows have twenty times the samples
+    assert {row["status"] for row in (*base, *new)} == {"ok"}
 
 
 def test_a_python_without_torch_is_told_before_anything_is_measured(place):
