@@ -68,10 +68,11 @@ def price(problem: Problem) -> Cost:
         cached_keys += count * _stored_keys(problem, request.kv_len)
     rows = q_rows * problem.q_heads
     traffic = _traffic(problem, rows=rows, keys=keys, used=used, appended=appended)
+    projected = _projection_flops(problem, q_rows)
     return Cost(
         pairs=pairs,
-        flops=_flops(problem, pairs, keys),
-        flops_dense=_flops(problem, dense, keys),
+        flops=_flops(problem, pairs, keys) + projected,
+        flops_dense=_flops(problem, dense, keys) + projected,
         bytes_table=table * _INT32_BYTES,
         kv_cache_bytes=_cache_bytes(problem, cached_keys),
         **traffic,
@@ -88,6 +89,23 @@ def _flops(problem: Problem, pairs: int, keys: int) -> int:
         return 2 * pairs * (problem.additive_dim + v_dim) * heads
     forward, backward = 2 * pairs * (dim + v_dim) * heads, 2 * pairs * (3 * dim + 2 * v_dim) * heads
     return {"fwd": forward, "bwd": backward, "fwd_bwd": forward + backward}[problem.mode]
+
+
+def _projection_flops(problem: Problem, tokens: int) -> int:
+    """2 · tokens · hidden · width of the projections of a whole layer, in and out."""
+    return 2 * tokens * sum(_weights(problem))
+
+
+def _weights(problem: Problem) -> tuple[int, int, int, int]:
+    """Elements of a layer's projections to q, k and v and of the one after attention, else 0.
+
+    The hidden size is q_heads · head_dim.
+    """
+    if problem.attention != "layer":
+        return 0, 0, 0, 0
+    hidden = problem.q_heads * problem.head_dim
+    shared = problem.n_kv_heads * problem.head_dim * hidden
+    return hidden * hidden, shared, shared, hidden * hidden
 
 
 def _chunk_pairs(problem: Problem) -> int:
@@ -107,10 +125,13 @@ def _traffic(problem: Problem, *, rows: int, keys: int, used: int, appended: int
     """Bytes by class; ``rows`` counts query heads, keys do not."""
     bits, kv_bits = DTYPE_BITS[problem.dtype], DTYPE_BITS[problem.stored_dtype]
     kv_heads, dim, v_dim = problem.n_kv_heads, problem.head_dim, problem.v_dim
-    q, o = rows * dim * bits // 8, rows * v_dim * bits // 8
+    w_q, w_k, w_v, w_o = (count * bits // 8 for count in _weights(problem))
+    q, o = rows * dim * bits // 8 + w_q, rows * v_dim * bits // 8 + w_o
     read_k, read_v = used * kv_heads * dim * kv_bits // 8, used * kv_heads * v_dim * kv_bits // 8
     if problem.latent:
         read_v = 0  # V lies inside K
+    if problem.attention == "layer":
+        read_k, read_v = w_k, w_v  # K and V are the layer's own; what it reads are weights
     # Gradients are written for every key, seen or not.
     grad_k, grad_v = keys * kv_heads * dim * kv_bits // 8, keys * kv_heads * v_dim * kv_bits // 8
     lse = rows * _FP32_BYTES

@@ -190,6 +190,11 @@ class Inputs:
     ``[q_heads]``; ``sink_logits`` fp32 ``[q_heads]``; ``cos``, ``sin`` fp32 ``[longest,
     rope_dim / 2]``, longest of q_len and kv_len; ``k_new``, ``v_new`` ``[batch, kv_heads, append,
     dim]`` (ragged ``[requests * append, kv_heads, dim]``); ``grad_out`` like the output.
+
+    Additive: ``w_q [q_heads, head_dim, additive_dim]``, ``w_k [kv_heads, ...]``, ``w_score
+    [q_heads, additive_dim]``. Layer: q is its input x, head by head, tokens outermost in memory;
+    k and v are None; ``w_q, w_o [hidden, hidden]``, ``w_k, w_v [kv_heads * head_dim, hidden]`` with
+    hidden = q_heads * head_dim, each applied as ``x @ w.T``.
     """
 
     problem: Problem
@@ -215,6 +220,11 @@ class Inputs:
     sin: Tensor | None = None
     k_new: Tensor | None = None
     v_new: Tensor | None = None
+    w_q: Tensor | None = None
+    w_k: Tensor | None = None
+    w_v: Tensor | None = None
+    w_o: Tensor | None = None
+    w_score: Tensor | None = None
     grad_out: Tensor | None = None
 
 

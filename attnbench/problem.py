@@ -44,7 +44,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mask_align": MASK_ALIGNS,
     "bias": ("none", "alibi"),
     "rope": ("none", "neox", "gptj"),
-    "attention": ("softmax", "linear", "additive", "block_sparse"),
+    "attention": ("softmax", "linear", "additive", "block_sparse", "layer"),
     "feature": ("elu1", "identity"),
     "pattern": ("random", "local_global"),
     "kv_layout": ("contiguous", "paged"),
@@ -332,15 +332,31 @@ def _mask_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
 
 
 def _attention_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
-    if problem.attention in ("linear", "additive"):
+    if problem.attention in ("linear", "additive", "layer"):
         forward_only = f"{problem.attention} attention is priced forward only: mode fwd"
         yield "mode", problem.mode != "fwd", forward_only
+    if problem.attention == "layer":
+        yield from _layer_rules(problem)
     if problem.attention == "linear":
         is_cross = any(one.q_len != one.kv_len for _, one in problem.request_groups)
         yield "kv_len", is_cross, "linear attention runs over one sequence: kv_len equals q_len"
         for field in ("window", "softcap", "sink_logits", "bias"):
             is_set = getattr(problem, field) not in (None, False, "none")
             yield field, is_set, f"linear attention has no scores for {field} to act on"
+
+
+def _layer_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
+    """A layer computes q, k and v from one input: there is no cache, and no second sequence."""
+    for field, is_wrong, what in (
+        ("requests", problem.is_ragged, "packed requests"),
+        ("kv_len", problem.kv_len != problem.q_len, "a kv_len of its own"),
+        ("v_head_dim", problem.v_head_dim != problem.head_dim, "a v_head_dim of its own"),
+        ("kv_dtype", problem.kv_dtype != problem.dtype, "a kv_dtype of its own"),
+        ("kv_layout", problem.kv_layout == "paged", "a paged cache"),
+        ("append", problem.append > 0, "append"),
+        ("latent", problem.latent, "a latent cache"),
+    ):
+        yield field, is_wrong, f"attention: layer computes q, k and v itself; it has no {what}"
 
 
 def _backward_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:

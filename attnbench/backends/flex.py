@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import Device
-from attnbench.pairs import alignment_offset
+from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
 
@@ -31,6 +31,7 @@ capabilities = Capabilities(
     alibi=True,
     sinks=True,
     sink_logits=True,
+    attentions={"softmax", "block_sparse"},
     devices={"cuda", "cpu"},
 )
 
@@ -39,6 +40,8 @@ def why_not(
     problem: Problem, device: Device, *, cpu: bool = False, lse: bool = False
 ) -> str | None:
     """A CPU only on request, forward only and without lse; elsewhere lse is the forward's."""
+    if problem.attention == "block_sparse" and problem.is_ragged:
+        return "block_sparse over ragged requests is not supported"
     if lse and problem.mode != "fwd":
         return "lse is returned by the forward alone"
     if device.kind != "cpu":
@@ -115,6 +118,19 @@ class _Call:
         return compile_fx(graph, examples)
 
 
+def _kept(problem: Problem, device: Any) -> Tensor:
+    """Which blocks are kept, bool ``[block rows, block columns]``."""
+    import torch
+
+    _, request = problem.request_groups[0]
+    assert problem.block is not None
+    shape = (-(-request.q_len // problem.block), -(-request.kv_len // problem.block))
+    kept = torch.zeros(shape, dtype=torch.bool)
+    for row, columns in kept_blocks(problem, request):
+        kept[row, list(columns)] = True
+    return kept.to(device)
+
+
 def _function(*, with_lse: bool, has_sink: bool) -> Callable[..., Any]:
     """What is compiled: flex alone, with its lse, or with a sink in both outputs."""
     import torch
@@ -189,7 +205,7 @@ class _Places:
         from torch.nn.attention.flex_attention import create_block_mask
 
         problem = self._problem
-        if problem.mask == "none" and not problem.is_ragged:
+        if problem.mask == "none" and problem.block is None and not problem.is_ragged:
             return None
         if problem.is_ragged:
             lengths = len(self._request_of_row), len(self._request_of_key)
@@ -202,7 +218,8 @@ class _Places:
 
     def _mask_mod(self) -> Callable[..., Any]:
         problem, offset = self._problem, self._offset
-        window, sinks = problem.window, problem.sinks
+        window, sinks, block = problem.window, problem.sinks, problem.block
+        kept = None if block is None else _kept(problem, self._inputs.q.device)
         if not problem.is_ragged:
             starts = None
         else:
@@ -211,9 +228,11 @@ class _Places:
 
         def mask_mod(_batch: Tensor, _head: Tensor, row: Tensor, key: Tensor) -> Any:
             seen = (row >= 0) & (key >= 0)
+            if kept is not None and block is not None:
+                seen = kept[row // block, key // block]
             if problem.mask != "none":
                 place = row + offset(row)
-                seen = key <= place
+                seen = seen & (key <= place)
                 if window is not None:
                     first = 0 if starts is None else starts[of_row[row]]
                     seen = seen & ((key > place - window) | (key - first < sinks))

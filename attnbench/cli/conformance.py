@@ -35,6 +35,7 @@ class Sheet:
     screen: Screen
     device: str = "auto"
     _target: str = ""
+    _is_interpreted: bool = False
     _said: set[str] = field(default_factory=set)
     _theme: list[TrialDone] = field(default_factory=list)
 
@@ -54,7 +55,9 @@ class Sheet:
         if self._theme:
             self._end_theme()
         for kind, words in BEHAVIOURS.items():
-            self._behaviour(words, kind, finished.done)
+            # The interpreter has one order of everything: it is not asked whether calls agree.
+            skipped = self._is_interpreted and kind == "calls"
+            self._behaviour(words, kind, () if skipped else finished.done)
         if finished.undeclared:
             self.screen.line(f"not declared: {', '.join(finished.undeclared)}", "dim")
         self.screen.line(counts_text(finished.counts))
@@ -63,6 +66,7 @@ class Sheet:
         from attnbench.cli.summary import device_text
 
         self._target = target_text(event.subject)
+        self._is_interpreted = event.is_interpreted
         where = device_text(event.environment)
         if event.is_interpreted:
             where = "Triton's interpreter on a CPU"

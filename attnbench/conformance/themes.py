@@ -32,6 +32,7 @@ _DEEP: Fields = {"q_len": 33, "kv_len": 97}  # rows whose first keys are all in 
 _DTYPES = ("fp32", "fp16", "bf16", "tf32", "fp8_e4m3", "fp8_e5m2")
 _WIDE = ("fp32", "tf32", "fp16", "bf16")  # a cache of these has no scales
 _USUAL_DIM, _ANY_DIMS = 64, (8, 33, 64, 80, 128, 256)
+_OF_SCORES = ("high", "low")  # ways that mean something where scores are products of q and k
 _MOST = 8  # values tried of a set that a backend declares
 _ANY_PAGES = (1, 7, 16, 64)
 _RAGGED = ("q1s90_q77_q130s20", "q65_3q5s70", "2q1s77_q3s130_q4", "3q1s64_q1s1_q1s129")
@@ -49,6 +50,8 @@ def trials_of(case: Case, capabilities: Capabilities) -> list[Trial]:
         for fields, way in entries(capabilities):
             problem = _problem(base, fields)
             if problem is None or capabilities.why_not(problem, device) is not None:
+                continue
+            if way in _OF_SCORES and problem.attention not in ("softmax", "block_sparse"):
                 continue
             trial = Trial(theme=theme, case=replace(case, problem=problem), way=way)
             found.setdefault((problem, way), trial)
@@ -129,7 +132,7 @@ def head_dims(capabilities: Capabilities) -> Iterator[Entry]:
     pairs += [{"head_dim": one, "v_head_dim": two} for one, two in [(64, 128), (128, 64)]]
     pairs += [{"head_dim": 192, "v_head_dim": 128}]
     pairs += [{"head_dim": 576, "v_head_dim": 512, "latent": True, "q_heads": 16, "kv_heads": 1}]
-    yield from _each(*pairs, forms=({"q_len": 33, "kv_len": 40}, DECODE))
+    yield from _each(*pairs, forms=({"q_len": 40, "kv_len": 40}, DECODE))
 
 
 def masks(capabilities: Capabilities) -> Iterator[Entry]:
@@ -233,7 +236,7 @@ def gradients(_: Capabilities) -> Iterator[Entry]:
     ]
     kinds += [{"softcap": 5.0}, {"bias": "alibi"}, {"sink_logits": True}]
     kinds += [{"rope": "neox"}, {"dtype": "fp16"}, {"dtype": "bf16"}]
-    shapes = ({"q_len": 40, "kv_len": 70}, {"q_len": 65, "kv_len": 65})
+    shapes = ({"batch": 1, "q_len": 40, "kv_len": 70}, {"q_len": 65, "kv_len": 65})
     for kind in kinds:
         yield from _each({"mode": "bwd", **kind}, forms=shapes)
     for counts in ({"q_heads": 1, "kv_heads": 1}, {"q_heads": 6, "kv_heads": 2}):
@@ -300,9 +303,13 @@ def variants(capabilities: Capabilities) -> Iterator[Entry]:
             linear: Fields = {"attention": "linear", "feature": feature, "chunk": chunk}
             yield {**square, **linear, **mask}, "guarded"
         yield from _each({"attention": "additive", "additive_dim": 24, **mask})
-        for pattern, block in product(("random", "local_global"), (16, 32, 64)):
+        counts: Fields = {"q_heads": 3, "kv_heads": 3}
+        yield {**square, "attention": "layer", "head_dim": 24, **counts, **mask}, "guarded"
+        for pattern, block in product(("random", "local_global"), (32, 64)):
             sparse: Fields = {"attention": "block_sparse", "pattern": pattern, "block": block}
             yield from _each({**sparse, "density": 0.4, **mask}, forms=(square, EXTEND, DECODE))
+        small: Fields = {"attention": "block_sparse", "block": 16, "density": 0.3, **mask}
+        yield from _each(small, forms=({"batch": 1, **PREFILL}, DECODE))
     window = {"mask": "window", "window": 40, "attention": "block_sparse", "block": 32}
     yield {**square, **window, "density": 0.5}, "guarded"
     backward = {"mode": "bwd", "attention": "block_sparse", "block": 32, "density": 0.4}

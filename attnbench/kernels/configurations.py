@@ -116,3 +116,19 @@ def tile_faults(table: str | None, **tiles: tuple[str, str | None]) -> Iterator[
             parse_tile(kernel, text)
         except ValueError as error:
             yield f"{option}: {error}"
+
+
+SMALLEST_BLOCK = 16  # of keys or rows: what a product of tiles takes
+
+
+def block_sparse_tile(arch: int, problem: Problem) -> FlashTile:
+    """The forward's tile, cut so that none crosses a block."""
+    assert problem.block is not None
+    dense = flash_tiles(arch, problem).forward
+    whole = problem.block & -problem.block  # the largest power of two that divides it
+    block_m, block_n = min(dense.block_m, whole), min(dense.block_n, whole)
+    # A warp has 16 rows of a product; the lists take registers that a limit would have spilled.
+    warps = dense.warps if block_m == dense.block_m else max(1, block_m // SMALLEST_BLOCK)
+    return FlashTile(
+        block_m=block_m, block_n=block_n, warps=min(dense.warps, warps), stages=dense.stages
+    )

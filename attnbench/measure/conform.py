@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 # A call that says this of itself adds up in no fixed order, and is not held to bits.
 _UNORDERED = "NONDETERMINISTIC"
-# Calls whose bits must agree: an order of sums may differ now and then, but not in the interpreter.
-_CALLS, _CALLS_INTERPRETED = 4, 2
+# Calls whose bits must agree: an order of sums may differ now and then. The interpreter, which is
+# slow, has one thread and one order.
+_CALLS, _CALLS_INTERPRETED = 4, 1
 _NO_NUMBER = {"error_rel": None, "error_ratio": None, "notes": ()}
 
 

@@ -43,11 +43,12 @@ def make_inputs(
     inputs = Inputs(
         problem=problem,
         scale=problem.scale,
-        q=maker.draw("q", maker.rows(problem.head_dim)),
+        q=maker.queries(),
         max_q_len=longest_q,
         max_kv_len=longest_kv,
         grad_out=grad_out,
-        **maker.cache(),
+        **({} if problem.attention == "layer" else maker.cache()),
+        **maker.weights(),
         **maker.lengths(),
         **maker.position_and_bias(),
         **maker.appended(),
@@ -145,6 +146,26 @@ class _Maker:
         dist = "normal" if name == "grad_out" else self.problem.input_dist
         fill(tensor, dist, stream(self.device, self.seed, name))
         return tensor
+
+    def queries(self) -> Tensor:
+        """Draw q; of a layer, where it is the input, with the heads of a token side by side."""
+        q = self.draw("q", self.rows(self.problem.head_dim))
+        if self.problem.attention != "layer":
+            return q
+        return q.transpose(1, 2).contiguous().transpose(1, 2)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Draw each weight so that what it makes of unit rows has unit variance."""
+        found = {}
+        for name, shape in sizes.weight_shapes(self.problem).items():
+            fan_in = 1 if name == "w_score" else self._fan_in()
+            drawn = values(shape, "normal", stream(self.device, self.seed, name))
+            found[name] = (drawn / math.sqrt(fan_in)).to(TORCH_DTYPES[self.problem.dtype])
+        return found
+
+    def _fan_in(self) -> int:
+        problem = self.problem
+        return problem.head_dim * (problem.q_heads if problem.attention == "layer" else 1)
 
     def cache(self) -> dict[str, Tensor | None]:
         """K and V with their scales; V is a view of K where the problem is latent."""

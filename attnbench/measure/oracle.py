@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attnbench.batch import Request
 from attnbench.errors import Unsupported
-from attnbench.measure import twin
+from attnbench.measure import twin, variants
 from attnbench.measure.sequences import (
     Block,
     Group,
@@ -135,8 +135,8 @@ class _Math:
         self, inputs: Inputs, block: Block, kind: torch.dtype, *, keys_too: bool = True
     ) -> None:
         problem = inputs.problem
-        if problem.attention not in ("softmax", "block_sparse"):
-            raise Unsupported(f"there is no reference for attention {problem.attention} yet")
+        if problem.attention == "linear" and problem.rope != "none":
+            raise Unsupported("there is no reference for linear attention with rope")
         self.inputs, self.block, self.problem = inputs, block, problem
         self.k, self.v = read_k(inputs, block, kind), read_v(inputs, block, kind)
         self.is_twin = kind != torch.float64
@@ -174,6 +174,9 @@ class _Math:
     ) -> tuple[Tensor, Tensor]:
         kv_len = self.block.group.request.kv_len
         seen = seen_keys(self.problem, self.block.group.request, rows)
+        if self.problem.attention == "linear":
+            o = variants.linear(self.inputs, q, k, v, seen)
+            return o, o.new_zeros(o.shape[:-1])  # it has no softmax, and so no lse
         scores = self._scores(q, k, heads, rows)
         if seen is not None:
             scores = scores.masked_fill(~seen, NO_KEY)
@@ -191,8 +194,7 @@ class _Math:
         """Scores ``[n, h, m, kv_len]`` before the mask."""
         inputs, problem = self.inputs, self.problem
         q, k = rotate_rows(inputs, self.block, q, rows), rotate_keys(inputs, self.block, k)
-        products = twin.product(q, k, problem.group_size) if self.is_twin else q @ k.mT
-        scores = products * inputs.scale
+        scores = self._products(q, k, heads) * inputs.scale
         if problem.softcap is not None:
             scores = (scores / problem.softcap).tanh() * problem.softcap
         if inputs.alibi_slopes is not None:
@@ -201,6 +203,11 @@ class _Math:
             keys = torch.arange(k.shape[-2], device=q.device)
             scores = scores - slope * (place.unsqueeze(1) - keys).abs().to(q.dtype)
         return scores
+
+    def _products(self, q: Tensor, k: Tensor, heads: Tensor) -> Tensor:
+        if self.problem.attention == "additive":
+            return variants.additive(self.inputs, self.block, q, k, heads)
+        return twin.product(q, k, self.problem.group_size) if self.is_twin else q @ k.mT
 
     def _of_heads(self, per_head: Tensor, heads: Tensor) -> Tensor:
         """Pick one value a query head: ``[h, m]`` for m rows under each KV head of the block."""

@@ -22,11 +22,13 @@ from attnbench.measure.picks import pick_rows
 from attnbench.measure.quantise import TORCH_DTYPES
 from attnbench.measure.sequences import Block, groups_of, keys_view, rows_view
 from attnbench.measure.sizes import REDRAWN_ROWS, SAMPLED_ROWS, is_sampled
+from attnbench.measure.variants import layer
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 
 ROW_NAMES, KEY_NAMES = ("o", "lse", "dq"), ("dk", "dv")
 NAMES = (*ROW_NAMES, *KEY_NAMES)
+_WITHOUT_LSE = ("linear", "layer")
 _REDRAWN_PAIR_SCORES = 2**24  # what a few rows' reference may spend on dk and dv
 
 
@@ -64,6 +66,8 @@ class Reference:
 
         """
         with torch.no_grad(), matmul_precision(inputs.problem):
+            if inputs.problem.attention == "layer":
+                return cls._of_layer(inputs)
             if not is_sampled(inputs.problem):
                 return cls._whole(inputs)
             return cls._sampled(inputs, SAMPLED_ROWS, with_keys=True)
@@ -76,6 +80,8 @@ class Reference:
         draw: what plain PyTorch was off by there counts too, which 64 rows alone would understate.
         """
         problem = inputs.problem
+        if problem.attention == "layer":
+            return cls.of(inputs)
         a_pair = problem.group_size * max(r.q_len * r.kv_len for _, r in problem.request_groups)
         with torch.no_grad(), matmul_precision(problem):
             with_keys = a_pair <= _REDRAWN_PAIR_SCORES
@@ -99,6 +105,16 @@ class Reference:
         return cls._from(inputs, exact, plain, {})
 
     @classmethod
+    def _of_layer(cls, inputs: Inputs) -> Reference:
+        """A row of a layer needs every head, so that it is always computed whole."""
+
+        def answer(kind: torch.dtype, kept: torch.dtype | None) -> dict[str, Tensor]:
+            return layer(inputs, kind, lambda inner: _whole_answer(inner, kind, kept))
+
+        exact = answer(torch.float64, torch.float64)
+        return cls._from(inputs, exact, answer(_plain_dtype(inputs.problem), None), {})
+
+    @classmethod
     def _sampled(cls, inputs: Inputs, rows: int, *, with_keys: bool) -> Reference:
         exact, where = _sampled_answer(inputs, torch.float64, rows, with_keys=with_keys)
         plain, _ = _sampled_answer(inputs, _plain_dtype(inputs.problem), rows, with_keys=with_keys)
@@ -114,6 +130,8 @@ class Reference:
     ) -> Reference:
         expected = {}
         for name, answer in exact.items():
+            if name == "lse" and inputs.problem.attention in _WITHOUT_LSE:
+                continue
             like = _like(inputs, name)
             rows = _as_rows(answer, name)
             # The twin's output is rounded to the output's dtype, as the backend's is.

@@ -6,6 +6,7 @@ against the tensors that ``inputs.make_inputs`` makes; the reference's are an up
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from attnbench.batch import Request
@@ -19,6 +20,7 @@ CHUNK_SCORES = 2**21  # scores that the reference holds at a time: 16 MB in fp64
 _COPIES = 5  # tensors of CHUNK_SCORES that live at once in the reference
 _COPIES_BACKWARD = 9
 _PASSES = 16  # times that a score goes through memory in the reference, element-wise work included
+_PASSES_AN_ADDEND = 4  # of additive attention: a sum, a tanh, a product, a sum again
 _FP32_BYTES, _FP64_BYTES, _INT32_BYTES = 4, 8, 4
 
 
@@ -94,7 +96,28 @@ def predict_input_bytes(problem: Problem) -> int:
     total += requests * problem.append * problem.n_kv_heads * width * bits // 8
     if problem.mode != "fwd":
         total += rows * problem.q_heads * problem.v_dim * bits // 8
+    if problem.attention == "layer":
+        total -= slots * width * DTYPE_BITS[problem.stored_dtype] // 8  # x alone, and weights
+    total += sum(map(math.prod, weight_shapes(problem).values())) * bits // 8
     return total + _small_tensor_bytes(problem, requests)
+
+
+def weight_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights that the inputs carry, by name; none where attention has no weights."""
+    q_heads, kv_heads, dim = problem.q_heads, problem.n_kv_heads, problem.head_dim
+    if problem.attention == "layer":
+        hidden = q_heads * dim
+        shared = (kv_heads * dim, hidden)
+        return {"w_q": (hidden, hidden), "w_k": shared, "w_v": shared, "w_o": (hidden, hidden)}
+    if problem.attention == "additive":
+        assert problem.additive_dim is not None
+        width = problem.additive_dim
+        return {
+            "w_q": (q_heads, dim, width),
+            "w_k": (kv_heads, dim, width),
+            "w_score": (q_heads, width),
+        }
+    return {}
 
 
 def _small_tensor_bytes(problem: Problem, requests: int) -> int:
@@ -160,6 +183,7 @@ def reference_cost(problem: Problem) -> ReferenceCost:
     held_keys = min(keys_read, max(longest, CHUNK_SCORES // (dim + v_dim)))
     chunk = copies * (min(scores, CHUNK_SCORES) + held_keys * (dim + v_dim))
     passes = _PASSES * (1 if problem.mode == "fwd" else 2)
+    passes += _PASSES_AN_ADDEND * (problem.additive_dim or 0)
     traffic = passes * scores + 2 * keys_read * (dim + v_dim)
     # The twin does the same again, fp64 counted for both; its outputs live until compared.
     return ReferenceCost(

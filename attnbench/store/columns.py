@@ -91,7 +91,7 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("rope_base", "float64", "base of the rotation's angles"),
             ("rope_dim", "int64", "dimensions that rotate"),
             ("append", "int64", "new k, v rows that the call writes first"),
-            ("attention", "string", "softmax, linear, additive or block_sparse"),
+            ("attention", "string", "softmax, linear, additive, block_sparse or layer"),
             ("feature", "string", "feature map of linear attention"),
             ("chunk", "int64", "tokens a chunk of linear attention"),
             ("additive_dim", "int64", "hidden width of additive attention"),

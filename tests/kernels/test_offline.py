@@ -24,7 +24,10 @@ ARCHS += [pytest.param("sm_100", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-@pytest.mark.parametrize("backend", ["triton_decode", "triton_flash"])
+@pytest.mark.parametrize(
+    "backend",
+    ["triton_decode", "triton_flash", pytest.param("triton_block_sparse", marks=pytest.mark.slow)],
+)
 def test_no_shipped_configuration_spills_or_got_worse(backend, arch):
     module = importlib.util.find_spec(f"attnbench.backends.{backend}")
     baseline = read_baseline(BASELINES / f"{backend}.json")

@@ -71,6 +71,21 @@ def sees(problem, request, row, key):
     return problem.mask == "causal" or key > place - problem.window or key < problem.sinks
 
 
+def test_a_layer_is_attention_and_four_projections():
+    heads = {"q_heads": 6, "kv_heads": 3, "head_dim": 8, "dtype": "bf16"}
+    layer = price(Problem(batch=2, q_len=10, mask="causal", attention="layer", **heads))
+    alone = price(Problem(batch=2, q_len=10, mask="causal", **heads))
+    hidden, tokens = 6 * 8, 2 * 10
+    shared = 3 * 8
+
+    assert layer.flops - alone.flops == 2 * tokens * hidden * (2 * hidden + 2 * shared)
+    assert layer.flops_dense - alone.flops_dense == layer.flops - alone.flops
+    assert layer.pairs == alone.pairs
+    assert layer.bytes_q == 2 * (tokens * hidden + hidden * hidden)
+    assert layer.bytes_k == layer.bytes_v == 2 * shared * hidden
+    assert layer.bytes_o == 2 * (tokens * hidden + hidden * hidden)
+
+
 def counted_flops(problem, pairs, request):
     """FLOPs of one request and one query head, product by product."""
     dim, v_dim = problem.head_dim, problem.v_head_dim

@@ -408,7 +408,22 @@ REFUSALS = [
             "mode",
             f"{kind} attention is priced forward only: mode fwd",
         )
-        for kind in ("linear", "additive")
+        for kind in ("linear", "additive", "layer")
+    ),
+    *(
+        (
+            {"attention": "layer", field: value},
+            field,
+            f"attention: layer computes q, k and v itself; it has no {what}",
+        )
+        for field, value, what in (
+            ("kv_len", 17, "a kv_len of its own"),
+            ("v_head_dim", 32, "a v_head_dim of its own"),
+            ("kv_dtype", "int8", "a kv_dtype of its own"),
+            ("kv_layout", "paged", "a paged cache"),
+            ("append", 1, "append"),
+            ("latent", True, "a latent cache"),
+        )
     ),
     (
         {"attention": "linear", "kv_len": 17},

@@ -33,7 +33,7 @@ capabilities = Capabilities(
     sink_logits=True,
     rope=True,
     append=True,
-    attentions={"softmax", "block_sparse"},
+    attentions={"softmax", "block_sparse", "additive"},
     graph=False,  # an append indexes with tensors that a capture would have to copy
 )
 _FP32_BYTES = 4
@@ -75,6 +75,7 @@ def workspace_bytes(problem: Problem, *, upcast: bool = False) -> int:
         keys = count * problem.n_kv_heads * request.kv_len * (problem.head_dim + problem.v_dim)
         # Scores, scaled scores and weights; a backward keeps them and makes their gradients.
         copies = 3 if problem.mode == "fwd" else 6
+        copies += 2 * (problem.additive_dim or 0)  # a sum and its tanh for every pair
         largest = max(largest, copies * scores * size + (2 * keys * size if copied else 0))
     return largest
 
@@ -111,7 +112,10 @@ class _Attention:
         # The query heads that share a KV head are rows of one product.
         shape, keys = q.shape[:-1], k.shape[-2]
         shared = (len(q), problem.n_kv_heads, problem.group_size * q.shape[2], -1)
-        scores = (q.reshape(shared) @ k.mT).view(*shape, keys) * inputs.scale
+        if problem.attention == "additive":
+            scores = self._additive(q, k) * inputs.scale
+        else:
+            scores = (q.reshape(shared) @ k.mT).view(*shape, keys) * inputs.scale
         if problem.softcap is not None:
             scores = (scores / problem.softcap).tanh() * problem.softcap
         if self.bias is not None:
@@ -127,6 +131,17 @@ class _Attention:
             # A row that sees no key is 0 / 0 so far.
             weights = weights.masked_fill(self.hidden.all(-1, keepdim=True), 0)
         return (weights.reshape(shared) @ v).view(*shape, v.shape[-1]), lse
+
+    def _additive(self, q: Tensor, k: Tensor) -> Tensor:
+        """``w · tanh(q W_q + k W_k)``: the sum of every row with every key is written to memory."""
+        inputs, kind = self.inputs, q.dtype
+        assert inputs.w_q is not None
+        assert inputs.w_k is not None
+        assert inputs.w_score is not None
+        of_q = q @ inputs.w_q.to(kind)
+        of_k = (k @ inputs.w_k.to(kind)).repeat_interleave(self.problem.group_size, 1)
+        bent = (of_q.unsqueeze(-2) + of_k.unsqueeze(-3)).tanh()
+        return (bent @ inputs.w_score.to(kind).view(1, -1, 1, bent.shape[-1], 1)).squeeze(-1)
 
 
 def _hidden(problem: Problem, request: Request, rows: Tensor, keys: Tensor) -> Tensor | None:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.torch
 HEADS = {"q_heads": 4, "kv_heads": 2, "head_dim": 16, "dtype": "fp32"}
 CPU = Device(kind="cpu", name="any", arch="x86_64", memory_bytes=1, free_bytes=1)
 GPU = Device(kind="cuda", name="any", arch="sm_90", memory_bytes=1, free_bytes=1)
+SPARSE = {"attention": "block_sparse", "block": 16, "density": 0.5}
 PROBLEMS = [
     {"q_len": 40, "kv_len": 24},
     {"q_len": 40, "kv_len": 24, "mask": "causal"},
@@ -29,6 +30,8 @@ PROBLEMS = [
     {"requests": "q9_2q5s12_q1s30", "mask": "causal", "bias": "alibi", "sink_logits": True},
     {"requests": "q5s12_q30s9", "mask": "window", "window": 4, "sinks": 3},
     {"requests": "q5s12_q9s30", "mask": "causal", "mask_align": "top_left", "bias": "alibi"},
+    {"q_len": 40, "kv_len": 50, **SPARSE},
+    {"q_len": 40, "kv_len": 50, "mask": "causal", **SPARSE, "pattern": "local_global"},
 ]
 
 

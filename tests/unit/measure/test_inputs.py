@@ -64,6 +64,27 @@ def test_bytes_are_predicted_exactly(fields, pages, is_packed):
     assert input_bytes(inputs) == sizes.predict_input_bytes(inputs.problem)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attention": "additive", "additive_dim": 6, "kv_len": 7},
+        {"attention": "layer", "mask": "causal"},
+        {"attention": "layer", "dtype": "bf16", "q_heads": 6, "kv_heads": 3},
+    ],
+)
+def test_bytes_of_weights_are_predicted_too(fields):
+    inputs = inputs_of(q_len=5, **fields)
+
+    assert input_bytes(inputs) == sizes.predict_input_bytes(inputs.problem)
+
+
+def test_weights_keep_the_variance_of_what_they_are_applied_to():
+    inputs = inputs_of(q_len=64, batch=8, head_dim=32, q_heads=8, kv_heads=8, attention="layer")
+
+    x = inputs.q.transpose(1, 2).flatten(2)
+    assert float((x @ inputs.w_q.mT).float().std()) == pytest.approx(1.0, rel=0.05)
+
+
 def test_bytes_of_a_backward_are_predicted_too():
     inputs = inputs_of(q_len=5, kv_len=7, mode="bwd")
 

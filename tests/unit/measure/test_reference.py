@@ -232,6 +232,7 @@ def test_what_is_kept_is_no_more_than_predicted():
 
 
 def test_an_attention_without_a_reference_is_unsupported():
-    problem = Problem(q_len=4, q_heads=2, head_dim=8, dtype="fp32", attention="linear")
-    with pytest.raises(Unsupported, match="no reference for attention linear"):
+    turned = {"attention": "linear", "rope": "neox"}
+    problem = Problem(q_len=4, q_heads=2, head_dim=8, dtype="fp32", **turned)
+    with pytest.raises(Unsupported, match="no reference for linear attention with rope"):
         Reference.of(make_inputs(problem, "cpu"))

@@ -28,6 +28,7 @@ NAMES = [
     "quick",
     "train",
     "tune",
+    "variants",
 ]
 
 
