@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 _FEATURES = ("ragged", "paged", "softcap", "alibi", "sinks", "rope", "append")
+# What must not be taken for attention alone says so wherever it is listed.
+_ATTENTIONS = {"layer": "layer (projections included)"}
 Rows = list[tuple[str, ...]]
 
 
@@ -57,11 +59,18 @@ def backends(*, probe: bool) -> Listing:
 
 
 def can_text(capabilities: Capabilities) -> str:
-    """What a backend declares beyond plain dense attention forward: ``bwd causal paged``."""
+    """What a backend declares beyond plain dense attention forward: ``bwd causal paged``.
+
+    One that does no plain attention at all begins with ``only``.
+    """
     facts = capabilities.facts()
     words = [word for word in ("bwd", "fwd_bwd") if word in facts["modes"]]
     words += [word for word in ("causal", "window") if word in facts["masks"]]
-    return " ".join([*words, *(name for name in _FEATURES if facts[name])]) or "dense fwd"
+    words += [name for name in _FEATURES if facts[name]]
+    others = [_ATTENTIONS.get(one, one) for one in facts["attentions"] if one != "softmax"]
+    if "softmax" not in facts["attentions"]:
+        return " ".join(["only", *others, *words])
+    return " ".join([*words, *others]) or "dense fwd"
 
 
 def suites() -> Listing:

@@ -1,4 +1,4 @@
-"""Named head layouts, and layer groups from a model's config.json; nothing is fetched."""
+"""Named head layouts, layer groups from a config.json, MHA to GQA; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from pathlib import Path
 
 from attnbench.errors import InputError
 from attnbench.models.config import from_config
+from attnbench.models.convert import mean_pool_heads
 from attnbench.models.layers import GIVEN, LayerGroup, Model
 from attnbench.models.table import MODELS
 
-__all__ = ["GIVEN", "MODELS", "LayerGroup", "Model", "find", "from_config", "is_config"]
+__all__ = [
+    "GIVEN",
+    "MODELS",
+    "LayerGroup",
+    "Model",
+    "find",
+    "from_config",
+    "is_config",
+    "mean_pool_heads",
+]
 
 
 def find(reference: str, *, folder: Path) -> Model:
