@@ -17,10 +17,10 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from attnbench.kv_cache import TORCH_DTYPES, Codes, page_table, quantise
 from attnbench.measure import sizes
 from attnbench.measure.draw import DRAWN_AT_ONCE, fill, stream, values
 from attnbench.measure.poison import CACHE_FIELDS, poison_appended, poison_pages
-from attnbench.measure.quantise import TORCH_DTYPES, Codes, quantise
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 
@@ -251,10 +251,7 @@ class _Maker:
             cpu = stream(torch.device("cpu"), self.seed, "page_table")
             order = torch.randperm(total, generator=cpu)
         needed = [sizes.pages_of(problem, request) for request in problem.request_list]
-        table = order[-1].repeat(len(needed), max(needed))
-        for row, (first, count) in enumerate(zip(accumulate([0, *needed]), needed, strict=False)):
-            table[row, :count] = order[first : first + count]
-        return table.to(device=self.device, dtype=torch.int32)
+        return page_table(needed, order).to(self.device)
 
     def position_and_bias(self) -> dict[str, Tensor]:
         """ALiBi slopes, sink logits and the rope's angles, all fp32."""

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attnbench.kv_cache import by_slot, slots_of
 from attnbench.measure import sizes
-from attnbench.measure.pages import by_slot, page_slots
 from attnbench.plugin import Inputs
 
 NAN = float("nan")
@@ -23,7 +23,7 @@ def poison_pages(inputs: Inputs) -> None:
     owned = torch.zeros(
         pages.shape[0], inputs.problem.page_size or 1, dtype=torch.bool, device=pages.device
     )
-    owned.view(-1)[page_slots(inputs)] = True
+    owned.view(-1)[_slots(inputs)] = True
     _poison(inputs, ~owned)
 
 
@@ -37,7 +37,7 @@ def poison_appended(inputs: Inputs) -> None:
         places = torch.zeros(
             inputs.k_pages.shape[0], problem.page_size or 1, dtype=torch.bool, device=device
         )
-        places.view(-1)[page_slots(inputs, last=count)] = True
+        places.view(-1)[_slots(inputs, last=count)] = True
     elif inputs.cu_seqlens_k is not None:
         ends = inputs.cu_seqlens_k[1:].long().unsqueeze(1)
         places = torch.zeros(sizes.count_slots(problem), dtype=torch.bool, device=device)
@@ -59,10 +59,17 @@ def _poison(inputs: Inputs, places: Tensor) -> None:
         by_token = tensor
         if paged:
             # Scales of pages are always [pages, kv_heads, page_size].
-            by_token = by_slot(tensor, inputs.problem) if "pages" in name else tensor.mT
+            by_token = by_slot(tensor, inputs.problem.page_format) if "pages" in name else tensor.mT
         elif dense:
             by_token = tensor.transpose(1, 2)
         poison(by_token, places)
+
+
+def _slots(inputs: Inputs, *, last: int | None = None) -> Tensor:
+    assert inputs.page_table is not None
+    assert inputs.kv_lens is not None
+    assert inputs.problem.page_size is not None
+    return slots_of(inputs.page_table, inputs.kv_lens, inputs.problem.page_size, last=last)
 
 
 def poison(tensor: Tensor, places: Any) -> None:

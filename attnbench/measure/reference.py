@@ -15,11 +15,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from attnbench.kv_cache import TORCH_DTYPES
 from attnbench.measure.deviation import rms_row_norm, row_errors
 from attnbench.measure.inputs import matmul_precision
 from attnbench.measure.oracle import Answer, answer_block, answer_rows, blocks_of
 from attnbench.measure.picks import pick_rows
-from attnbench.measure.quantise import TORCH_DTYPES
 from attnbench.measure.sequences import Block, groups_of, keys_view, rows_view
 from attnbench.measure.sizes import REDRAWN_ROWS, SAMPLED_ROWS, is_sampled
 from attnbench.measure.variants import layer

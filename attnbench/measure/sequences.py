@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from attnbench.batch import Request
-from attnbench.measure.pages import by_slot
-from attnbench.measure.quantise import TORCH_DTYPES, Codes, dequantise, quantise
+from attnbench.kv_cache import TORCH_DTYPES, Codes, by_slot, dequantise, quantise
 from attnbench.measure.sizes import pages_of, rope_starts
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
@@ -126,7 +125,7 @@ def _cache(inputs: Inputs, block: Block, name: str) -> Tensor | None:
     problem, group = inputs.problem, block.group
     if inputs.page_table is None:
         return keys_view(tensor, problem, group)[block.batch, block.heads]
-    pages = by_slot(tensor, problem) if name.endswith("pages") else tensor.mT
+    pages = by_slot(tensor, problem.page_format) if name.endswith("pages") else tensor.mT
     count = pages_of(problem, group.request)
     first = group.first + block.batch.start
     table = inputs.page_table[first : group.first + block.batch.stop, :count].long()

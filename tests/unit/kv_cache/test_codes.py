@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnbench.measure.quantise import dequantise, quantise
+from attnbench.kv_cache import dequantise, quantise
 
 pytestmark = pytest.mark.torch
 
