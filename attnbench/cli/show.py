@@ -34,12 +34,14 @@ _LEGEND = (
     is_flag=True,
     help="What prepare, first call and check took; self-test and canaries.",
 )
+@click.option("--kernels", is_flag=True, help="What each backend really ran.")
 @options.as_json
 def command(
     run: str | None,
     words: tuple[str, ...],
     select: str | None,
     timing: bool,
+    kernels: bool,
     as_json: bool,
 ) -> int:
     """Show RUN (a path, a name in results/, or the newest) as a table of problems by backends.
@@ -62,6 +64,10 @@ def command(
         from attnbench.cli.show_case import show_case
 
         show_case(cases[0], data())
+    elif kernels:
+        from attnbench.cli.show_kernels import kernel_rows
+
+        data().table(list(kernel_rows(cases)), right=" r")
     else:
         show_run(path, cases, data(), timing=timing)
     return exit_codes.DONE

@@ -7,8 +7,6 @@ import pytest
 from attnbench.device.ceilings import measure_ceilings
 from attnbench.device.cuda import Cuda
 from attnbench.device.nvml import Blind
-from attnbench.measure.bench import Bench
-from attnbench.measure.canary import answer_canaries
 from attnbench.measure.selftest import self_test
 
 pytestmark = [pytest.mark.gpu, pytest.mark.torch]
@@ -46,15 +44,3 @@ def test_the_gauge_tells_this_device_s_state_or_why_not(cuda):
         assert getattr(reading, name) is not None or board.refusals
     if before is not None and after is not None:
         assert after > before
-
-
-def test_the_device_is_driven_until_its_clock_is_flat_and_canaries_repeat(cuda):
-    bench = Bench(cuda, lambda _: None)
-    first = answer_canaries({"warm": True}, bench)
-    last = answer_canaries({}, bench)
-
-    assert first["warmup_s"] >= 1.0
-    if not first["flat"]:
-        pytest.skip("the clock of this device did not come to rest within 20 s")
-    for name in ("copy", "gemm", "softmax"):
-        assert last["us"][name] == pytest.approx(first["us"][name], rel=0.1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from attnbench.device.base import Reading
@@ -18,6 +21,18 @@ from attnbench.measure.canary import (
 
 pytestmark = pytest.mark.torch
 WORK_S = 0.05
+TWINS = Path(__file__).parents[2] / "gpu" / "test_canary.py"
+CLOCKS = "clocks are set by root, and these tests leave a device as it is"
+WITHOUT_A_TWIN = {
+    "test_a_clock_at_half_shows_in_every_canary": CLOCKS,
+    "test_a_clock_that_falls_is_waited_for": CLOCKS,
+    "test_a_clock_that_never_rests_is_given_up_on": CLOCKS,
+    "test_a_cpu_is_not_driven": "of a CPU",
+    "test_flat_means_within_a_per_cent_over_a_second": "of numbers alone",
+    "test_this_cpu_has_three_and_they_take_time": "of a CPU",
+    "test_what_is_multiplied_is_the_same_every_time": "of a CPU",
+    "test_every_rule_has_a_twin_on_a_gpu_or_a_reason": "of the tests",
+}
 
 
 def scripted(device):
@@ -117,3 +132,13 @@ def test_what_is_multiplied_is_the_same_every_time():
     one, other = (canary_calls(device.driver, device.device)["gemm"]() for _ in range(2))
 
     assert one.equal(other)
+
+
+def test_every_rule_has_a_twin_on_a_gpu_or_a_reason():
+    def tests_in(path):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        return {node.name for node in body if isinstance(node, ast.FunctionDef)}
+
+    here = {name for name in tests_in(Path(__file__)) if name.startswith("test_")}
+
+    assert here - tests_in(TWINS) == set(WITHOUT_A_TWIN)
