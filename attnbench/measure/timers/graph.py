@@ -77,8 +77,8 @@ class _Replay:
         except (Unsupported, NotImplementedError):
             raise
         except Exception as error:
-            if any(map(driver.is_out_of_memory, _chain(error))):
-                raise MemoryError(str(error)) from error
+            if short := next(filter(driver.is_out_of_memory, _chain(error)), None):
+                raise short from None
             cause = " ".join(str(error).split())[:_CAUSE_LENGTH]
             raise Unsupported(
                 f"timer graph: the call cannot be captured in a CUDA graph ({cause})"

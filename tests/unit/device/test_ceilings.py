@@ -59,7 +59,7 @@ def test_what_is_held_counts_every_call():
     took_s = time.perf_counter() - began
     sampled = len(calls) - 3  # those before, that tell how many to enqueue at a time
 
-    assert sampled >= 20
+    assert sampled >= 10
     assert 1e-3 <= each_s <= took_s / sampled
 
 

@@ -69,3 +69,20 @@ def test_no_memory_while_capturing_is_no_fault_of_the_call():
 def test_a_graph_of_nothing_is_no_sample():
     with pytest.raises(Implausible, match="4096 calls back to back"):
         make_timer("graph", Fake(), lambda: None)
+
+
+class Masked(Fake):
+    """Ends a broken capture with an error of its own, as CUDA may."""
+
+    def capture(self, calls):
+        try:
+            return super().capture(calls)
+        finally:
+            raise RuntimeError("the capture was invalidated")
+
+
+def test_no_memory_is_found_behind_what_the_capture_says_of_it():
+    device = Masked(Script(oom_at=3))
+
+    with pytest.raises(FakeOutOfMemory):
+        make_timer("graph", device, lambda: [device.launch(1e-3), device.launch(1e-3)])
