@@ -114,6 +114,7 @@ def _quickest(attempt: Attempt, prepared: Prepared) -> float:
 
 
 def _measure_all(attempt: Attempt) -> None:
+    attempt.bench.enter("prepare")
     capabilities = attempt.bench.module_of(attempt.case).capabilities
     if reason := capabilities.why_not_timer(attempt.orders.method.timer):
         raise Unsupported(reason)
