@@ -25,7 +25,7 @@ from attnbench.analysis.compare import Compared, Comparison, Limits, Source, com
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.rule import rule_for
 from attnbench.analysis.sides import Side, joined, load_sides, moments_of
-from attnbench.errors import NotComparable, NothingSelected
+from attnbench.errors import InputError, NotComparable, NothingSelected
 from attnbench.problem import FIELDS
 from attnbench.stats.decision import SLOWER
 from attnbench.stats.mde import launches_needed
@@ -155,6 +155,7 @@ def rule_on(
     baselines: Sequence[Side], new: Side, rule: Gate, source: str, *, any_chip: bool = False
 ) -> Ruling:
     """Rule on sides that were read; see ``gate``."""
+    _refuse_itself(baselines, new)
     base, accepted = restarted(baselines)
     pooled = joined(base, base[0].name if len(base) == 1 else f"{len(base)} baselines")
     compared = compare_sides(pooled, new, limit=_limits(rule), fields=_FIELDS)
@@ -180,6 +181,17 @@ def rule_on(
         age_days=_age_days(pooled, new),
         accepted=accepted,
     )
+
+
+def _refuse_itself(baselines: Sequence[Side], new: Side) -> None:
+    """Against a copy of itself any run would pass."""
+    for side in baselines:
+        if shared := set(side.runs[1]) & set(new.runs[1]):
+            place = ", ".join(map(str, side.paths))
+            raise InputError(
+                f"{place} holds the run that is to be ruled on ({min(shared).strip()})",
+                hint="take it out of the baselines, or measure again: a run says nothing of itself",
+            )
 
 
 def _limits(rule: Gate) -> Limits:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,10 +75,14 @@ def command(
     if selftest:
         from attnbench.analysis.selftest import prove
 
-        return _prove(prove(base, new, rule, source, any_chip=any_chip), as_json=as_json)
+        proof = prove(base, new, rule, source, any_chip=any_chip)
+        with _whoever_reads():
+            _show_proof(proof, as_json=as_json)
+        return exit_codes.DONE if proof.holds else exit_codes.BAD_CASE
     ruling = rule_on(base, new, rule, source, any_chip=any_chip)
     write_outputs(ruling, json_to=json_to, junit=junit, comment=comment_file, summary=summary)
-    _show(ruling, as_json=as_json)
+    with _whoever_reads():
+        _show(ruling, as_json=as_json)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _annotate(ruling)
     return exit_code(ruling)
@@ -114,6 +121,17 @@ def _show(ruling: Ruling, *, as_json: bool) -> None:
     show_ruling(ruling, data())
 
 
+@contextmanager
+def _whoever_reads() -> Iterator[None]:
+    """Let ``| head`` leave early without turning a red gate's exit code into that of a pass."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whatever is written or flushed from here on goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _annotate(ruling: Ruling) -> None:
     """Tell GitHub; it reads stderr too, and stdout is for data."""
     from attnbench.analysis.gate_annotations import workflow_commands
@@ -122,7 +140,7 @@ def _annotate(ruling: Ruling) -> None:
         click.echo(line, err=True)
 
 
-def _prove(proof: Proof, *, as_json: bool) -> int:
+def _show_proof(proof: Proof, *, as_json: bool) -> None:
     if as_json:
         from attnbench.cli.gate_json import proof_facts
 
@@ -132,7 +150,6 @@ def _prove(proof: Proof, *, as_json: bool) -> int:
         from attnbench.cli.screen import data
 
         show_proof(proof, data())
-    return exit_codes.DONE if proof.holds else exit_codes.BAD_CASE
 
 
 def write_outputs(

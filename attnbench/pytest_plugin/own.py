@@ -72,11 +72,15 @@ class Attention:
             pytest.skip(f"unsupported: {error}")
 
 
-def problems_of(node: pytest.Item | pytest.Collector) -> list[Problem]:
+def refuse_no_problem() -> NoReturn:
+    """Say what the fixture needs."""
+    _refuse(f"the attnbench fixture needs a problem by its fields: {_EXAMPLE}")
+
+
+def problems_of(marker: pytest.Mark) -> list[Problem]:
     """Read the problems of a test's marker, the last field varying fastest."""
-    marker = node.get_closest_marker("attnbench")
-    if marker is None or marker.args or not marker.kwargs:
-        _refuse(f"the attnbench fixture needs a problem by its fields: {_EXAMPLE}")
+    if marker.args or not marker.kwargs:
+        refuse_no_problem()
     spans = [
         [_value(name, one) for one in (value if isinstance(value, list | tuple) else [value])]
         for name, value in marker.kwargs.items()

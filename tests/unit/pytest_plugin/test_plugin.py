@@ -246,6 +246,7 @@ def test_a_kernel_of_ones_own_is_checked_and_recorded(run, pytester):
     ("marker", "message"),
     [
         ("", "needs a problem by its fields: @pytest.mark.attnbench(q_len=1*"),
+        ("@pytest.mark.attnbench", "needs a problem by its fields: *"),
         ("@pytest.mark.attnbench(q_hedas=1)", "no field 'q_hedas'; did you mean 'q_heads'*"),
         ("@pytest.mark.attnbench(q_len='4x')", "q_len needs a whole number*"),
         (
@@ -262,6 +263,21 @@ def test_a_marker_that_makes_no_problem_is_told_in_one_line(run, pytester, marke
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*{message}"])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_fixture_of_the_same_name_is_left_alone(run, pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.fixture
+        def attnbench():
+            return "mine"
+        def test_own(attnbench):
+            assert attnbench == "mine"
+        """
+    )
+
+    run().assert_outcomes(passed=1)
 
 
 def test_unasked_the_plugin_imports_neither_torch_nor_the_rest_of_attnbench(pytester, suite):
