@@ -62,7 +62,10 @@ def sight(ruling: Ruling) -> str:
     if not effects:
         return "no case has an interval, so no slowdown can be seen"
     text = f"finds a slowdown of {percent(effects[len(effects) // 2])} in the median case"
-    text += f", of {percent(effects[-1])} in the noisiest (four times in five)"
+    # Where cases have limits of their own, the one that needs most need not be the noisiest.
+    several = len({one.case.limit for one in ruling.judged}) > 1
+    last = "the one where it sees least" if several else "the noisiest"
+    text += f", of {percent(effects[-1])} in {last} (four times in five)"
     against = ruling.compared.against
     shift = ruling.ab.shift if ruling.ab else None if against is None else against.shift
     if shift is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,17 @@ def test_annotations_tell_a_slowdown_and_follow_the_policy(small):
     assert [line.split(" ")[0] for line in warned] == ["::error", "::warning"]
     assert [line.split(" ")[0] for line in failed] == ["::error", "::error"]
     assert [line.split(" ")[0] for line in passed] == ["::error"]
+
+
+def test_what_a_gate_sees_is_told_in_words_that_hold_for_several_limits(small):
+    from attnbench.analysis.gate_text import sight
+
+    ruling = small("warn")
+    first, *rest = ruling.judged
+    several = replace(ruling, judged=(replace(first, case=replace(first.case, limit=0.4)), *rest))
+
+    assert "in the noisiest (four times in five)" in sight(ruling)
+    assert "in the one where it sees least (four times in five)" in sight(several)
 
 
 def test_a_command_escapes_what_would_end_it():
