@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from attnbench.case import BUILT_IN, Case
 from attnbench.device.datasheet import lookup
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
-from attnbench.execute.plan import Known, Plan, make_plan
+from attnbench.execute.plan import Known, Plan, known_backend, make_plan
 from attnbench.execute.predict import Predictor
+from attnbench.library import Library
 from attnbench.method import Measure
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
+from attnbench.registry import Registry
 
 CPU = Device(
     kind="cpu", name="a CPU", arch="x86_64", memory_bytes=16 * 10**9, free_bytes=8 * 10**9, cores=2
@@ -114,3 +117,24 @@ def test_a_backend_without_graphs_is_unsupported_under_that_timer_alone() -> Non
     assert plan.planned[1].reason == (
         "timer graph: the backend's call cannot be captured in a CUDA graph"
     )
+
+
+def test_a_missing_library_is_told_last_and_with_what_to_type() -> None:
+    library = Library(
+        module="x", distribution="no-such-thing", install="pip install x", checked="1"
+    )
+    known = Known(capabilities=Capabilities(), library=library)
+
+    (missing,) = plan_of(case(128), known=known).planned
+    (cannot,) = plan_of(case(128, mask="causal"), known=known).planned
+
+    assert missing.status == cannot.status == "unsupported"
+    assert missing.reason == "no-such-thing is not installed: pip install x"
+    assert cannot.reason == "mask causal is not one of none"
+
+
+def test_a_plan_for_another_machine_takes_libraries_for_installed() -> None:
+    facts = Registry().facts("flash_attn", folder=Path())
+
+    assert known_backend(facts).library is facts.library
+    assert known_backend(facts, elsewhere=True).library is None

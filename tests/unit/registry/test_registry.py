@@ -258,6 +258,7 @@ def listed_adapters(registry, probe=None):
     return {row.name: row for row in registry.listed(probe) if row.library is not None}
 
 
+@pytest.mark.torch  # without torch that is what is missing
 def test_a_missing_library_is_told_with_what_to_type(registry):
     rows = listed_adapters(registry)
 
@@ -268,6 +269,7 @@ def test_a_missing_library_is_told_with_what_to_type(registry):
         assert row.state == f"{row.fault}; not yet run on a GPU"
 
 
+@pytest.mark.torch  # without torch that is what is missing
 def test_an_installed_library_is_told_with_its_version(registry, monkeypatch):
     monkeypatch.setattr(Library, "version", lambda _: "9.9")
 
@@ -278,6 +280,7 @@ def test_an_installed_library_is_told_with_its_version(registry, monkeypatch):
     assert (row.version, row.fault) == ("9.9", None)
 
 
+@pytest.mark.torch  # without torch that is what is missing
 def test_a_probe_imports_the_libraries_that_are_installed(registry, monkeypatch):
     monkeypatch.setattr(Library, "version", lambda one: "1" if one.module == "cudnn" else None)
     asked = []
