@@ -38,7 +38,12 @@ def gpu():
 
 @pytest.fixture
 def is_right():
-    """Whether a backend is right on a problem, before and after q was drawn again in place."""
+    """Whether a backend is right on a problem, before and after q was drawn again in place.
+
+    One thread, because tensors of a few hundred numbers only make the others wait.
+    """
+    import torch
+
     from attnbench.measure.calls import Prepared
     from attnbench.measure.check import check
     from attnbench.measure.inputs import make_inputs, redraw
@@ -56,4 +61,7 @@ def is_right():
         assert again.passed, f"after q was drawn again: {again.reason}"
         return outputs
 
-    return is_right
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield is_right
+    torch.set_num_threads(threads)
