@@ -157,3 +157,9 @@ def test_a_cache_of_codes(assert_all_right, kind):
     del ragged["q_len"], ragged["kv_len"]
 
     assert_all_right(BACKEND, [*({**base, **one} for one in cases), ragged])
+
+
+def test_a_tile_that_is_written_out_is_as_right(assert_all_right):
+    tiles = [{"tile": "16-w4-s2-p4"}, {"tile": "128-w4-s2-p1", "splits": 2}]
+
+    assert_all_right(BACKEND, [{"q_len": 1, "kv_len": 150, "with": one} for one in tiles])

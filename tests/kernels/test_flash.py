@@ -123,3 +123,10 @@ class TestBackward:
         assert_all_right(
             BACKEND, [{"mode": "bwd", "with": {"atomic": True}, **one} for one in cases]
         )
+
+
+def test_a_tile_that_is_written_out_is_as_right(assert_all_right):
+    case = {"q_len": 40, "kv_len": 50, "q_heads": 2, "kv_heads": 1, "mask": "causal"}
+    backward = {"mode": "fwd_bwd", "with": {"dkdv_tile": "32x16-w4-s2", "dq_tile": "16x32-w4-s2"}}
+
+    assert_all_right(BACKEND, [{**case, "with": {"tile": "32x16-w4-s1"}}, {**case, **backward}])

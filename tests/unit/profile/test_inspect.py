@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from attnbench.errors import InputError, OptionError
+from attnbench.problem import Problem
 from attnbench.profile.inspect import (
     Inspected,
     faults_against,
     inspect,
+    inspect_cases,
     missing_from,
     read_baseline,
     to_json,
@@ -122,3 +124,15 @@ def test_a_backend_without_kernels_says_so(tmp_path):
 
     with pytest.raises(InputError, match="no Triton kernels to inspect"):
         inspect("./plain.py", ["sm_90"], folder=tmp_path, jobs=1)
+
+
+@pytest.mark.torch
+def test_cases_are_compiled_with_their_options_and_told_in_their_order():
+    problem = Problem(q_len=1, kv_len=64, q_heads=8, kv_heads=2, head_dim=64, dtype="bf16")
+    tiles = ("32-w4-s2-p1", "128-w8-s2-p1")
+
+    found = inspect_cases("triton_decode", "sm_90", [(problem, {"tile": one}) for one in tiles])
+
+    decode = [next(one for one in rows if one.kernel == "decode") for rows in found]
+    assert [one.options["tile"] for one in decode] == list(tiles)
+    assert [(one.tile["BLOCK_N"], one.resources.warps) for one in decode] == [(32, 4), (128, 8)]
