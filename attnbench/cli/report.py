@@ -53,6 +53,8 @@ def command(
     from attnbench.report import picture, report
     from attnbench.units import bytes_text
 
+    if dark and figure is None:
+        raise click.UsageError("--dark goes with --figure; a whole report has both modes")
     paths = [find_run(name) for name in runs or (None,)]
     if figure is not None:
         place = picture(
@@ -76,7 +78,8 @@ def command(
         by=by,
         against=against,
     )
-    click.echo(written.verdict)
+    for line in (written.verdict, *written.compared):
+        click.echo(line)
     size, cases = bytes_text(written.bytes), f"{written.cases:,} cases"
     click.echo(f"wrote {shown_path(written.path)}: {cases}, {size}, opens offline", err=True)
     if written.is_heavy:

@@ -21,12 +21,13 @@ _HEAVY_BYTES = 5_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A report that was written."""
+    """A report that was written; ``compared`` has a sentence for each pair of runs."""
 
     path: Path
     bytes: int
     cases: int
     verdict: str
+    compared: tuple[str, ...] = ()
 
     @property
     def is_heavy(self) -> bool:
@@ -76,7 +77,11 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     text = render(page)
     write_text(path, text)
     return Written(
-        path=path, bytes=len(text.encode()), cases=len(page.cases.rows), verdict=page.verdict
+        path=path,
+        bytes=len(text.encode()),
+        cases=len(page.cases.rows),
+        verdict=page.verdict,
+        compared=page.compared,
     )
 
 

@@ -132,3 +132,17 @@ def test_a_wrong_question_is_an_error_of_its_own(call, words, code, message):
         call(*words)
 
     assert raised.value.exit_code == code
+
+
+def test_a_hostile_label_cannot_steer_the_terminal(call, folder):
+    rows = [
+        row
+        for label in ("\x1b[31mred\x07", "日本語" * 20)
+        for row in runs.ok_rows(runs.decode(), label)
+    ]
+    runs.write(folder / "hostile.parquet", rows)
+    text = call("hostile.parquet")
+
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "red" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attnbench.analysis.variants.heads import variant_name
 from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import lines
@@ -46,13 +47,6 @@ def groups(subject: Subject) -> Figure | Absent:
         table=_table(points),
         remarks=tuple(remarks),
     )
-
-
-def variant(q_heads: int, kv_heads: int) -> str:
-    """MHA, GQA-8, MQA."""
-    if kv_heads == q_heads:
-        return "MHA"
-    return "MQA" if kv_heads == 1 else f"GQA-{kv_heads}"
 
 
 def _by_kv_heads(points: Sequence[Point]) -> list[Facet]:
@@ -103,13 +97,13 @@ def _cache_panel(facet: Facet, sizes: Sequence[tuple[int, float]], name: str) ->
             fontsize=10,
         )
     queries = facet.points[0].row["q_heads"] or 0
-    axes.set_xticks(list(places), [variant(queries, heads) for heads, _ in sizes])
+    axes.set_xticks(list(places), [variant_name(queries, heads) for heads, _ in sizes])
     axes.set_ylim(0, 1.18 * max(size for _, size in sizes))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: bytes_text(y).replace(".00", "")))
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("KV cache a token")
-    said = ", ".join(f"{variant(queries, heads)} {bytes_text(size)}" for heads, size in sizes)
+    said = ", ".join(f"{variant_name(queries, heads)} {bytes_text(size)}" for heads, size in sizes)
     title = "size of the cache, one layer"
     return Panel(title, canvas.to_svg(figure, name, title, f"Bytes a token: {said}"))
 
@@ -120,7 +114,7 @@ def _time_panel(facet: Facet, subject: Subject, name: str) -> Panel:
     queries = facet.points[0].row["q_heads"] or 0
     places = lines.across(drawn)
     lines.counts_axis(axes, places, "KV heads")
-    axes.set_xticks(places, [variant(queries, heads) for heads in places])
+    axes.set_xticks(places, [variant_name(queries, heads) for heads in places])
     low, high = lines.span(drawn)
     canvas.time_axis(axes, low / 1.2, high * 1.2)
     lines.draw(axes, drawn, subject.styles)
@@ -140,7 +134,7 @@ def _table(points: Sequence[Point]) -> DataTable:
         rows.append(
             (
                 point.run,
-                variant(row["q_heads"] or 0, row["kv_heads"]),
+                variant_name(row["q_heads"] or 0, row["kv_heads"]),
                 str(row["batch"] or ""),
                 count_text(point.length or 0),
                 bytes_text(row["kv_cache_bytes"] or 0),

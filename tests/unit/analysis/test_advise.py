@@ -355,3 +355,18 @@ def test_a_run_without_one_ok_case_has_nothing_to_choose_from(made):
         advise(path, select="backend=naive")
     with pytest.raises(InputError):
         advise(path.with_name("gone.parquet"))
+
+
+def test_devices_are_advised_on_one_by_one(made):
+    rows = list(runs.sweep(("sdpa", "naive"), lengths=2, batches=(1,), heads=(8,)))
+
+    def turned(row):
+        return 9.0 if row["backend"] == "sdpa" else 1.0
+
+    other = list(made.again(rows, turned, **made.other_device))
+    advice = advise([made.run(rows), made.run(other)])
+
+    assert [one.name for one in advice.devices] == ["NVIDIA H200", "Made-up GPU"]
+    where = {"batch": 1, "context": 2048, "phase": "decode"}
+    assert advice.region(**where, device="0123456789ab").use == ("naive",)
+    jsonschema.validate(document(advice), SCHEMA)

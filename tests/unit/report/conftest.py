@@ -177,6 +177,19 @@ class Maker:
         self.number += 1
         return write(self.folder / f"run{self.number}.parquet", list(rows), **footer)
 
+    def figure(self, rows, name, **footer):
+        """Draw one figure of a run, without the rest of the page."""
+        from attnbench.report.canvas import drawing
+        from attnbench.report.figures import FIGURES
+        from attnbench.report.page import make_subject
+        from attnbench.report.points import gather
+        from attnbench.store import load
+
+        points = gather(load(self.run(rows)))
+        subject = make_subject(points, {"r1": footer}, baseline=None, colours={})
+        with drawing():
+            return FIGURES[name](subject)
+
     def html(self, rows, name="report.html", **options):
         """Write a run and a report about it; return the report's text."""
         from attnbench.report import report

@@ -52,3 +52,24 @@ def test_a_colour_that_is_none_is_refused(call, text):
 
     assert isinstance(result.exception, click.UsageError)
     assert "LABEL=1 to LABEL=10" in str(result.exception)
+
+
+def test_a_figure_alone_is_an_image_in_either_mode(call, tmp_path):
+    call("tour", "--figure", "crossover")
+    call("tour", "--figure", "crossover", "--dark", "-o", "dark.svg")
+
+    light = (tmp_path / "reports" / "tour-crossover.svg").read_text(encoding="utf-8")
+    assert light.startswith("<svg ")
+    assert light != (tmp_path / "dark.svg").read_text(encoding="utf-8")
+
+
+def test_dark_is_for_a_figure(call):
+    assert "--dark goes with --figure" in str(call("tour", "--dark").exception)
+
+
+def test_of_two_runs_the_comparison_is_said(call, made):
+    rows = list(made.sweep(lengths=2, batches=(1,), heads=(8,)))
+    facts = {"run_id": "n", "run_name": "pr"}
+    made.run(made.again(rows, lambda _: 1.3, **facts)).rename("results/pr.parquet")
+
+    assert "pr against made-h200: " in call("tour", "pr", "-k", "decode").stdout

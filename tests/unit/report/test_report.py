@@ -283,10 +283,9 @@ def test_a_status_stands_in_full_in_the_narrowest_map(made):
     rows += [
         row for backend in ("sdpa", "naive") for row in made.ok_rows(made.decode(8, 4096), backend)
     ]
-    text = made.html(rows)
-    crossover = text[text.index('id="f-crossover"') : text.index('id="f-speedup"')]
+    (panel,) = made.figure(rows, "crossover").panels
 
-    assert crossover.count(">unsupported</text>") == 4
+    assert panel.svg.count(">unsupported</text>") == 4
 
 
 def test_a_speedup_that_is_a_tie_is_hatched(made):
@@ -295,23 +294,22 @@ def test_a_speedup_that_is_a_tie_is_hatched(made):
         for backend, us in (("sdpa", 40.0), ("naive", 40.2))
         for row in made.ok_rows(made.decode(), backend, latency_us=us)
     ]
-    text = made.html(rows)
+    figure = made.figure(rows, "speedup")
 
-    assert "hatched cannot be told from it" in text
-    assert "<span>a tie</span>" in text
+    assert "hatched cannot be told from it" in figure.how
+    assert figure.keys[-1].text == "a tie"
 
 
 def test_a_call_of_few_launches_is_shaded(made):
-    rows = [
-        row
-        for length in (1024, 2048)
-        for row in made.ok_rows(made.decode(1, length), "sdpa", launch_overhead_us=6.0)
-    ]
+    for overhead, is_shaded in ((6.0, True), (None, False)):
+        rows = [
+            row
+            for length in (1024, 2048)
+            for row in made.ok_rows(made.decode(1, length), "sdpa", launch_overhead_us=overhead)
+        ]
+        keys = [one.text for one in made.figure(rows, "latency").keys]
 
-    assert "the launch is a fifth of it or more" in made.html(rows)
-    assert "the launch is a fifth" not in made.html(
-        [row for n in (1024, 2048) for row in made.ok_rows(made.decode(1, n), "sdpa")]
-    )
+        assert ("the launch is a fifth of it or more" in keys) is is_shaded
 
 
 def test_predicted_memory_and_the_data_sheets_roof_are_drawn(h200_html):
@@ -319,7 +317,7 @@ def test_predicted_memory_and_the_data_sheets_roof_are_drawn(h200_html):
     assert "the data sheet&#39;s roof" in h200_html
 
 
-def test_figures_of_others_stand_beside_ours(made):
+def test_others_figures_the_advice_and_the_commands_are_on_the_page(made):
     quoted = [
         {"where": "phase=decode", "backend": "theirs", "device": "a B200", "latency_us": 12.5},
         {"where": "kv_len=8", "backend": "nobody", "device": "x", "gbps": 1.0},
@@ -327,22 +325,15 @@ def test_figures_of_others_stand_beside_ours(made):
     rows = list(made.ok_rows(made.decode(), "sdpa", latency_us=40.0, noise=1e-9))
     report(made.run(rows, published=quoted), made.folder / "x.html")
     text = (made.folder / "x.html").read_text(encoding="utf-8")
+    (advice,) = re.findall(r'<pre id="advice">(.*?)</pre>', text, re.DOTALL)
 
     assert 'id="published"' in text
     for words in ("theirs", "12.5 µs", "a B200", "40.0 µs, sdpa, NVIDIA H200"):
         assert words in text
     assert "nobody" not in text
-    assert 'id="published"' not in made.html(rows)
+    assert json.loads(unescape(advice))["format"] == "attnbench.advice/1"
+    assert f"<td>attnbench run made -k {rows[0]['case_id']}</td>" in text
 
 
-def test_the_advice_is_on_the_page_for_an_engine(made):
-    text = made.html(made.sweep(lengths=2, batches=(1,), heads=(8,)))
-    (found,) = re.findall(r'<pre id="advice">(.*?)</pre>', text, re.DOTALL)
-
-    assert json.loads(unescape(found))["format"] == "attnbench.advice/1"
-
-
-def test_the_command_that_measures_a_case_stands_in_its_row(made):
-    rows = list(made.ok_rows(made.decode(), "sdpa"))
-
-    assert f"<td>attnbench run made -k {rows[0]['case_id']}</td>" in made.html(rows)
+def test_without_others_figures_there_is_no_such_section(h200_html):
+    assert 'id="published"' not in h200_html
