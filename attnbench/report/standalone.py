@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from attnbench.report import html, palette
+from attnbench.report import canvas, html, palette
 from attnbench.report.model import Figure, Key, Panel
 
 MODES = ("light", "dark")
 _WIDTH, _MARGIN, _GAP = 960.0, 20.0, 26.0
 _HEADING, _TITLE, _LEGEND, _SOURCE = 34.0, 20.0, 22.0, 30.0
-_LETTER = 6.9  # of the legend, at 12 pixels
+_LETTER, _BOLD = 6.9, 8.2  # of the legend at 12 pixels, of a title
 _SIZE = re.compile(r'<svg viewBox="[^"]*" width="(\d+)" height="(\d+)" style="[^"]*"')
 _VARIABLE = re.compile(r"var\(--(\w+)\)")
 
@@ -30,6 +30,7 @@ class Placed:
     x: float
     y: float
     what: Panel | Key
+    title: str = ""
     svg: Markup | None = None
 
 
@@ -78,7 +79,8 @@ def _flow_panels(panels: Sequence[Panel], top: float) -> tuple[list[Placed], flo
         if x > _MARGIN and x + width > _WIDTH - _MARGIN:
             x, y, tallest = _MARGIN, y + tallest + _GAP, 0.0
         inner = _SIZE.sub(_nested(x, y + _TITLE, width, height), panel.svg, count=1)
-        placed.append(Placed(x, y, panel, Markup(inner)))  # noqa: S704  canvas escaped it
+        title = canvas.literal(panel.title, int(width / _BOLD))
+        placed.append(Placed(x, y, panel, title, Markup(inner)))  # noqa: S704  canvas escaped it
         x, tallest = x + width + _GAP, max(tallest, height + _TITLE)
         right = max(right, x - _GAP)
     return placed, y + tallest + _GAP, right

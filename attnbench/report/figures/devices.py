@@ -50,10 +50,11 @@ def devices(subject: Subject) -> Figure | Absent:
     for pair, cases in held:
         for phase in dict.fromkeys(_phase(one) for one in cases):
             members = [one for one in cases if _phase(one) == phase]
-            title = f"{phase}, {pair.new.name} against {pair.base.name}"
+            whose = f", {pair.new.name} against {pair.base.name}" if len(across) > 1 else ""
+            title = f"{phase}{whose}"
             drawings.append((pair, members, title, False))
             if any(_per_joule(one, *spent[id(pair)]) for one in members):
-                drawings.append((pair, members, f"work a joule, {title}", True))
+                drawings.append((pair, members, f"{phase}, work a joule{whose}", True))
     panels = tuple(
         _panel(pair, members, title, subject, f"{NAME}-{n}", spent[id(pair)] if joules else None)
         for n, (pair, members, title, joules) in enumerate(drawings[:_MOST_PANELS])
@@ -141,7 +142,8 @@ def _panel(
         )
     _axes_ticks(axes, min(xs), max(xs), low, high)
     axes.set_xlabel(f"latency on {canvas.literal(pair.base.name, 30)}")
-    axes.set_ylabel("times the work a joule" if spent else "times as fast")
+    what = "times the work a joule on" if spent else "times as fast on"
+    axes.set_ylabel(f"{what} {canvas.literal(pair.new.name, 24)}")
     about = f"{len(known)} cases from {min(ys):.2f} to {max(ys):.2f} times."
     return Panel(canvas.literal(title, 80), canvas.to_svg(figure, name, title, about))
 

@@ -111,7 +111,7 @@ def test_work_a_joule_is_told_where_both_sides_know_their_power(made):
     changes = {**made.other_device, "power_w": 300.0}
     words = section([made.run(made.again(rows, lambda _: 1.5, **changes)), made.run(rows)])
 
-    assert "work a joule, decode" in words
+    assert "decode, work a joule" in words
     assert "0.75x" in words  # half the energy a second, 1.5 times the seconds
 
 
