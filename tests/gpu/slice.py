@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 REHEARSAL = "ATTNBENCH_REHEARSAL"
 _LIMIT_S = 540
-_REHEARSAL_PATIENCE = 3  # a CPU that others use as well; nothing of it is a result
+_REHEARSAL_PATIENCE = 5  # a CPU that others use as well; nothing of it is a result
 _VERBS = "from attnbench.cli.app import VERBS; print(*VERBS)"
 _SEES_CUDA = "import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)"
 
