@@ -2,7 +2,8 @@
 
 Each goes through ``attnbench profile``. ncu sets the clocks of the card by itself unless it is told
 not to, and a card may be other people's as well: where the command that attnbench would run lacks
-``--clock-control none``, nothing is run. ``--rehearse`` takes torch's profiler instead of ncu.
+``--clock-control none``, nothing is run. ``--tests FILE`` runs the profilers' own tests behind the
+same guard, ``--rehearse`` takes torch's profiler instead of ncu.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CASES = (
     ("int8", "kv_cache", "kv_layout=contiguous kv_dtype=int8 batch=32 backend=triton_decode"),
 )
 REHEARSED = (("decode", "decode", "batch=1 kv_len=256 kv_heads=8 backend=sdpa"),)
+TESTS = Path(__file__).with_name("test_profile.py")
 _TIMEOUT_S = 60
 
 
@@ -32,19 +34,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--tests", type=Path, help="run the profilers' tests; their JUnit file")
     asked = parser.parse_args(argv)
     asked.folder.mkdir(parents=True, exist_ok=True)
     tool = "torch" if asked.rehearse else "ncu"
     cases = REHEARSED if asked.rehearse else CASES
     shown = _attnbench(*_words(*cases[0][1:], tool, asked.folder / "shown"), "--show-command")
-    if tool == "ncu" and shown.returncode == 0 and not leaves_clocks_alone(shown.stdout):
-        print(f"ncu would set the clocks: {shown.stdout[:400]}")  # noqa: T201  a program
+    if tool == "ncu" and not leaves_clocks_alone(shown.stdout):
+        _say(f"ncu would set the clocks: {shown.stdout[:400]}{shown.stderr[-400:]}")
         return 1
+    if asked.tests is not None:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default"]
+        command += [str(TESTS), "-m", "gpu", f"--junitxml={asked.tests}"]
+        return subprocess.run(command, check=False).returncode
     failed = 0
     for name, suite, select in cases:
         done = _attnbench(*_words(suite, select, tool, asked.folder / name), "--json")
         (asked.folder / f"{name}.json").write_text(done.stdout, encoding="utf-8")
-        print(f"{name}: exit code {done.returncode}\n{done.stderr[-1500:]}")  # noqa: T201  a program
+        _say(f"{name}: exit code {done.returncode}\n{done.stderr[-1500:]}")
         failed += done.returncode != 0
     return int(failed > 0)
 
@@ -63,6 +70,10 @@ def _words(suite: str, select: str, tool: str, out: Path) -> list[str]:
 def _attnbench(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "attnbench", "profile", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  a program
 
 
 if __name__ == "__main__":

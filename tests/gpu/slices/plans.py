@@ -106,8 +106,8 @@ def decode(*, dry: bool) -> list[Step]:
     sides = [f"{{work}}/results/noise-{side}.parquet" for side in "ab"]
     return [
         machine(),
-        _run("decode", limit_s=200, answers="decode against bandwidth, MHA to MQA", dry=dry),
-        _run("kv_cache", limit_s=200, answers="paged and quantised caches", dry=dry),
+        _run("decode", limit_s=190, answers="decode against bandwidth, MHA to MQA", dry=dry),
+        _run("kv_cache", limit_s=190, answers="paged and quantised caches", dry=dry),
         targets(),
         *(_noise(side, dry=dry) for side in "ab"),
         Step(
@@ -115,6 +115,16 @@ def decode(*, dry: bool) -> list[Step]:
             command=(*ATTNBENCH, "compare", *sides),
             answers="the A/A noise floor of this machine",
             limit_s=10,
+        ),
+        Step(
+            name="profilers",
+            command=(
+                *("{python}", "tests/gpu/dram.py", "{work}/dram", *(("--rehearse",) * dry)),
+                *("--tests", "{work}/junit/profile.xml"),
+            ),
+            answers="kernels and bytes as torch's profiler, ncu and proton see them",
+            limit_s=55,
+            needs=("verb:profile", "path:tests/gpu/test_profile.py"),
         ),
     ]
 
@@ -166,6 +176,13 @@ def peers(*, dry: bool) -> list[Step]:
             answers="which libraries can be used here, and what the others lack",
             limit_s=40,
         ),
+        _pytest(
+            "adapters",
+            "tests/gpu/test_adapters.py",
+            answers="other libraries against the fp64 reference",
+            limit_s=45,
+            needs=("path:tests/gpu/test_adapters.py",),
+        ),
         _run(
             "suites/peers.yaml",
             limit_s=280,
@@ -191,7 +208,8 @@ SLICES: dict[int, Callable[..., list[Step]]] = {
     5: peers,
 }
 
-_NAMED = ("kernels", "lengths", "rules", "faults", "memory", "telemetry")
+# The others of these tests are run by steps of their own, here or in another slice.
+_NAMED = ("kernels", "lengths", "rules", "faults", "memory", "telemetry", "profile", "adapters")
 _CHECKED = ("--device", "{device}", "--out", "{work}/crosscheck")
 
 
@@ -222,13 +240,14 @@ def _pytest(
     limit_s: float,
     stretches: bool = False,
     environment: dict[str, str] | None = None,
+    needs: tuple[str, ...] = (),
 ) -> Step:
     return Step(
         name=name,
         command=(*PYTEST, "-m", "gpu", *words, f"--junitxml={{work}}/junit/{name}.xml"),
         answers=answers,
         limit_s=limit_s,
-        needs=("module:xdist",) if "-n" in words else (),
+        needs=(*needs, *(("module:xdist",) if "-n" in words else ())),
         stretches=stretches,
         environment=environment or {},
     )
