@@ -103,16 +103,10 @@ class Worker:
         return {"backends": [probe_backend(one) for one in message["backends"]]}
 
     def imported(self, message: Message) -> Message:
-        """Say which files below some folders were imported, this package's left out."""
-        below = tuple(os.path.join(folder, "") for folder in message["below"])  # noqa: PTH118
-        named = ((name, getattr(one, "__file__", None)) for name, one in [*sys.modules.items()])
-        files = sorted(
-            os.path.realpath(file)
-            for name, file in named
-            # Modules that are made by hand, such as torch.classes, have paths that are none.
-            if file is not None and os.path.isabs(file) and name.partition(".")[0] != "attnbench"  # noqa: PTH117
-        )
-        return {"files": [file for file in files if file.startswith(below)]}
+        """Say which files below some folders were imported."""
+        from attnbench.measure.probe import imported_below
+
+        return {"files": imported_below(message["below"])}
 
     def ceilings(self, message: Message) -> Message:
         """Measure the device's best rates."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -45,6 +47,26 @@ def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
         "is_triton": hasattr(module, "inspected"),
         "seconds": time.perf_counter() - started,
     }
+
+
+def imported_below(folders: Iterable[str]) -> list[str]:
+    """Files below these folders that this process has imported.
+
+    This package's are left out, and those of an environment that lies there itself.
+    """
+    below = [Path(folder) for folder in folders]
+    prefixes = {Path(one).resolve() for one in (sys.prefix, sys.base_prefix)}
+    environments = [one for one in prefixes if any(map(one.is_relative_to, below))]
+    found = set()
+    for name, module in [*sys.modules.items()]:
+        file = Path(getattr(module, "__file__", None) or "")
+        # Modules that are made by hand, such as torch.classes, have paths that are none.
+        if not file.is_absolute() or name.partition(".")[0] == "attnbench":
+            continue
+        path = file.resolve()
+        if any(map(path.is_relative_to, below)) and not any(map(path.is_relative_to, environments)):
+            found.add(str(path))
+    return sorted(found)
 
 
 def why_not(

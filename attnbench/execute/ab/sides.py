@@ -200,9 +200,10 @@ def _search(trees: Sequence[Checkout], stack: ExitStack) -> tuple[str, ...]:
     on this python's path, and the commit's must come before it.
     """
     own = [
-        str(tree.path / place.relative_to(tree.top))
+        tree.moved(Path(entry))
         for tree in trees
-        for place in (Path(entry).resolve() for entry in sys.path if entry)
-        if place.is_relative_to(tree.top) and "site-packages" not in place.parts
+        for entry in sys.path
+        if entry and Path(entry).resolve().is_relative_to(tree.top)
     ]
-    return (stack.enter_context(harness_alone()), *dict.fromkeys(own)) if own else ()
+    there = dict.fromkeys(str(place) for place in own if place.is_dir())
+    return (stack.enter_context(harness_alone()), *there) if there else ()
