@@ -80,10 +80,7 @@ def rule_ab(
     comparisons = _comparisons(one, other, texts, found)
     judged = _judged(comparisons, found, rule, cut)
     if all(judgement.ruling == LISTED for judgement in judged):
-        raise NothingSelected(
-            f"no case of the base ({old.name}) is ok, so there is nothing to rule on",
-            hint=f"see why: attnbench show {old.paths[0]}",
-        )
+        raise _nothing_ok(old)
     compared = Compared(
         base=old,
         new=now,
@@ -108,6 +105,16 @@ def rule_ab(
         age_days=None,
         accepted=(),
         ab=_interleaved(compared, found, screen_rounds, cut),
+    )
+
+
+def _nothing_ok(base: Side) -> NothingSelected:
+    row = base.table.select(["case_label", "status", "reason"]).slice(0, 1).to_pylist()[0]
+    reason = (row["reason"] or "").partition("\n")[0]
+    return NothingSelected(
+        f"no case of the base ({base.name}) is ok, so there is nothing to rule on\n"
+        f"  {row['status']}: {row['case_label']}: {reason}",
+        hint=f"see all: attnbench show {base.paths[0]}",
     )
 
 

@@ -43,7 +43,7 @@ COUNTS = {"aa": 20, "found": 10, "below": 10}
 def ab(folder, name, suite, base, new, *words):
     """Run one `ab` unless it has a ruling already; return the ruling."""
     ruling = folder / f"{name}.ruling.json"
-    if not ruling.exists():
+    if not ruling.exists() or json.loads(ruling.read_text(encoding="utf-8"))["interrupted"]:
         for rest in folder.glob(f"{name}.*"):
             rest.unlink()
         command = [sys.executable, "-m", "attnbench", "ab", str(suite), "--device", "cpu"]
