@@ -121,6 +121,8 @@ def prepare(
         found: tuple[Tensor, Tensor] = attention.apply(planner, inputs.q, inputs.k, inputs.v)
         return found
 
+    if atomic:
+        attend.notes = ("NONDETERMINISTIC",)  # type: ignore[attr-defined]
     return attend
 
 

@@ -89,6 +89,8 @@ class Sheet:
 
     def _behaviour(self, name: str, kind: str, done: Iterable[TrialDone]) -> None:
         tried = [one for one in done if one.status in ("ok", "incorrect")]
+        if kind == "answers":  # asked only where the first answer was right
+            tried = [one for one in tried if "output" not in dict(one.faults)]
         bad = [one for one in tried if any(fault == kind for fault, _ in one.faults)]
         self._row(name, passed_text(len(tried) - len(bad), len(tried)), [], is_bad=bool(bad))
         self._tell_faults(bad, kind)

@@ -77,7 +77,16 @@ def _base(capabilities: Capabilities) -> Fields:
         "dtype": _usual_dtype(capabilities),
         # A backend of one variant alone is asked everything in it.
         "attention": "softmax" if "softmax" in attentions else min(attentions),
+        **_usual_mask(capabilities),
     }
+
+
+def _usual_mask(capabilities: Capabilities) -> Fields:
+    """No mask where that is declared, else the mask that is."""
+    declared = set(capabilities.masks)
+    if "none" in declared:
+        return {}
+    return {"mask": "causal"} if "causal" in declared else {"mask": "window", "window": 64}
 
 
 def _usual_dtype(capabilities: Capabilities) -> str:
@@ -89,6 +98,8 @@ def _problem(base: Fields, fields: Fields) -> Problem | None:
     merged = {**base, **fields}
     if "requests" in fields:
         merged.pop("batch")
+    if fields.get("mask", "window") != "window":
+        merged.pop("window", None)
     try:
         return Problem(**merged)
     except ProblemError:
@@ -160,7 +171,9 @@ def _masked(q_len: int, kv_len: int, **fields: Any) -> Fields:
 
 def dtypes(capabilities: Capabilities) -> Iterator[Entry]:
     """Each dtype of q and of the output."""
-    declared = [one for one in _DTYPES if capabilities.dtypes is None or one in capabilities.dtypes]
+    # torch has no products of fp8 outside special hardware: "any" does not promise them.
+    wanted = _WIDE if capabilities.dtypes is None else set(capabilities.dtypes)
+    declared = [one for one in _DTYPES if one in wanted]
     yield from _each(*({"dtype": one} for one in declared), forms=(PREFILL, DECODE))
     yield from _each(*({"dtype": one, "mask": "causal"} for one in declared), forms=(EXTEND,))
 

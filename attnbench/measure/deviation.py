@@ -18,14 +18,17 @@ _SMALLEST_NORM, _SMALLEST_GRADIENT = 1e-3, 1.0
 _AT_ONCE = 2**20  # elements compared at a time, in fp64
 
 
-def row_errors(got: Tensor, exact: Tensor, name: str, unit: float = 0.0) -> Tensor:
+def row_errors(
+    got: Tensor, exact: Tensor, name: str, unit: float = 0.0, *, cancels: bool = False
+) -> Tensor:
     """Relative error of each row of ``[rows, dim]``; NaN or inf where ``got`` is not finite.
 
-    ``unit`` stands for the rms length where every row should be 0.
+    ``unit`` stands for the rms length where every row should be 0. ``cancels`` says that rows are
+    sums of terms of both signs, as a gradient's are: linear attention without a feature map.
     """
     errors = torch.empty(exact.shape[0], dtype=torch.float64, device=exact.device)
     step = max(1, _AT_ONCE // exact.shape[1])
-    smallest = _SMALLEST_GRADIENT if name in GRADIENTS else _SMALLEST_NORM
+    smallest = _SMALLEST_GRADIENT if name in GRADIENTS or cancels else _SMALLEST_NORM
     least = smallest * rms_row_norm(exact) or unit
     for start in range(0, exact.shape[0], step):
         part = slice(start, start + step)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 capabilities = Capabilities(
     modes={"fwd", "bwd", "fwd_bwd"},
+    dtypes={"fp32", "tf32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2"},
     kv_dtypes={"fp32", "tf32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2", "int8", "int4"},
     masks={"none", "causal", "window"},
     mask_aligns={"bottom_right", "top_left"},

@@ -115,6 +115,8 @@ def test_a_built_in_backend_is_asked_within_minutes(module):
         (Capabilities(head_dims={96, 128}), {"head_dim": 96}),
         (Capabilities(dtypes={"bf16", "fp16"}), {"dtype": "fp16"}),
         (Capabilities(grouped=False), {"kv_heads": 4}),
+        (Capabilities(masks={"causal"}), {"mask": "causal"}),
+        (Capabilities(masks={"window"}), {"mask": "window", "window": 64}),
         (Capabilities(attentions={"linear"}, masks={"causal"}), {"attention": "linear"}),
     ],
 )

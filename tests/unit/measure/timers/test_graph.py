@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.device.fake import Fake, Script
+from attnbench.device.fake import Fake, FakeOutOfMemory, Script
 from attnbench.errors import Unsupported
 from attnbench.measure.outcome import Implausible
 from attnbench.measure.timers import make_timer
@@ -62,7 +62,7 @@ def test_a_call_that_cannot_be_captured_is_unsupported_in_the_devices_words():
 def test_no_memory_while_capturing_is_no_fault_of_the_call():
     device = Fake(Script(oom_at=3))
 
-    with pytest.raises(MemoryError, match="the script says"):
+    with pytest.raises(FakeOutOfMemory):
         make_timer("graph", device, lambda: [device.launch(1e-3), device.launch(1e-3)])
 
 
