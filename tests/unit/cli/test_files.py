@@ -110,7 +110,7 @@ def test_init_overwrites_nothing(attnbench, tmp_path):
 
 @pytest.mark.parametrize("kind", ["suites", "models", "metrics", "devices"])
 def test_a_list_is_a_table_or_json(attnbench, kind, monkeypatch):
-    monkeypatch.setattr("attnbench.api._device_here", lambda _: _cpu())
+    monkeypatch.setattr("attnbench.api.devices._device_here", lambda _: _cpu())
 
     table, facts = attnbench("list", kind), json.loads(attnbench("list", kind, "--json").out)
 
