@@ -9,73 +9,50 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any, NoReturn
 
 from attnbench.batch import Request, format_requests, group_text, parse_requests
 from attnbench.errors import ProblemError
-
-MODES = ("fwd", "bwd", "fwd_bwd")
-PHASES = ("prefill", "decode", "extend", "mixed")
-# Bits an element takes in memory; tf32 is fp32 storage whose products are rounded.
-DTYPE_BITS = {
-    "fp32": 32,
-    "tf32": 32,
-    "fp16": 16,
-    "bf16": 16,
-    "fp8_e4m3": 8,
-    "fp8_e5m2": 8,
-    "int8": 8,
-    "int4": 4,
-}
-DTYPES = ("fp32", "tf32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2")
-KV_DTYPES = (*DTYPES, "int8", "int4")
-MASKS = ("none", "causal", "window")
-MASK_ALIGNS = ("bottom_right", "top_left")
-
-# What a field may say, where that is one word of a few.
-CHOICES: dict[str, tuple[str, ...]] = {
-    "mode": MODES,
-    "dtype": DTYPES,
-    "kv_dtype": KV_DTYPES,
-    "mask": MASKS,
-    "mask_align": MASK_ALIGNS,
-    "bias": ("none", "alibi"),
-    "rope": ("none", "neox", "gptj"),
-    "attention": ("softmax", "linear", "additive", "block_sparse", "layer"),
-    "feature": ("elu1", "identity"),
-    "pattern": ("random", "local_global"),
-    "kv_layout": ("contiguous", "paged"),
-    "page_order": ("identity", "shuffled"),
-    "page_format": ("nhd", "hnd"),
-    "input_dist": ("normal", "uniform", "zeros", "outliers"),
-}
-# Fields that are what another one is, where they are not given.
-SAME_AS = {"kv_len": "q_len", "kv_heads": "q_heads", "v_head_dim": "head_dim", "kv_dtype": "dtype"}
-# Fields that mean something only where another field has a certain value, with their default there.
-DEPENDENT: dict[str, tuple[str, str, Any]] = {
-    "rope_base": ("rope", "neox gptj", 10000),
-    "rope_dim": ("rope", "neox gptj", None),
-    "feature": ("attention", "linear", "elu1"),
-    "chunk": ("attention", "linear", 64),
-    "additive_dim": ("attention", "additive", 64),
-    "block": ("attention", "block_sparse", 128),
-    "density": ("attention", "block_sparse", 0.25),
-    "pattern": ("attention", "block_sparse", "random"),
-    "page_size": ("kv_layout", "paged", 16),
-    "page_order": ("kv_layout", "paged", "shuffled"),
-    "page_format": ("kv_layout", "paged", "nhd"),
-}
-POSITIVE = (
-    *("batch", "q_len", "kv_len", "q_heads", "kv_heads", "head_dim", "v_head_dim", "window"),
-    *("rope_dim", "chunk", "additive_dim", "block", "page_size"),
+from attnbench.problem.rules import attention_rules, backward_rules, head_rules, mask_rules
+from attnbench.problem.words import (
+    CHOICES,
+    DEPENDENT,
+    DTYPE_BITS,
+    DTYPES,
+    FLAGS,
+    KV_DTYPES,
+    MASK_ALIGNS,
+    MASKS,
+    MODES,
+    NOT_NEGATIVE,
+    PHASES,
+    POSITIVE,
+    POSITIVE_NUMBERS,
+    REQUIRED,
+    SAME_AS,
 )
-NOT_NEGATIVE = ("sinks", "append", "seed")
-POSITIVE_NUMBERS = ("softcap", "scale", "rope_base", "density")
-FLAGS = ("sink_logits", "latent")
-REQUIRED = ("q_heads", "head_dim", "dtype")
+
+__all__ = [
+    "CHOICES",
+    "DTYPES",
+    "DTYPE_BITS",
+    "FIELDS",
+    "FLAGS",
+    "KV_DTYPES",
+    "MASKS",
+    "MASK_ALIGNS",
+    "MODES",
+    "NOT_NEGATIVE",
+    "PHASES",
+    "POSITIVE",
+    "POSITIVE_NUMBERS",
+    "REQUIRED",
+    "Problem",
+    "digest",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,77 +274,10 @@ def _contextual_default(problem: Problem, name: str) -> Any:
 
 def _check_together(problem: Problem) -> None:
     """Check the fields against each other."""
-    for rules in (_head_rules, _mask_rules, _attention_rules, _backward_rules):
+    for rules in (head_rules, mask_rules, attention_rules, backward_rules):
         for field, is_wrong, message in rules(problem):
             if is_wrong:
                 _refuse(field, message)
-
-
-def _head_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
-    q_heads, kv_heads, head_dim = problem.q_heads, problem.n_kv_heads, problem.head_dim
-    ratio = f"{q_heads}/{kv_heads} = {q_heads / kv_heads:.4g}"
-    shared = f"{q_heads} q_heads cannot be shared by {kv_heads} kv_heads ({ratio})"
-    yield "kv_heads", q_heads % kv_heads > 0, shared
-    rope_dim, is_odd = problem.rope_dim or 0, head_dim % 2 or problem.v_dim % 2
-    rope_words = f"rope_dim is even and at most head_dim; got {rope_dim}"
-    yield "rope_dim", rope_dim % 2 > 0 or rope_dim > head_dim, rope_words
-    odd_words = "int4 packs two codes a byte along head_dim, which must be even"
-    yield "kv_dtype", problem.kv_dtype == "int4" and bool(is_odd), odd_words
-    latent_words = "latent takes V from K's first columns: v_head_dim is at most head_dim"
-    yield "latent", problem.latent and problem.v_dim > head_dim, latent_words
-
-
-def _mask_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
-    is_window, has_window = problem.mask == "window", problem.window is not None
-    needs = "mask: window needs window, how many keys a row sees, itself included"
-    yield "mask", is_window and not has_window, needs
-    yield "window", has_window and not is_window, "window needs mask: window"
-    sink_words = "sinks needs mask: window; any other mask sees the first keys anyway"
-    yield "sinks", problem.sinks > 0 and not is_window, sink_words
-    softmax_words = f"sinks needs attention: softmax, not {problem.attention}"
-    yield "sinks", problem.sinks > 0 and problem.attention != "softmax", softmax_words
-    shortest = min(min(one.q_len, one.kv_len) for _, one in problem.request_groups)
-    append_words = f"append is at most q_len and kv_len ({shortest}); got {problem.append}"
-    yield "append", problem.append > shortest, append_words
-
-
-def _attention_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
-    if problem.attention in ("linear", "additive", "layer"):
-        forward_only = f"{problem.attention} attention is priced forward only: mode fwd"
-        yield "mode", problem.mode != "fwd", forward_only
-    if problem.attention == "layer":
-        yield from _layer_rules(problem)
-    if problem.attention == "linear":
-        is_cross = any(one.q_len != one.kv_len for _, one in problem.request_groups)
-        yield "kv_len", is_cross, "linear attention runs over one sequence: kv_len equals q_len"
-        for field in ("window", "softcap", "sink_logits", "bias"):
-            is_set = getattr(problem, field) not in (None, False, "none")
-            yield field, is_set, f"linear attention has no scores for {field} to act on"
-
-
-def _layer_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
-    """A layer computes q, k and v from one input: there is no cache, and no second sequence."""
-    for field, is_wrong, what in (
-        ("requests", problem.is_ragged, "packed requests"),
-        ("kv_len", problem.kv_len != problem.q_len, "a kv_len of its own"),
-        ("v_head_dim", problem.v_head_dim != problem.head_dim, "a v_head_dim of its own"),
-        ("kv_dtype", problem.kv_dtype != problem.dtype, "a kv_dtype of its own"),
-        ("kv_layout", problem.kv_layout == "paged", "a paged cache"),
-        ("append", problem.append > 0, "append"),
-        ("latent", problem.latent, "a latent cache"),
-    ):
-        yield field, is_wrong, f"attention: layer computes q, k and v itself; it has no {what}"
-
-
-def _backward_rules(problem: Problem) -> Iterator[tuple[str, bool, str]]:
-    for field, is_set, what in (
-        ("kv_layout", problem.kv_layout == "paged", "a paged cache"),
-        ("kv_dtype", problem.is_quantized, "a quantised cache"),
-        ("append", problem.append > 0, "append"),
-        ("latent", problem.latent, "a latent cache"),
-    ):
-        words = f"{what} has no gradient: mode {problem.mode} needs it off"
-        yield field, problem.mode != "fwd" and is_set, words
 
 
 def _label_words(problem: Problem) -> list[str]:
