@@ -86,7 +86,7 @@ class Ncu:
             *target,
         ]
 
-    def failure(self, out: Path, said: str) -> tuple[str, str | None] | None:
+    def refusal(self, out: Path, said: str) -> tuple[str, str | None] | None:
         """Turn what ncu says of a refusal into what to do about it."""
         text = said
         if out.exists():
@@ -98,7 +98,7 @@ class Ncu:
         errors = [line for line in text.splitlines() if line.startswith("==ERROR==")]
         if errors:
             return f"ncu failed: {errors[0].removeprefix('==ERROR==').strip()}", None
-        return None if out.exists() else ("ncu left no file", None)
+        return None
 
     def read(self, out: Path, answer: Mapping[str, Any]) -> tuple[Kernel, ...]:
         """Sum the launches of each kernel.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from attnbench.execute.local import worker_environment
 from attnbench.method import Measure
 from attnbench.profile.profiled import Profiled
 from attnbench.profile.tools import TOOLS, Tool
-from attnbench.store.atomic import check_writable
+from attnbench.store.atomic import check_writable, writing
 from attnbench.suite import Suite
 
 FOLDER = Path("results") / "profiles"
@@ -45,20 +46,24 @@ class ProfileRequest:
         """Whether the case is called with an empty last-level cache, as its first method is."""
         return self.settings.l2_states[0] != "warm"
 
-    def command(self, answer: Path | None = None) -> list[str]:
-        """Return the whole command, the profiler's own words included."""
+    def command(self, *, out: Path | None = None, answer: Path | None = None) -> list[str]:
+        """Return the whole command, the profiler's own words included.
+
+        ``out`` stands in for ``place`` until the file is whole.
+        """
+        out = out or self.place
         job: dict[str, Any] = {
             "case": self.case.facts(),
             "measure": self.settings.facts(),
             "device": self.device,
             "tool": self.tool.name,
-            "out": str(self.place),
+            "out": str(out),
         }
         if answer is not None:
             job["answer"] = str(answer)
         text = json.dumps(job, separators=(",", ":"))
         target = [sys.executable, "-P", "-m", "attnbench.profile.target", text]
-        return self.tool.command(target, self.place, cold=self.cold)
+        return self.tool.command(target, out, cold=self.cold)
 
 
 def tool_named(name: str) -> Tool:
@@ -108,22 +113,25 @@ def profile_case(request: ProfileRequest) -> Profiled:
     if request.out is not None and place.exists():
         raise NameTakenError(f"{request.out} exists already", hint="choose another with --out")
     check_writable(place.parent, room_bytes=0)
-    place.unlink(missing_ok=True)  # what an earlier profile left must not be read as this one's
     with tempfile.TemporaryDirectory() as folder:
-        answer_file = Path(folder) / "answer.json"
-        said = _run(request, request.command(answer_file))
-        answer = _answer(answer_file, request, said)
-    command = tuple(request.command())
-    common: dict[str, Any] = {
-        "case": request.case,
-        "tool": request.tool.name,
-        "command": command,
-        "device": answer["device"],
-    }
-    if answer["status"] != "ok":
-        return Profiled(**common, status=answer["status"], reason=answer["reason"])
-    if failure := request.tool.failure(place, said):
-        raise EnvironmentProblem(failure[0], hint=failure[1])
+        made, answer_file = Path(folder) / place.name, Path(folder) / "answer"
+        said = _run(request, request.command(out=made, answer=answer_file))
+        answer = _answer(answer_file, made, request, said)
+        common: dict[str, Any] = {
+            "case": request.case,
+            "tool": request.tool.name,
+            "command": tuple(request.command()),
+            "device": answer["device"],
+        }
+        if answer["status"] != "ok":
+            return Profiled(**common, status=answer["status"], reason=answer["reason"])
+        _require_no_refusal(request.tool, made, said)
+        if not made.exists():
+            raise EnvironmentProblem(
+                f"{request.tool.name} left no file", hint="another profiler may hold the device"
+            )
+        with made.open("rb") as source, writing(place) as target:
+            shutil.copyfileobj(source, target)
     return Profiled(**common, kernels=request.tool.read(place, answer), files=(place,))
 
 
@@ -153,15 +161,18 @@ def _run(request: ProfileRequest, command: list[str]) -> str:
     return done.stdout
 
 
-def _answer(path: Path, request: ProfileRequest, said: str) -> dict[str, Any]:
+def _answer(path: Path, made: Path, request: ProfileRequest, said: str) -> dict[str, Any]:
     """Read what the profiled process said, or say why it said nothing."""
+    printed = said.strip()[-_TAIL:] or "nothing"
     if not path.exists():
-        if failure := request.tool.failure(request.place, said):
-            raise EnvironmentProblem(failure[0], hint=failure[1])
-        raise EnvironmentProblem(
-            f"the profiled process died; it printed: {said.strip()[-_TAIL:] or 'nothing'}"
-        )
+        _require_no_refusal(request.tool, made, said)
+        raise EnvironmentProblem(f"the profiled process died; it printed: {printed}")
     answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if "error" in answer:
         raise EnvironmentProblem(answer["error"], hint=answer["hint"])
     return answer
+
+
+def _require_no_refusal(tool: Tool, made: Path, said: str) -> None:
+    if refusal := tool.refusal(made, said):
+        raise EnvironmentProblem(refusal[0], hint=refusal[1])

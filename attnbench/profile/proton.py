@@ -35,12 +35,8 @@ class Proton:
         del out, cold
         return list(target)
 
-    def failure(self, out: Path, said: str) -> tuple[str, str] | None:
-        """Proton says nothing where CUPTI is taken; there is no file then."""
-        del said
-        if out.exists():
-            return None
-        return "proton left no file", "another profiler may hold the device: --tool torch"
+    def refusal(self, out: Path, said: str) -> None:
+        """What goes wrong is an exception in the profiled process, or no file at all."""
 
     def read(self, out: Path, answer: Mapping[str, Any]) -> tuple[Kernel, ...]:
         """Sum the leaves of the tree by name.

@@ -52,7 +52,8 @@ def _sums(trace: Any, kind: str) -> Iterator[Facts]:
     times: dict[str, float] = defaultdict(float)
     calls: dict[str, int] = defaultdict(int)
     for event in trace.events():
-        if (event.device_type.name == "CUDA") != (kind == "cuda"):
+        # On a GPU's line a range of the host's own making is no kernel.
+        if event.is_user_annotation or (event.device_type.name == "CUDA") != (kind == "cuda"):
             continue
         own_us = event.self_device_time_total if kind == "cuda" else event.self_cpu_time_total
         times[event.name] += own_us * _MICRO

@@ -32,8 +32,8 @@ class Tool(Protocol):
         """Wrap the command that makes the call; ``cold`` asks for an empty cache before it."""
         ...
 
-    def failure(self, out: Path, said: str) -> tuple[str, str | None] | None:
-        """Find in what the profiler wrote and said why it has no result: message and hint."""
+    def refusal(self, out: Path, said: str) -> tuple[str, str | None] | None:
+        """Find in what the profiler wrote and said why it did not look: message and hint."""
         ...
 
     def read(self, out: Path, answer: Mapping[str, Any]) -> tuple[Kernel, ...]:

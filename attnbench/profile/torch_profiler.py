@@ -29,7 +29,7 @@ class TorchProfiler:
         del out, cold
         return list(target)
 
-    def failure(self, out: Path, said: str) -> None:
+    def refusal(self, out: Path, said: str) -> None:
         """What goes wrong is an exception in the profiled process."""
 
     def read(self, out: Path, answer: Mapping[str, Any]) -> tuple[Kernel, ...]:

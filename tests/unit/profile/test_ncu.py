@@ -98,14 +98,14 @@ PERMISSION = (
 def test_a_refusal_is_translated_into_what_to_do(tmp_path, said, message, advice):
     log = tmp_path / "a.csv"
     log.write_text(said, encoding="utf-8")
-    found, hint = Ncu().failure(log, "")
+    found, hint = Ncu().refusal(log, "")
 
     assert message in found
     assert (hint is None) if advice is None else (advice in hint)
 
 
 def test_a_file_that_is_there_and_complains_of_nothing_is_no_failure():
-    assert Ncu().failure(FILES / "ncu_raw.csv", "") is None
+    assert Ncu().refusal(FILES / "ncu_raw.csv", "") is None
 
 
 def test_a_missing_program_comes_with_how_to_install_it(monkeypatch):

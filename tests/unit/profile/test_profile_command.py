@@ -128,6 +128,16 @@ def scripted_ncu(folder, body):
     return str(program)
 
 
+def answering(body):
+    """Do this, then answer as the profiled process would on a GPU; the job is the last word."""
+    answer = '{"status": "ok", "reason": null, "device": "Scripted"}'
+    return (
+        f"{body}\n"
+        f'place=$(echo "$before" | sed \'s/.*"answer":"\\([^"]*\\)".*/\\1/\')\n'
+        f"echo '{answer}' > \"$place\""
+    )
+
+
 def with_ncu(monkeypatch, tmp_path, body):
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -157,6 +167,13 @@ def test_a_refused_counter_says_what_to_do(suite, tmp_path, monkeypatch):
     with pytest.raises(EnvironmentProblem, match="ERR_NVGPUCTRPERM") as caught:
         api.profile(suite, select="sdpa", tool="ncu")
     assert "--cap-add=SYS_ADMIN" in caught.value.hint
+
+
+def test_a_profiler_that_leaves_no_file_is_no_result(suite, tmp_path, monkeypatch):
+    with_ncu(monkeypatch, tmp_path, answering(""))
+    with pytest.raises(EnvironmentProblem, match="ncu left no file"):
+        api.profile(suite, select="sdpa", tool="ncu")
+    assert list((tmp_path / "results" / "profiles").iterdir()) == []
 
 
 def test_a_profiled_process_that_dies_is_told_with_what_it_printed(suite, tmp_path, monkeypatch):

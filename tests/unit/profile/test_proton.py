@@ -34,10 +34,3 @@ def test_a_tree_without_a_kernel_is_refused(tmp_path):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match="no kernel"):
         Proton().read(path, {})
-
-
-def test_no_file_says_who_may_hold_the_device(tmp_path):
-    message, hint = Proton().failure(tmp_path / "none.hatchet", "")
-
-    assert message == "proton left no file"
-    assert "another profiler" in hint
