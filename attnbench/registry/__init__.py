@@ -25,7 +25,7 @@ from attnbench.library import Library
 from attnbench.plugin import BackendFacts, Capabilities, OptionFacts
 from attnbench.registry.source import Source, read_source
 from attnbench.selection import did_you_mean
-from attnbench.store.committed import gpus_of_backends
+from attnbench.store.committed import recorded_gpus
 
 BUILT_INS = {
     "naive": "attnbench.backends.naive",
@@ -154,7 +154,7 @@ class Registry:
         asked = [one for one in built_in.values() if one.library and one.library.version()]
         asked += known.values()
         answers = probe(asked) if probe is not None and asked else {}
-        gpus = gpus_of_backends()
+        gpus = recorded_gpus()
         rows += [_listed_plugin(facts, answers.get(name)) for name, facts in known.items()]
         return [
             *(_listed_built_in(facts, gpus, answers) for facts in built_in.values()),

@@ -297,7 +297,7 @@ def test_a_probe_imports_the_libraries_that_are_installed(registry, monkeypatch)
 
 def test_committed_runs_say_on_which_gpu_an_adapter_has_run(registry, monkeypatch):
     ran = {"cudnn": ("NVIDIA H200",)}
-    monkeypatch.setattr("attnbench.registry.gpus_of_backends", lambda: ran)
+    monkeypatch.setattr("attnbench.registry.recorded_gpus", lambda: ran)
 
     rows = listed_adapters(registry)
 

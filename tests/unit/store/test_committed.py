@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-from attnbench.store.committed import folder, gpus_of_backends
+from attnbench.store.committed import gpus_of_runs, recorded_gpus
 
+RESULTS = Path(__file__).parents[3] / "results"
 GPU = {"device_arch": "sm_90", "device_name": "NVIDIA H200"}
 
 
@@ -25,7 +25,7 @@ def test_ok_rows_of_gpus_in_folders_count(results):
     results("h200/a.parquet", backend="flash_attn", **GPU)
     results("b200/a.parquet", backend="flash_attn", device_arch="sm_100", device_name="NVIDIA B200")
 
-    found = gpus_of_backends(results("h200/b.parquet", backend="cudnn", **GPU))
+    found = gpus_of_runs(results("h200/b.parquet", backend="cudnn", **GPU))
 
     assert found == {"flash_attn": ("NVIDIA B200", "NVIDIA H200"), "cudnn": ("NVIDIA H200",)}
 
@@ -36,21 +36,8 @@ def test_other_rows_do_not(results, tmp_path):
     results("h200/bad.parquet", backend="flash_attn", status="unsupported", **GPU)
     (tmp_path / "h200" / "broken.parquet").write_bytes(b"PAR1")
 
-    assert gpus_of_backends(tmp_path) == {}
+    assert gpus_of_runs(tmp_path) == {}
 
 
-def test_without_runs_nothing_heavy_is_loaded(tmp_path):
-    program = (
-        "import sys; from pathlib import Path; from attnbench.store.committed import "
-        "gpus_of_backends; assert gpus_of_backends(Path(sys.argv[1])) == {}; "
-        "print('pyarrow' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
-    )
-
-    assert done.stdout.strip() == "False"
-
-
-def test_they_lie_where_the_readme_says():
-    assert (folder() / "README.md").is_file()
+def test_what_is_recorded_is_what_the_committed_runs_say():
+    assert recorded_gpus() == gpus_of_runs(RESULTS), "write it: python adapters/ran_on.py"
