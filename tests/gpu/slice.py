@@ -36,7 +36,7 @@ REHEARSAL = "ATTNBENCH_REHEARSAL"
 _LIMIT_S = 540
 _REHEARSAL_PATIENCE = 5  # a CPU that others use as well; nothing of it is a result
 _VERBS = "from attnbench.cli.app import VERBS; print(*VERBS)"
-_SEES_CUDA = "import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)"
+_SEES_CUDA = "import torch; torch.cuda.init()"  # where it sees none, this says why
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(number: int, asked: argparse.Namespace, out: Path, site: Path, wheels: list[str]) -> int:
     work = Path(tempfile.mkdtemp(prefix=f"attnbench-slice-{number}-"))
     environment = paths.child_environment(site, work)
-    dry = asked.device == "cpu" or not _sees_cuda(environment)
+    dry = asked.device == "cpu" or _why_no_cuda(environment) is not None
     steps = _chosen(SLICES[number](dry=dry), asked.only)
     patience = _REHEARSAL_PATIENCE if dry else 1
     steps = [replace(one, limit_s=patience * one.limit_s) for one in steps]
@@ -131,11 +131,24 @@ def _chosen(steps: list[Step], only: str | None) -> list[Step]:
     return [one for one in steps if one.name in words]
 
 
-def _sees_cuda(environment: dict[str, str]) -> bool:
-    """Ask a child, so that no CUDA context stays here."""
-    return not subprocess.run(
-        [sys.executable, "-c", _SEES_CUDA], env=environment, capture_output=True, check=False
-    ).returncode
+def _why_no_cuda(environment: dict[str, str]) -> str | None:
+    """Ask a child, so that no CUDA context stays here; where a driver is, it must be seen.
+
+    On a machine that was had for its GPU a rehearsal would waste the minutes.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _SEES_CUDA],
+        env=environment,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if done.returncode == 0:
+        return None
+    reason = (done.stderr.strip().splitlines() or ["torch gives no reason"])[-1]
+    if shutil.which("nvidia-smi"):
+        raise SystemExit(f"nvidia-smi is here, but torch sees no CUDA device: {reason}")
+    return reason
 
 
 def _verbs(environment: dict[str, str]) -> frozenset[str]:

@@ -197,6 +197,23 @@ def test_a_rehearsal_says_that_it_is_one_and_lies_elsewhere(tmp_path):
     assert b"not measured" in members(left)["logs/01-targets.log"]
 
 
+def test_a_gpu_that_torch_does_not_see_is_no_rehearsal(tmp_path):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    (tmp_path / "torch.py").write_text("raise ImportError('no driver that fits')\n")
+    hidden = {"PYTHONPATH": str(tmp_path), "OUT": str(tmp_path / "out")}
+    environment = {**os.environ, **hidden, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = ["2", "--only", "targets", "--wheels", str(tmp_path / "none")]
+    command = [sys.executable, str(HERE / "slice.py"), *words]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=BOUND_S, check=False
+    )
+
+    assert done.returncode == 1
+    assert "torch sees no CUDA device: ImportError: no driver that fits" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("number", SLICES)
 def test_a_slice_fits_into_its_time_and_is_rehearsed_whole(number):
     steps = SLICES[number](dry=False)
