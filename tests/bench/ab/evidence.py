@@ -97,11 +97,12 @@ def effect_of(case):
 
 
 def measured(folder, kind):
-    """The rulings of one kind that are in the folder."""
-    return [
+    """The rulings of one kind that are in the folder, those that were stopped left out."""
+    found = (
         json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(folder.glob(f"{kind}-??.ruling.json"))
-    ]
+    )
+    return [one for one in found if not one["interrupted"]]
 
 
 def markdown(folder):
@@ -141,8 +142,8 @@ def row(folder, kind):
         "below": "planted, between the limit and what can be found",
     }
     counts = [outcomes.count(word) for word in ("fail", "pass", "inconclusive")]
-    middle = 100 * statistics.median(effects)
-    return f"| {names[kind]} | {len(rulings)} | {' | '.join(map(str, counts))} | {middle:.1f} % |"
+    cells = (names[kind], len(rulings), *counts, f"{100 * statistics.median(effects):.3g} %")
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def planted_words(folder):
