@@ -68,6 +68,14 @@ class Prepared:
         """Note codes that the backend hangs on its call, such as FALLBACK."""
         return tuple(code for call in self._calls() for code in notes_of(call))
 
+    @property
+    def redrawn(self) -> str:
+        """Which input may be drawn again under the call.
+
+        A backward of its own keeps o and lse, which belong to q; its gradients follow grad_out.
+        """
+        return "q" if self._own_backward is None else "grad_out"
+
     def teardown(self) -> None:
         """Let the backend undo what ``prepare`` did outside its own tensors."""
         undo = getattr(self._module, "teardown", None)

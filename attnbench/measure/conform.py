@@ -118,11 +118,11 @@ def _look(trial: _Trial, prepared: Prepared, inputs: Inputs, module: ModuleType)
         trial.faults.append(("output", _diagnosed(trial, result, module)))
     elif redrawn is not None:
         enter("recheck")
-        redraw(redrawn)
+        redraw(redrawn, prepared.redrawn)
         again = Reference.of(redrawn).at_least_as_lenient_as(reference)
         result = check(prepared.outputs(), again)
         if not result.passed:
-            words = f"after q was drawn again in place: {result.reason}"
+            words = f"after {prepared.redrawn} was drawn again in place: {result.reason}"
             trial.faults.append(("answers", words))
 
 

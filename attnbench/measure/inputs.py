@@ -63,17 +63,19 @@ def make_inputs(
     return inputs
 
 
-def redraw(inputs: Inputs, *, back: bool = False, seed: int | None = None) -> None:
-    """Draw q anew in place, and poison again the slots that an append must write.
+def redraw(inputs: Inputs, name: str = "q", *, back: bool = False, seed: int | None = None) -> None:
+    """Draw ``q`` or ``grad_out`` anew in place, and poison again what an append must write.
 
     ``back`` draws again what ``make_inputs`` drew, so that the next backend finds everything as it
     was.
     """
     problem = inputs.problem
     seed = problem.seed if seed is None else seed
-    generator = stream(inputs.q.device, seed, "q" if back else "q again")
+    generator = stream(inputs.q.device, seed, name if back else f"{name} again")
+    tensor = getattr(inputs, name)
+    dist = "normal" if name == "grad_out" else problem.input_dist
     with torch.no_grad():
-        fill(inputs.q, problem.input_dist, generator)
+        fill(tensor, dist, generator)
         poison_appended(inputs)
 
 

@@ -195,7 +195,7 @@ def _check(attempt: Attempt, outputs: Outputs, reference: Reference) -> None:
 
 
 def _check_redrawn(attempt: Attempt, prepared: Prepared, shared: Shared) -> None:
-    """Draw q again in place: a call that remembered its answer is found out.
+    """Draw an input again in place: a call that remembered its answer is found out.
 
     Where the inputs had copies, the call on the last of them must be right, too.
     """
@@ -203,12 +203,12 @@ def _check_redrawn(attempt: Attempt, prepared: Prepared, shared: Shared) -> None
     if attempt.others:
         looked_at.append((" (on a copy of the inputs)", attempt.others[-1], shared.copies[-1]))
     for where, call, inputs in looked_at:
-        redraw(inputs)
+        redraw(inputs, call.redrawn)
         result = check(call.outputs(), Reference.few_rows(inputs, like=shared.reference()))
-        redraw(inputs, back=True)
+        redraw(inputs, call.redrawn, back=True)
         if not result.passed:
             attempt.found["check"] = "failed"
-            raise Incorrect(f"after q was drawn again{where}: {result.reason}")
+            raise Incorrect(f"after {call.redrawn} was drawn again{where}: {result.reason}")
         if checksum(inputs) != shared.checksum:
             attempt.found["check"] = "failed"
             raise Incorrect(f"the call wrote its inputs{where}")

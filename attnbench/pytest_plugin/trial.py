@@ -31,7 +31,7 @@ def try_out(
     """Check a backend on a problem and record its time; ``facts`` go into the benchmark's file.
 
     Raises:
-        Incorrect: the output did not pass, at first or after q was drawn again.
+        Incorrect: the output did not pass, at first or after an input was drawn again.
         Exception: whatever the backend raises.
 
     """
@@ -93,13 +93,13 @@ def _timed(prepared: Prepared, bench: Bench) -> Any:
 
 
 def _recheck(prepared: Prepared, bench: Bench, problem: Problem) -> None:
-    """Draw q again in place: a call that remembered its answer is found out."""
+    """Draw an input again in place: a call that remembered its answer is found out."""
     shared = bench.shared_for(problem)
-    redraw(shared.inputs)
+    redraw(shared.inputs, prepared.redrawn)
     like = shared.reference()
     again = check(prepared.outputs(), Reference.few_rows(shared.inputs, like=like))
-    redraw(shared.inputs, back=True)
-    _passed(again, "after q was drawn again: ")
+    redraw(shared.inputs, prepared.redrawn, back=True)
+    _passed(again, f"after {prepared.redrawn} was drawn again: ")
     if checksum(shared.inputs) != shared.checksum:
         bench.forget_inputs()
         raise Incorrect("the call wrote its inputs")
