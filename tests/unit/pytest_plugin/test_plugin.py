@@ -14,7 +14,7 @@ pytest.importorskip("pytest_benchmark")
 # Loaded before pytester's sessions, which unload at their end whatever they were first to import:
 # libraries written in C cannot be loaded twice, and the rest would cost each session a second.
 LOADED_ONCE = (
-    *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "torch.nn.attention.bias"),
+    *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "torch.nn.attention.bias", "hypothesis"),
     *("attnbench.analysis.compare", "attnbench.execute.plan", "attnbench.measure.bench"),
     *("attnbench.pytest_plugin.own", "attnbench.pytest_plugin.trial", "attnbench.registry"),
     *("attnbench.pytest_plugin.suites", "attnbench.suite.shape", "attnbench.backends.sdpa"),
@@ -22,6 +22,7 @@ LOADED_ONCE = (
 )
 for module in LOADED_ONCE:
     importlib.import_module(module)
+torch = importlib.import_module("torch")
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.torch
@@ -30,7 +31,14 @@ POINTS = importlib.metadata.entry_points(group="pytest11")
 # Installed, the entry point loads it; in a bare source tree it must be named.
 LOADED = any(point.value == "attnbench.pytest_plugin" for point in POINTS)
 PLUGIN = () if LOADED else ("-p", "attnbench.pytest_plugin")
-QUICK = ("--benchmark-min-rounds=3", "--benchmark-max-time=0.001", "--benchmark-min-time=1e-6")
+# At its end a session looks for what was left over in all of torch's objects, several times.
+QUICK = (
+    "-p",
+    "no:unraisableexception",
+    "--benchmark-min-rounds=3",
+    "--benchmark-max-time=0.001",
+    "--benchmark-min-time=1e-6",
+)
 
 SUITE = """
 suite: small
@@ -90,6 +98,15 @@ CONFTEST = """
 def pytest_benchmark_generate_machine_info():
     return {"machine": "x86_64", "cpu": {}}
 """
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that wait for each other on a busy machine take longer than these tiny cases."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -179,7 +196,7 @@ def test_without_timing_the_check_remains(run, suite):
 def test_workers_of_xdist_check_and_do_not_time(pytester, suite):
     pytest.importorskip("xdist")
 
-    words = ("--attnbench", suite.name, "-k", "sdpa", "-n1")
+    words = ("--attnbench", suite.name, "-k", "sdpa", "-n1", "-p", "no:hypothesispytest")
     result = pytester.runpytest_inprocess(*PLUGIN, *words)
 
     result.assert_outcomes(passed=2)
