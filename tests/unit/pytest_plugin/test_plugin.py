@@ -193,6 +193,7 @@ def test_without_timing_the_check_remains(run, suite):
     result.assert_outcomes(passed=2, failed=2)
 
 
+@pytest.mark.slow  # a worker imports torch again
 def test_workers_of_xdist_check_and_do_not_time(pytester, suite):
     pytest.importorskip("xdist")
 
