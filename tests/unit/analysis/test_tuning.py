@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.analysis.tuning import Times, choose, geometric, table_with
+from attnbench.analysis.tuning import Order, Times, choose, geometric, table_with, tune
+from attnbench.api import load_suite
+from attnbench.case import Case
+from attnbench.errors import NameTakenError
+from attnbench.execute.tune import Candidate
 from attnbench.kernels.tilings import Slot, parse_tile, table_of
+from attnbench.method import Measure
+from attnbench.problem import Problem
 
 SLOT = Slot(kernel="flash_forward", kind="narrow", family="hopper", width=256)
 SHIPPED, A, B = (
@@ -89,3 +97,38 @@ def test_the_table_holds_what_was_measured_and_where():
         assert row.after_us == round(choice.after_us, 3)
         assert found.sources["H200 today"] == {"driver": "580"}
     assert table_with(table_of(), [none], "H200 today", {}).tilings == table_of().tilings
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_real_run_is_measured_resumed_and_chosen_from(tmp_path):
+    """The ordinary path on a CPU: sdpa's kernel stands for a tile, auto is the shipped one."""
+    problem = Problem(q_len=32, q_heads=2, head_dim=64, dtype="fp32")
+    case = Case(problem=problem, backend="sdpa")
+    candidates = tuple(
+        Candidate(slot=SLOT, option="kernel", tile=one, is_shipped=one == "auto", cases=(case,))
+        for one in ("auto", "math", "efficient")
+    )
+    measure = Measure(warmup_s=0.02, sample_s=0.05, case_limit_s=60)
+    suite = replace(load_suite("quick", select="backend=sdpa"), measure=measure)
+    order = Order(
+        suite=suite, candidates=candidates, out=tmp_path / "t.json", device="cpu", launches=3
+    )
+
+    tuned = tune(order, lambda _: None)
+
+    (choice,) = tuned.choices
+    assert choice.failed["efficient"].endswith(
+        "unsupported: torch has no efficient kernel for a CPU, only math and flash"
+    )
+    assert choice.before_us > 0
+    assert choice.rule in ("a tie stays", "the fastest", "faster")
+    written = (tmp_path / "t.json").read_text(encoding="utf-8")
+    assert '"how": "measured by attnbench tune"' in written
+    # Gone on with, nothing is measured again, and the same is chosen.
+    (tmp_path / "t.json").unlink()
+    again = tune(replace(order, resume=True), lambda _: None)
+    assert again.run.rows == tuned.run.rows
+    assert again.choices == tuned.choices
+    with pytest.raises(NameTakenError, match=r"t\.json exists"):
+        tune(order, lambda _: None)
