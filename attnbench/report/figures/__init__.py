@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attnbench.report.figures.bandwidth import by_batch, by_length
+from attnbench.report.figures.changes import changes
 from attnbench.report.figures.crossover import crossover
 from attnbench.report.figures.devices import devices
-from attnbench.report.figures.forest import changes, forest
+from attnbench.report.figures.forest import forest
 from attnbench.report.figures.groups import groups
 from attnbench.report.figures.history import history
 from attnbench.report.figures.latency import latency

@@ -1,41 +1,27 @@
-"""What changed: each case's change with its interval, and all changes in one sorted picture."""
+"""Which cases changed: each change with its interval and its verdict, what fails now on top."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.comparison import Comparison
 from attnbench.report import canvas, palette
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject
-from attnbench.units import time_text
+from attnbench.report.figures.changes import COLOURS, change_table, change_ticks, reach
+from attnbench.report.model import Absent, Figure, Key, Panel, Subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from attnbench.analysis.compare import Compared
 
-FOREST, FOREST_TITLE = "forest", "Which cases changed, and by how much?"
-CHANGES, CHANGES_TITLE = "changes", "How did everything change?"
+NAME, TITLE = "forest", "Which cases changed, and by how much?"
 _MOST_PANELS, _MOST_ROWS = 6, 30
 _SOME, _FEW = 8, 3  # unclear cases in a panel: they have nothing to say but their number
 _WIDTH, _ROW = 700, 21
 _RANK = {"slower": 0, "faster": 0, "unclear": 1}
 _LOST = ("newly", "only in base")  # what stands at the top: it worked in the base
-_COLOURS = {
-    "slower": palette.step_colour(1),
-    "faster": palette.step_colour(7),
-    "unclear": palette.MUTED,
-    "same": palette.OTHER,
-}
-# Changes at which an axis has a tick, as shares.
-_TICKS = (
-    *(-0.9, -0.8, -0.67, -0.5, -0.33, -0.2, -0.1, -0.05, -0.02, -0.01, 0.0),
-    *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 9.0),
-)
-_FEWEST_PIXELS = 44  # between two ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +39,17 @@ def forest(subject: Subject) -> Figure | Absent:
     """Draw the change of each case that did not stay the same, with its 95 % interval."""
     judged = subject.comparisons.judged
     if not judged:
-        why = "the runs are of different devices, which have ratios and no verdicts"
-        return Absent(FOREST, FOREST_TITLE, why)
+        other = "the runs are of different devices, which have ratios and no verdicts"
+        why = other if subject.comparisons.across else "it takes two runs of one device"
+        return Absent(NAME, TITLE, why)
     parts = [part for pair in judged for part in _parts(pair, several=len(judged) > 1)]
     if not parts:
         same = sum(one.verdicts["same"] for one in judged)
         why = f"nothing changed: {same:,} cases are the same" if same else "no case is on two sides"
-        return Absent(FOREST, FOREST_TITLE, why)
+        return Absent(NAME, TITLE, why)
     shown = parts[:_MOST_PANELS]
     threshold = subject.comparisons.threshold
-    panels = tuple(_panel(one, threshold, f"{FOREST}-{n}") for n, one in enumerate(shown))
+    panels = tuple(_panel(one, threshold, f"{NAME}-{n}") for n, one in enumerate(shown))
     remarks = [f"{count:,} cases stayed the same" for count in [_same(judged)] if count]
     hidden = sum(one.left_out for one in shown) + sum(
         len(one.shown) + len(one.lost) + one.left_out for one in parts[_MOST_PANELS:]
@@ -70,8 +57,8 @@ def forest(subject: Subject) -> Figure | Absent:
     if hidden:
         remarks.append(f"{hidden:,} more cases are in the numbers")
     return Figure(
-        name=FOREST,
-        title=FOREST_TITLE,
+        name=NAME,
+        title=TITLE,
         how="A dot is how much longer a case takes than in the base, its line the 95 % interval of"
         f" that change; the band is ±{100 * threshold:g} %, within which a change does not matter."
         " Unclear: the interval allows for more than the band. Cases that fail now stand on top.",
@@ -81,40 +68,8 @@ def forest(subject: Subject) -> Figure | Absent:
             Key("faster", sign="d7"),
             Key("unclear", sign="muted"),
         ),
-        table=_table(judged),
+        table=change_table(judged),
         remarks=tuple(remarks),
-    )
-
-
-def changes(subject: Subject) -> Figure | Absent:
-    """Draw the changes of all cases, sorted, a bar each."""
-    judged = [
-        one
-        for one in subject.comparisons.judged
-        if sum(case.change is not None for case in one.comparisons) > 1
-    ]
-    if not judged:
-        return Absent(
-            CHANGES, CHANGES_TITLE, "no two cases were measured on two sides of one device"
-        )
-    panels = tuple(
-        _sorted_panel(one, subject.comparisons.threshold, f"{CHANGES}-{n}")
-        for n, one in enumerate(judged[:_MOST_PANELS])
-    )
-    return Figure(
-        name=CHANGES,
-        title=CHANGES_TITLE,
-        how="Every case that both sides finished, from the one that got slower most to the one that"
-        " got faster most. A whole suite that leans to one side is the session or the machine"
-        " rather than one kernel.",
-        panels=panels,
-        keys=(
-            Key("slower", sign="d1"),
-            Key("same", sign="other"),
-            Key("unclear", sign="muted"),
-            Key("faster", sign="d7"),
-        ),
-        table=_table(judged),
     )
 
 
@@ -165,7 +120,7 @@ def _panel(part: _Part, threshold: float, name: str) -> Panel:
     values = [
         end for one in part.shown for end in (one.change, one.low, one.high) if end is not None
     ]
-    low, high = _reach(values, threshold)
+    low, high = reach(values, threshold)
     axes.axvspan(1 - threshold, 1 + threshold, color=palette.BLANK, linewidth=0, zorder=0)
     axes.axvline(1.0, color=palette.MUTED, linewidth=1, zorder=1)
     words = [*(word for word, _ in part.lost), *(one.verdict or "" for one in part.shown)]
@@ -177,7 +132,7 @@ def _panel(part: _Part, threshold: float, name: str) -> Panel:
         axes.text(1.01, y, said, transform=axes.get_yaxis_transform(), va="center", fontsize=10)
     axes.set_xscale("log")
     axes.set_xlim(1 + low, 1 + high)
-    _change_ticks(axes, low, high)
+    change_ticks(axes, low, high)
     axes.set_ylim(-0.7, len(cases) - 0.3)
     axes.set_yticks(range(len(cases)), [canvas.literal(one, 46) for one in reversed(labels)])
     axes.tick_params(axis="y", length=0)
@@ -186,12 +141,12 @@ def _panel(part: _Part, threshold: float, name: str) -> Panel:
     spoken = "; ".join(
         f"{label}: {word}" for label, word in zip(labels[:6], words[:6], strict=True)
     )
-    title = part.title or FOREST_TITLE
+    title = part.title or TITLE
     return Panel(part.title, canvas.to_svg(figure, name, title, f"Changes of cases. {spoken}"))
 
 
 def _dot(axes: Axes, one: Comparison, y: float) -> None:
-    colour = _COLOURS[one.verdict or "unclear"]
+    colour = COLOURS[one.verdict or "unclear"]
     if one.low is not None and one.high is not None:
         axes.plot([1 + one.low, 1 + one.high], [y, y], color=colour, linewidth=2, zorder=2)
     axes.plot(
@@ -206,67 +161,6 @@ def _dot(axes: Axes, one: Comparison, y: float) -> None:
     )
 
 
-def _sorted_panel(pair: Compared, threshold: float, name: str) -> Panel:
-    known = sorted(
-        (one for one in pair.comparisons if one.change is not None),
-        key=lambda one: -(one.change or 0.0),
-    )
-    figure, axes = canvas.panel(620, 250)
-    low, high = _reach([one.change or 0.0 for one in known], threshold)
-    axes.axhspan(1 - threshold, 1 + threshold, color=palette.BLANK, linewidth=0, zorder=0)
-    width = max(0.6, min(14.0, 480 / len(known) * 0.75))
-    for word, colour in _COLOURS.items():
-        places = [n for n, one in enumerate(known) if (one.verdict or "unclear") == word]
-        tops = [1 + (known[n].change or 0.0) for n in places]
-        axes.vlines(places, 1.0, tops, color=colour, linewidth=width, zorder=2)
-    axes.axhline(1.0, color=palette.MUTED, linewidth=1, zorder=3)
-    axes.set_yscale("log")
-    axes.set_ylim(1 + low, 1 + high)
-    _change_ticks(axes, low, high, vertical=True)
-    axes.set_xlim(-0.8, len(known) - 0.2)
-    axes.set_xticks([])
-    axes.grid(visible=False, axis="x")
-    axes.set_xlabel(f"{len(known):,} cases, sorted")
-    axes.set_ylabel("change of the latency")
-    title = f"{pair.new.name} against {pair.base.name}"
-    about = (
-        f"{len(known)} cases from {100 * (known[0].change or 0):+.1f} % to"
-        f" {100 * (known[-1].change or 0):+.1f} %."
-    )
-    return Panel(canvas.literal(title, 80), canvas.to_svg(figure, name, title, about))
-
-
-def _reach(values: Sequence[float], threshold: float) -> tuple[float, float]:
-    """The shares at which an axis begins and ends; the band is always inside."""
-    low = min([-2 * threshold, *values])
-    high = max([2 * threshold, *values])
-    spread = math.log((1 + high) / max(1 + low, 1e-3)) * 0.05
-    return max(1 + low, 1e-3) * math.exp(-spread) - 1, (1 + high) * math.exp(spread) - 1
-
-
-def _change_ticks(axes: Axes, low: float, high: float, *, vertical: bool = False) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    axis = axes.yaxis if vertical else axes.xaxis
-    pixels = 190 if vertical else 380
-    whole = math.log((1 + high) / (1 + low))
-    apart = whole * (_FEWEST_PIXELS if not vertical else 24) / pixels
-    kept = [0.0]
-    for tick in sorted(_TICKS, key=abs):
-        if low <= tick <= high and all(
-            abs(math.log((1 + tick) / (1 + other))) >= apart for other in kept
-        ):
-            kept.append(tick)
-    axis.set_major_locator(FixedLocator([1 + tick for tick in sorted(kept)]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(_percent_tick))
-
-
-def _percent_tick(ratio: float, _: object) -> str:
-    share = round(100 * (ratio - 1))
-    return f"{share:+d}%" if share else "0"
-
-
 def told_apart(labels: Sequence[str]) -> list[str]:
     """Leave out of labels the words that all of them have."""
     words = [label.split() for label in labels]
@@ -276,30 +170,3 @@ def told_apart(labels: Sequence[str]) -> list[str]:
     return [
         " ".join(word for word, same in zip(one, alike, strict=True) if not same) for one in words
     ]
-
-
-def _table(pairs: Sequence[Compared]) -> DataTable:
-    rows = []
-    for pair in pairs:
-        sections = {one.key: word for word, cases in pair.changed_status().items() for one in cases}
-        ranked = sorted(
-            pair.comparisons,
-            key=lambda one: (one.key not in sections, one.verdict == "same", -(one.change or 0.0)),
-        )
-        rows += [_row(pair, one, sections.get(one.key)) for one in ranked]
-    columns = ("base", "new", "case", "before", "after", "change", "95 % interval", "verdict")
-    return DataTable(columns, tuple(rows))
-
-
-def _row(pair: Compared, one: Comparison, section: str | None) -> tuple[str, ...]:
-    known = one.low is not None and one.high is not None
-    return (
-        pair.base.name,
-        pair.new.name,
-        one.label,
-        time_text(one.base.latency) if one.base else one.base_status,
-        time_text(one.new.latency) if one.new else one.new_status,
-        "" if one.change is None else f"{100 * one.change:+.1f} %",
-        f"{100 * (one.low or 0):+.1f} … {100 * (one.high or 0):+.1f} %" if known else "",
-        section or one.verdict or "",
-    )
