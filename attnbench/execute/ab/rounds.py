@@ -248,7 +248,11 @@ class _Rounds:
                     station.rule_out(planned, "not_run", self._cut or "not reached")
 
     def _seconds_left(self) -> float | None:
-        return None if self._round_s is None else self._round_s * self._left_rounds
+        if self._round_s is None:
+            return None
+        left, budget = self._round_s * self._left_rounds, self._request.budget_s
+        spent = time.monotonic() - self._began
+        return left if budget is None else min(left, max(0.0, budget - spent))
 
     def beat(self, stage: str) -> None:
         """Say what a worker does, now and then."""

@@ -241,6 +241,7 @@ def test_a_spent_budget_ends_the_screening_and_says_so(bed, noisy, monkeypatch):
 
     finished = [event for event in one.events if isinstance(event, RoundFinished)]
     assert len(finished) == 4  # a fifth would end at 80 s, past three quarters
+    assert [event.seconds_left for event in finished] == [84.0, 68.0, 52.0, 36.0]
     assert done.cut == "the budget of 100 s was spent"
     assert ruling.outcome == "inconclusive"
     assert {judged.why for judged in ruling.judged} == {"4 of 5 rounds"}
