@@ -105,8 +105,8 @@ def measured(folder, kind):
     return [one for one in found if not one["interrupted"]]
 
 
-def markdown(folder):
-    """The table of what is in the folder."""
+def markdown(folder, note=""):
+    """The table of what is in the folder; ``note`` says what else the machine was doing."""
     lines = [
         "# What ab did on a real machine",
         "",
@@ -115,6 +115,7 @@ def markdown(folder):
         "    python tests/bench/ab/evidence.py --folder FOLDER",
         "",
         "Every line is so many runs of `attnbench ab` with its default rounds.",
+        *([note] if note else []),
         "",
         "| what | runs | red | pass | inconclusive | smallest slowdown found, median over cases |",
         "|:--|--:|--:|--:|--:|--:|",
@@ -142,7 +143,8 @@ def row(folder, kind):
         "below": "planted, between the limit and what can be found",
     }
     counts = [outcomes.count(word) for word in ("fail", "pass", "inconclusive")]
-    cells = (names[kind], len(rulings), *counts, f"{100 * statistics.median(effects):.3g} %")
+    runs = f"{len(rulings)} of {COUNTS[kind]}"
+    cells = (names[kind], runs, *counts, f"{100 * statistics.median(effects):.3g} %")
     return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -180,6 +182,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--folder", type=Path, required=True, help="where the runs are kept")
     parser.add_argument("--table", action="store_true", help="measure nothing, write RATES.md")
+    parser.add_argument("--note", default="", help="a sentence on what else the machine did")
     for kind, count in COUNTS.items():
         parser.add_argument(f"--{kind}", type=int, default=count, metavar="N")
     asked = parser.parse_args()
@@ -190,7 +193,7 @@ def main():
             effect, limit = sight(asked.folder)
             planted(asked.folder, "found", asked.found, 1.5 * effect)
             planted(asked.folder, "below", asked.below, (limit + effect) / 2)
-    (HERE / "RATES.md").write_text(markdown(asked.folder), encoding="utf-8")
+    (HERE / "RATES.md").write_text(markdown(asked.folder, asked.note), encoding="utf-8")
 
 
 if __name__ == "__main__":
