@@ -157,8 +157,8 @@ def count_scores(problem: Problem) -> int:
 
 
 def is_sampled(problem: Problem) -> bool:
-    """Whether the problem is too large to check every row."""
-    return count_scores(problem) > FULL_CHECK_SCORES
+    """Whether the problem is too large to check every row; a row of a layer needs all its heads."""
+    return count_scores(problem) > FULL_CHECK_SCORES and problem.attention != "layer"
 
 
 def reference_cost(problem: Problem) -> ReferenceCost:
