@@ -26,7 +26,7 @@ def sparse(**fields):
 def test_under_each_mask_over_lengths_that_end_inside_a_block(assert_all_right):
     masks = [{}, {"mask": "causal"}, {"mask": "causal", "mask_align": "top_left"}]
     masks += [{"mask": "window", "window": 40}]
-    lengths = [(100, 100), (40, 130), (97, 33)]
+    lengths = [(70, 70), (33, 90), (70, 33)]
     cases = [{**SPARSE, "q_len": q, "kv_len": kv, **mask} for mask in masks for q, kv in lengths]
 
     assert_all_right(BACKEND, cases)
@@ -50,7 +50,7 @@ def test_widths_dtypes_and_groups(assert_all_right):
     assert_all_right(BACKEND, [{**base, **one} for one in different])
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     q_len=st.integers(1, 90),
     kv_len=st.integers(1, 90),
