@@ -70,7 +70,8 @@ class Sheet:
         where = device_text(event.environment)
         if event.is_interpreted:
             where = "Triton's interpreter on a CPU"
-        trials = f"{len(event.trials)} trials of what it declares"
+        count = len(event.trials)
+        trials = f"{count} {'trial' if count == 1 else 'trials'} of what it declares"
         self.screen.line(f"{event.subject.backend_label}  ·  {trials}  ·  {where}")
 
     def _end_theme(self) -> None:

@@ -333,10 +333,10 @@ def variants(capabilities: Capabilities) -> Iterator[Entry]:
 THEMES: dict[str, Callable[[Capabilities], Iterator[Entry]]] = {
     "lengths": lengths,
     "heads": heads,
-    "head dims": head_dims,
+    "head_dims": head_dims,
     "dtypes": dtypes,
     "masks": masks,
-    "empty rows": empty_rows,
+    "empty_rows": empty_rows,
     "magnitudes": magnitudes,
     "strides": strides,
     "features": features,

@@ -93,7 +93,7 @@ def test_plain_dense_attention_is_asked_as_plain_dense_attention():
     asked = trials(Capabilities())
 
     assert undeclared(asked) == [
-        *("masks", "empty rows", "features", "rope", "append", "ragged", "paged", "quantised"),
+        *("masks", "empty_rows", "features", "rope", "append", "ragged", "paged", "quantised"),
         *("variants", "gradients"),
     ]
     lengths = {(one.case.problem.q_len, one.case.problem.kv_len) for one in asked}

@@ -20,11 +20,11 @@ PLANTED = Path(__file__).parents[2] / "fixtures" / "conformance"
 DEFECTS = {
     "drops_the_last_tile": ("lengths", "output", "o is off by"),
     "deals_heads_round": ("heads", "output", "o is off by"),
-    "knows_one_scale": ("head dims", "output", "o is off by"),
+    "knows_one_scale": ("head_dims", "output", "o is off by"),
     "rounds_to_half": ("dtypes", "output", "times what plain PyTorch"),
     "aligns_top_left": ("masks", "output", "o is off by"),
     "window_off_by_one": ("masks", "output", "o is off by"),
-    "fills_empty_rows": ("empty rows", "output", "rows that see no key"),
+    "fills_empty_rows": ("empty_rows", "output", "rows that see no key"),
     "exp_without_a_maximum": ("magnitudes", "output", "with every score near +120: o has NaN"),
     "takes_strides_for_granted": ("strides", "output", "contiguous inputs are right"),
     "reads_past_the_end": ("lengths", "output", "reads what is not its own"),
