@@ -1,6 +1,6 @@
 """Nsight Compute: bytes through DRAM and each kernel's shares of the device's limits.
 
-ncu runs every kernel several times, at clocks that it sets, and saves and restores memory between:
+ncu runs every kernel several times and saves and restores memory between:
 its durations are never a latency, and its bytes are those of an execution of their own. Options and
 metric names are those of the Nsight Compute CLI manual.
 """
@@ -81,6 +81,7 @@ class Ncu:
             *("--csv", "--page", "raw", "--print-units", "base"),
             *("--profile-from-start", "off", "--target-processes", "all"),
             *("--cache-control", "all" if cold else "none"),
+            *("--clock-control", "none"),  # the clocks are the machine's owner's
             *("--metrics", ",".join(_METRICS)),
             *("--log-file", str(out)),
             *target,
