@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -78,16 +79,22 @@ def command(
         view = View(threshold=threshold, everything=everything, explain=explain, rows=fields)
         show(found, data(), view)
     if html is not None:
-        _write_report(paths, html, select=select, baseline=against if by == "backend" else None)
+        _write_report(
+            paths,
+            html,
+            select=select,
+            baseline=against if by == "backend" else None,
+            by=by,
+            against=against,
+            threshold=threshold,
+        )
     return exit_codes.DONE
 
 
-def _write_report(
-    paths: Sequence[Path], out: Path, *, select: str | None, baseline: str | None
-) -> None:
+def _write_report(paths: Sequence[Path], out: Path, **settings: Any) -> None:
     from attnbench.cli.summary import shown_path
     from attnbench.report import report
     from attnbench.units import bytes_text
 
-    written = report(paths, out, select=select, baseline=baseline)
+    written = report(paths, out, **settings)
     click.echo(f"wrote {shown_path(written.path)}: {bytes_text(written.bytes)}", err=True)
