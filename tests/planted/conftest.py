@@ -29,10 +29,14 @@ def measured():
         paged=True,
     )
 
-    def run(driver, prepare, problem=PROBLEM, *, ceilings=HIGH, bench=None):
-        kind = "event" if driver.kind == "cuda" else "wall"
-        l2 = "cold" if driver.kind == "cuda" else "warm"
-        method = Method(timer=kind, l2=l2, flush="read" if l2 == "cold" else None, warmup_s=0.01)
+    def run(driver, prepare, problem=PROBLEM, *, ceilings=HIGH, bench=None, method=None):
+        cold = driver.kind == "cuda"
+        method = method or Method(
+            timer="event" if cold else "wall",
+            l2="cold" if cold else "warm",
+            flush="read" if cold else None,
+            warmup_s=0.01,
+        )
         bench = bench or Bench(driver, lambda _: None)
         bench.ceilings = ceilings
         case = Case(problem=problem, backend="planted", source="planted.py")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 NUMBERS = {1, *range(5, 13), *range(17, 25), 28, 30}
-# A defect whose room is not built yet, and what will bring its test.
-WAITING = {7: "comes with the timer `graph`"}
 
 
 def rows():
@@ -29,10 +27,7 @@ def test_every_number_of_the_list_has_one_row():
 
 
 def test_every_row_names_a_test_that_exists():
-    for number, named in rows():
-        if number in WAITING:
-            assert named == WAITING[number]
-            continue
+    for _, named in rows():
         file, _, name = named.strip("`").partition("::")
         assert name.startswith("test_"), named
         assert name in names_in(FOLDER / file), named
