@@ -8,7 +8,7 @@ import torch
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, Script
 from attnbench.execute.launch import shuffled
-from attnbench.measure.pages import page_slots
+from attnbench.kv_cache import slots_of
 from attnbench.problem import Problem
 from attnbench.stats.summary import summarize
 
@@ -73,7 +73,7 @@ def test_reading_beyond_the_sequence_into_the_rest_of_a_page_is_incorrect(measur
         def call():
             size = inputs.problem.page_size
             count = 24 if reads_too_far else 21
-            slots = page_slots(inputs).view(2, 21)
+            slots = slots_of(inputs.page_table, inputs.kv_lens, size).view(2, 21)
             if reads_too_far:
                 token = torch.arange(24)
                 slots = inputs.page_table[:, token // size].long() * size + token % size

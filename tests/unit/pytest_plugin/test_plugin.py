@@ -113,6 +113,7 @@ def one_thread():
 def run(pytester, monkeypatch):
     """Run pytest with the plugin in this process and return its result."""
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # the outer session's, not theirs
     pytester.makeconftest(CONFTEST)
 
     def call(*words):
