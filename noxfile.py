@@ -20,6 +20,7 @@ ANYWHERE = (
     "--ignore=tests/browser",
     "--ignore=tests/bench",
     "--numprocesses=2",
+    "--dist=worksteal",
     "-m",
     "not gpu and not slow",
 )

@@ -29,8 +29,20 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    _settle_hypothesis(brief=config.getoption("--bare"))
     if config.getoption("--bare") and importlib.util.find_spec("torch") is not None:
         raise pytest.UsageError("--bare proves nothing here: torch can be imported")
+
+
+def _settle_hypothesis(*, brief):
+    """Let no property fail for being slow; what another session tries in full is tried in brief."""
+    if importlib.util.find_spec("hypothesis") is None:
+        return  # a machine with a GPU need not have it
+    from hypothesis import settings
+
+    settings.register_profile("full", deadline=None)
+    settings.register_profile("brief", deadline=None, max_examples=10)
+    settings.load_profile("brief" if brief else "full")
 
 
 def pytest_pycollect_makemodule(module_path, parent):

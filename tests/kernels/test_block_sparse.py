@@ -50,7 +50,7 @@ def test_widths_dtypes_and_groups(assert_all_right):
     assert_all_right(BACKEND, [{**base, **one} for one in different])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     q_len=st.integers(1, 90),
     kv_len=st.integers(1, 90),

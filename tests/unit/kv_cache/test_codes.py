@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.kv_cache import dequantise, quantise
@@ -16,7 +16,6 @@ ROWS = st.lists(
 WORST = {"int8": 0.5 / 127, "int4": 0.5 / 15, "fp8_e4m3": 2**-4, "fp8_e5m2": 2**-3}
 
 
-@settings(deadline=None)
 @given(ROWS, st.sampled_from(sorted(WORST)))
 def test_the_round_trip_is_within_half_a_step(rows, dtype):
     codes = quantise(rows, dtype)

@@ -42,7 +42,7 @@ def same(one, other):
     return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(caches(), formats)
 def test_pages_give_back_what_they_were_made_of(cache, page_format):
     rows, lens, size, order = cache
@@ -53,7 +53,7 @@ def test_pages_give_back_what_they_were_made_of(cache, page_format):
         assert same(one, sequence[:, :length])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(caches(), formats)
 def test_what_belongs_to_no_token_is_nan_and_past_an_end_stands_the_unused_page(cache, page_format):
     rows, lens, size, order = cache
@@ -70,7 +70,7 @@ def test_what_belongs_to_no_token_is_nan_and_past_an_end_stands_the_unused_page(
         assert int(order[-1]) not in entries[:needed]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(caches(), formats, st.sampled_from(["int8", "int4", "fp8_e4m3", "fp8_e5m2"]))
 def test_codes_and_their_scales_take_the_same_pages(cache, page_format, dtype):
     rows, lens, size, order = cache
@@ -88,7 +88,7 @@ def test_codes_and_their_scales_take_the_same_pages(cache, page_format, dtype):
         assert same(got, whole[one, :, :length])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(caches())
 def test_packed_sequences_are_given_back(cache):
     rows, lens, _, _ = cache
@@ -100,7 +100,7 @@ def test_packed_sequences_are_given_back(cache):
     assert all(map(same, unpack(packed, cu_seqlens), sequences))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(caches(), st.integers(1, 3))
 def test_the_last_keys_lie_where_the_last_slots_are(cache, last):
     rows, lens, size, order = cache

@@ -29,7 +29,7 @@ def test_neighbours_are_averaged():
     assert pooled.tolist() == [[2.0], [20.0], [150.0], [2.0]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(projections())
 def test_as_many_kv_heads_as_heads_is_the_identity(projection):
     weight, heads, _, _ = projection
@@ -37,7 +37,7 @@ def test_as_many_kv_heads_as_heads_is_the_identity(projection):
     assert np.array_equal(mean_pool_heads(weight, heads=heads, kv_heads=heads), weight)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(projections())
 def test_each_kv_head_is_the_mean_of_its_group(projection):
     weight, heads, head_dim, kv_heads = projection
@@ -55,7 +55,7 @@ def test_each_kv_head_is_the_mean_of_its_group(projection):
         assert np.allclose(pooled[one * head_dim : (one + 1) * head_dim], expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(projections())
 def test_pooling_in_two_steps_is_pooling_in_one(projection):
     weight, heads, _, kv_heads = projection
@@ -66,7 +66,7 @@ def test_pooling_in_two_steps_is_pooling_in_one(projection):
     assert np.allclose(twice, mean_pool_heads(weight, heads=heads, kv_heads=1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(projections())
 def test_heads_that_were_equal_stay_what_they_were(projection):
     weight, heads, head_dim, kv_heads = projection
