@@ -46,15 +46,17 @@ def _why(subject: Subject, needed: str) -> str:
     decoding = [point for point in subject.ok if point.phase == "decode"]
     if not decoding:
         return "no decode case came out ok"
+    resident = sum("L2_RESIDENT" in point.case.notes for point in decoding)
     if not _decoding(subject):
-        resident = sum("L2_RESIDENT" in point.case.notes for point in decoding)
         if resident:
             return (
                 f"the working set of {resident} of {len(decoding)} decode cases stays in the"
                 " last-level cache, where a share of the memory's bandwidth means nothing"
             )
         return "no decode case has a measured bandwidth to be compared with"
-    return f"no decode problem was measured at {needed} or more"
+    why = f"no decode problem has a share of the bandwidth at {needed} or more"
+    within = f"; {resident} of {len(decoding)} cases stay in the last-level cache"
+    return f"{why}{within if resident else ''}"
 
 
 def _figure(

@@ -337,3 +337,20 @@ def test_others_figures_the_advice_and_the_commands_are_on_the_page(made):
 
 def test_without_others_figures_there_is_no_such_section(h200_html):
     assert 'id="published"' not in h200_html
+
+
+@pytest.mark.parametrize(
+    ("large", "said"),
+    [
+        (("L2_RESIDENT",), "the working set of 2 of 2 decode cases stays in the last-level cache"),
+        ((), "at two batches or more; 1 of 2 cases stay in the last-level cache"),
+    ],
+)
+def test_a_bandwidth_without_a_figure_says_what_the_cache_holds(made, large, said):
+    rows = [
+        *made.ok_rows(made.decode(batch=1), "sdpa", notes=("L2_RESIDENT",)),
+        *made.ok_rows(made.decode(batch=64), "sdpa", notes=large),
+    ]
+    report(made.run(rows), made.folder / "x.html")
+
+    assert said in " ".join((made.folder / "x.html").read_text(encoding="utf-8").split())
