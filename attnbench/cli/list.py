@@ -193,6 +193,7 @@ _ALL = ("backends", *KINDS)
 def command(kind: str | None, probe: bool, as_json: bool) -> int:
     """List KIND: backends (the default), suites, models, metrics, devices or runs."""
     from attnbench.cli.screen import data
+    from attnbench.cli.stacked import show_table
 
     if kind is None:
         kind = "backends"
@@ -201,7 +202,7 @@ def command(kind: str | None, probe: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(listing.facts, indent=1, ensure_ascii=False))
     elif listing.facts:
-        data().table(listing.rows, right=listing.right)
+        show_table(data(), listing.rows, right=listing.right)
     else:
         click.echo(listing.empty, err=True)
     return exit_codes.DONE
