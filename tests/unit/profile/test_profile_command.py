@@ -88,6 +88,7 @@ def test_an_unknown_profiler_is_refused(suite):
         api.profile(suite, tool="nsys", select="sdpa")
 
 
+@pytest.mark.torch
 def test_an_output_that_exists_is_kept(suite, tmp_path):
     out = tmp_path / "mine.json"
     out.write_text("precious", encoding="utf-8")
