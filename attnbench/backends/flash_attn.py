@@ -153,13 +153,15 @@ def _through_cache(inputs: Inputs) -> Callable[[], tuple[Tensor, Tensor]]:
     """A contiguous or paged cache; new rows are appended, and turned, in the same kernel."""
     from flash_attn import flash_attn_with_kvcache
 
+    from attnbench.kv_cache.appending import lengths_before, turns_of_slots
+
     q = inputs.q.transpose(1, 2)
     k, v = _cache(inputs)
     k_new, v_new = (
         None if one is None else one.transpose(1, 2) for one in (inputs.k_new, inputs.v_new)
     )
-    cos, sin = _turns(inputs, k)
-    lengths = _lengths_before(inputs)
+    cos, sin = turns_of_slots(inputs, k)
+    lengths = lengths_before(inputs)
     scores = _scores(inputs)
 
     def attend() -> tuple[Tensor, Tensor]:
@@ -190,31 +192,3 @@ def _cache(inputs: Inputs) -> tuple[Tensor, Tensor]:
     assert inputs.k is not None
     assert inputs.v is not None
     return inputs.k.transpose(1, 2), inputs.v.transpose(1, 2)
-
-
-def _lengths_before(inputs: Inputs) -> Tensor | None:
-    """Keys in the cache before the call appends; None where a contiguous cache is full."""
-    import torch
-
-    problem = inputs.problem
-    if inputs.kv_lens is not None:
-        return inputs.kv_lens - problem.append
-    if not problem.append:
-        return None
-    length = inputs.max_kv_len - problem.append
-    return torch.full((inputs.q.shape[0],), length, dtype=torch.int32, device=inputs.q.device)
-
-
-def _turns(inputs: Inputs, k: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Cos and sin in q's dtype, with a row for each slot of the cache as the library demands."""
-    import torch
-
-    if inputs.cos is None or inputs.sin is None:
-        return None, None
-    slots = k.shape[1] * (1 if inputs.page_table is None else inputs.page_table.shape[1])
-    missing = max(0, slots - inputs.cos.shape[0])
-    cos, sin = (
-        torch.nn.functional.pad(one, (0, 0, 0, missing)).to(inputs.q.dtype)
-        for one in (inputs.cos, inputs.sin)
-    )
-    return cos, sin
