@@ -121,7 +121,9 @@ def test_each_way_to_fail_on_one_side_is_a_ruling_of_its_own(place):
     place.commit()
     place.backends(dies=DIES, hangs=HANGS, errs=ERRS, good=GOOD)
 
-    process = place.start("--base", "git:main", "--rounds", "2")
+    # A busy machine can make the unchanged case a suspect. Of two fresh rounds nothing follows
+    # either; of as many as there are without --confirm, it could pass.
+    process = place.start("--base", "git:main", "--rounds", "2", "--confirm", "2")
     out, _ = process.communicate(timeout=400)
 
     assert process.returncode == 1, out
@@ -140,11 +142,11 @@ def test_each_way_to_fail_on_one_side_is_a_ruling_of_its_own(place):
         "good": "inconclusive",
     }
     assert "SIGKILL" in found["dies"]["why"]
-    assert found["good"]["why"] == "2 of 5 rounds"
+    assert "2 of 5 rounds" in found["good"]["why"]
     assert {case["base_status"] for case in ruling["cases"]} == {"ok"}
     assert "FAIL  3 of 4 cases no longer ok" in out
     frame = attnbench.load(place.folder / "out.new.parquet")
-    assert len(frame[frame["backend"] == "good"]) == 2
+    assert len(frame[frame["backend"] == "good"]) == (4 if found["good"]["suspect"] else 2)
     assert len(place.git("worktree", "list")) == 1
 
 
