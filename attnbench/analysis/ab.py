@@ -28,6 +28,7 @@ from attnbench.analysis.gate import (
     Ruling,
 )
 from attnbench.analysis.interleaved import Interleaved
+from attnbench.analysis.machine import CanaryShift, canary_shifts, machine_states
 from attnbench.analysis.matching import Matched, facts, matched
 from attnbench.analysis.sides import Side, load_side
 from attnbench.errors import NothingSelected, ResultFileError
@@ -132,8 +133,14 @@ def _interleaved(
         first=found.first,
         later=found.later,
         shift=None if ratio is None else ratio - 1,
+        canaries=_canaries(compared.base, compared.new),
         cut=cut,
     )
+
+
+def _canaries(base: Side, new: Side) -> tuple[CanaryShift, ...]:
+    states = [machine_states(side.metadata[0]) for side in (base, new)]
+    return canary_shifts(states[0][0], states[1][0]) if all(states) else ()
 
 
 def _header(base: Side, new: Side) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def ruling_facts(ruling: Ruling) -> dict[str, Any]:
             "fresh": ab.fresh,
         },
         "suite_shift": ab.shift,
+        "canaries": [one.facts() for one in ab.canaries],
         "verdicts": dict(compared.verdicts),
         "differing": [
             {"kind": one.kind, "column": one.column, "base": list(one.base), "new": list(one.new)}

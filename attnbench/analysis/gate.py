@@ -88,6 +88,8 @@ class Ruling:
         found += self.compared.base.remarks
         if self.age_days is not None and self.age_days > OLD_DAYS:
             found.append(f"the newest baseline is {self.age_days:.0f} days older than the run")
+        if self.ab is not None:
+            found += self.ab.remarks
         return found
 
 

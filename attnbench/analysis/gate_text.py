@@ -104,6 +104,18 @@ def rounds_text(ab: Interleaved) -> str:
     return f"{text}{ab.fresh} fresh ones of {count}"
 
 
+def canary_text(ab: Interleaved) -> str:
+    """What the canaries differ by between the sides; nothing where there are none."""
+    if not ab.canaries:
+        return ""
+    parts = [
+        f"{one.name} {signed(one.change)}"
+        + ("" if one.low is None or one.high is None else f" {span(one.low, one.high)}")
+        for one in ab.canaries
+    ]
+    return f"the machine between the sides, by calls that never change: {', '.join(parts)}"
+
+
 def closing(ruling: Ruling) -> str:
     """What sort of measurement the ruling is from."""
     return f"history mode, {WEAKER}" if ruling.ab is None else BY_TURNS
@@ -154,7 +166,12 @@ def interval(case: Comparison) -> str:
     """``[+6.7%, +7.3%]``."""
     if case.low is None or case.high is None:
         return ""
-    return f"[{signed(case.low)}, {signed(case.high)}]"
+    return span(case.low, case.high)
+
+
+def span(low: float, high: float) -> str:
+    """``[+6.7%, +7.3%]``."""
+    return f"[{signed(low)}, {signed(high)}]"
 
 
 def percent(share: float) -> str:

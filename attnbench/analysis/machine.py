@@ -1,10 +1,20 @@
-"""What a run says of its machine: self-tests, and canaries first and last in each launch."""
+"""What a run says of its machine: self-tests, and canaries first and last in each launch.
+
+Canaries are the same code on both sides of an ``ab``. What they differ by is the machine's doing,
+and says how far the two sides had the same machine.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+import numpy as np
+
+from attnbench.stats.difference import paired
+
+_MACHINE = 0.005  # a canary that differs by less is no news: the margin of a verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,69 @@ class MachineState:
             "selftest": [dict(one) for one in self.tests],
             "launches": [one.facts() for one in self.launches],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryShift:
+    """How much longer a canary took beside the new side, a share, with its 95 % interval.
+
+    One value a round, as for a case; ``low`` and ``high`` are None below two rounds.
+    """
+
+    name: str
+    change: float
+    low: float | None
+    high: float | None
+    rounds: int
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the machine itself differed between the sides, by more than is ever asked."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low > _MACHINE or self.high < -_MACHINE
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+def canary_shifts(base: MachineState, new: MachineState) -> tuple[CanaryShift, ...]:
+    """Compare the canaries of two sides launch by launch; launch n of either is round n."""
+    rounds = [_by_launch(state) for state in (base, new)]
+    numbers = sorted(rounds[0].keys() & rounds[1].keys())
+    names = list(dict.fromkeys(name for number in numbers for name in rounds[0][number]))
+    if not names:
+        return ()
+    gaps = np.array(
+        [[rounds[1][n].get(one, np.nan) - rounds[0][n][one] for n in numbers] for one in names]
+    )
+    found = paired(gaps)
+    ends = np.expm1(np.array([found.estimate, found.low, found.high]))
+    counts = np.isfinite(gaps).sum(axis=1)
+    return tuple(
+        CanaryShift(
+            name=name,
+            change=float(change),
+            low=float(low) if np.isfinite(low) else None,
+            high=float(high) if np.isfinite(high) else None,
+            rounds=int(count),
+        )
+        for name, (change, low, high), count in zip(names, ends.T, counts, strict=True)
+        if count
+    )
+
+
+def _by_launch(state: MachineState) -> dict[int, dict[str, float]]:
+    """The log time of each canary in each launch: the mean of first and last, if it had a last."""
+    found = {}
+    for one in state.launches:
+        if one.first is not None:
+            ends = [one.first] if one.last is None else [one.first, one.last]
+            found[one.launch] = {
+                name: float(np.mean([np.log(end[name]) for end in ends])) for name in one.first
+            }
+    return found
 
 
 def machine_states(metadata: Mapping[str, Any]) -> list[MachineState]:

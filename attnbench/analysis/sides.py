@@ -6,7 +6,7 @@ Arrow and numpy alone, no data frame: two runs of a hundred thousand rows are co
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -177,7 +177,7 @@ def _side_of(one: Run | Path, columns: Collection[str] | None) -> Side:
             remarks=said,
         )
     table = one.table if columns is None else one.columns({*columns, "samples_us"})
-    remarks = []
+    remarks = list(_distrusted(one))
     if one.journal is not None or not one.finished:
         remarks.append(f"{one.path} may not be whole: its run goes on, or was cut off")
     if len(table) == 0:
@@ -190,6 +190,15 @@ def _side_of(one: Run | Path, columns: Collection[str] | None) -> Side:
         metadata=tuple(one.metadata.get("merged") or [one.metadata]),
         remarks=tuple(remarks),
     )
+
+
+def _distrusted(run: Run) -> Iterator[str]:
+    """What the machine's own tests say against its figures."""
+    from attnbench.analysis.machine import machine_states
+
+    for state in machine_states(run.metadata):
+        for text in state.distrust:
+            yield f"{run.path}: do not believe its figures, a self-test failed: {text}"
 
 
 def joined(sides: Sequence[Side], name: str | None = None) -> Side:

@@ -45,7 +45,7 @@ def show_ruling(
     headline = f"{ruling.outcome.upper()}  {words.headline(ruling)}"
     wrapped(screen, headline, style=STYLES[ruling.outcome])
     texts = (words.tallies(ruling), words.sight(ruling), words.possible(ruling))
-    for text in (*texts, words.baseline_text(ruling)):
+    for text in (*texts, words.baseline_text(ruling), words.canary_text(ruling.ab)):
         if text:
             wrapped(screen, f"{'':{_INDENT}}{text}")
     if ruling.ab.cut:

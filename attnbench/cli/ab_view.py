@@ -17,7 +17,13 @@ from rich.text import Text
 from attnbench.cli.plain import HEARTBEAT_S
 from attnbench.cli.rows import failure, row_style
 from attnbench.cli.screen import Screen
-from attnbench.cli.summary import counted, device_text, shown_path, stack_text
+from attnbench.cli.summary import (
+    counted,
+    device_text,
+    distrust_lines,
+    shown_path,
+    stack_text,
+)
 from attnbench.cli.tally import about, elapsed_text, left
 from attnbench.execute.ab.events import (
     CONFIRM,
@@ -29,7 +35,7 @@ from attnbench.execute.ab.events import (
 )
 from attnbench.execute.ab.request import result_of, ruling_of
 from attnbench.execute.ab.sides import ROLES
-from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark
+from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark, SelfTested
 from attnbench.units import duration_text
 
 if TYPE_CHECKING:
@@ -88,10 +94,9 @@ class AbView:
             case Screened():
                 for line in suspicion(event):
                     self._line(line)
-            case Remark():
-                self._line(f"note: {event.text}", "yellow", stamped=False)
-                if event.hint:
-                    self._line(f"  {event.hint}", stamped=False)
+            case Remark() | SelfTested():
+                for line, style in notices(event):
+                    self._line(line, style, stamped=False)
             case CaseStarted() | CaseFinished() | Beat():
                 self._at_work(event)
         self._breathe()
@@ -181,6 +186,16 @@ def opening(started: AbStarted) -> Iterator[str]:
         yield f"        {counted(started.ruled_out, 'pair')} cannot be measured on both sides"
     files = [*(result_of(started.stem, role) for role in ROLES), ruling_of(started.stem)]
     yield f"out     {', '.join(shown_path(path) for path in files)}"
+
+
+def notices(event: Remark | SelfTested) -> Iterator[tuple[str, str]]:
+    """What is to be known, line by line with its style; of self-tests only what failed gravely."""
+    if isinstance(event, SelfTested):
+        yield from ((line, "red") for line in distrust_lines(event.grave))
+        return
+    yield f"note: {event.text}", "yellow"
+    if event.hint:
+        yield f"  {event.hint}", ""
 
 
 def suspicion(event: Screened) -> Iterator[str]:

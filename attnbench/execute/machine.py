@@ -1,4 +1,4 @@
-"""What a run says of its machine: the self-test once, canaries first and last in each launch.
+"""What a file says of its machine: the self-test once, canaries first and last in each launch.
 
 All of it is stored as records beside the rows. None of it can end a run: what fails is a record.
 """
@@ -6,13 +6,14 @@ All of it is stored as records beside the rows. None of it can end a run: what f
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from attnbench.device.rates import Ceilings
 from attnbench.errors import EnvironmentProblem
 from attnbench.execute.crew import Crew
-from attnbench.execute.events import Listener, SelfTested
+from attnbench.execute.events import SelfTested
 from attnbench.store.writer import RunWriter
 
 # The first of a launch; the rest is compared with them. A copy hangs on the memory's clock, which
@@ -23,11 +24,11 @@ _DRIFT = 0.02  # as between the two readings of a case
 
 @dataclass(slots=True)
 class Machine:
-    """Writes the records of one run."""
+    """Writes the records of one run, or of one side of ``ab``."""
 
     crew: Crew
     writer: RunWriter
-    tell: Listener
+    tell: Callable[[SelfTested], None]
     _first: dict[str, float] | None = None
 
     def self_test(self, ceilings: Ceilings) -> tuple[str, ...]:

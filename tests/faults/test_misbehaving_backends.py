@@ -92,13 +92,13 @@ def test_a_hang_is_a_timeout_and_the_run_goes_on(bed):
             return lambda: time.sleep(3600)
         """,
     )
-    measure = "{launches: 1, warmup_s: 0.01, sample_s: 0.02, compile_s: 3}"
+    measure = "{launches: 1, warmup_s: 0.01, sample_s: 0.02, compile_s: 8}"
     finished, frame = bed.run("./hangs.py", "./good.py", measure=measure, lengths="[16]")
 
     assert finished.counts == {"timeout": 1, "ok": 1}
     (reason,) = rows_of(frame, "hangs")["reason"]
     assert reason.startswith("no end of first_call after ")
-    assert reason.endswith("(compile_s 3)")
+    assert reason.endswith("(compile_s 8)")
 
 
 def test_a_hang_after_the_first_calls_runs_into_the_deadline(bed):

@@ -24,7 +24,7 @@ from attnbench.execute.ab.events import (
     SideStarted,
 )
 from attnbench.execute.ab.pairs import Pair
-from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark
+from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark, SelfTested
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.problem import Problem
@@ -66,6 +66,11 @@ def stream_of(width):
             None,
         ),
         ("ab_open", {"noise": 0.03, "cases": 4}, "the budget of 60 s was spent"),
+        (
+            "ab_machine",
+            {"machine": 0.06, "cases": 4, "suspects": (0, 1, 2, 3), "fresh": 8},
+            None,
+        ),
         (
             "ab_backends",
             {"backends": ("sdpa", "naive"), "base": "sdpa", "new": "naive", "cases": 2},
@@ -113,6 +118,9 @@ def events():
         rounds=2,
         seconds=190.0,
     )
+    spin = {"name": "spin", "measured": "900 us", "expected": "1 ms within 1%", "grave": True}
+    yield SelfTested(tests=({**spin, "passed": True},))
+    yield SelfTested(tests=({**spin, "passed": False},))
     for number, roles in ((1, ("base", "new")), (2, ("new", "base"))):
         for role in roles:
             yield SideStarted(stage="screen", round=number, rounds=2, role=role)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attnbench.environment import Environment
 from attnbench.execute.ab.pairs import Pair
-from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark
+from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark, SelfTested
 from attnbench.suite import Gate
 
 SCREEN, CONFIRM = "screen", "confirm"
@@ -80,6 +80,7 @@ class AbMeasured:
 
 AbEvent = (
     AbStarted
+    | SelfTested
     | SideStarted
     | RoundFinished
     | Screened

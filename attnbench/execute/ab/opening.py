@@ -97,7 +97,7 @@ def open_sides(
         rule_source=rule_source,
         stem=stem,
     )
-    _begin_files(request, opened, pairs)
+    _begin_files(request, opened, pairs, tell)
     tell(_started(request, opened, (base, new)))
     return opened
 
@@ -124,7 +124,9 @@ def _duels(pairs: Sequence[Pair], stations: Mapping[str, Station]) -> tuple[Duel
     )
 
 
-def _begin_files(request: AbRequest, opened: Opened, pairs: Sequence[Pair]) -> None:
+def _begin_files(
+    request: AbRequest, opened: Opened, pairs: Sequence[Pair], tell: AbListener
+) -> None:
     run_id = uuid.uuid4().hex[:12]
     header: dict[str, Any] = {
         **{role: opened.stations[role].side.words for role in ROLES},
@@ -134,7 +136,7 @@ def _begin_files(request: AbRequest, opened: Opened, pairs: Sequence[Pair]) -> N
     }
     for role in ROLES:
         out = result_of(opened.stem, role)
-        opened.stations[role].write(out, request, run_id, {"side": role, **header})
+        opened.stations[role].write(out, request, run_id, {"side": role, **header}, tell)
 
 
 def _started(request: AbRequest, opened: Opened, sides: tuple[Side, Side]) -> AbStarted:

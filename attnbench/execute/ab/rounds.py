@@ -153,6 +153,7 @@ class _Rounds:
         station = self._opened.stations[role]
         by_case = {one.of(BASE): one for one in duels}
         try:
+            station.launch_begins(number)
             # The base's cases give the order, which is then the same for both sides.
             for planned in shuffled(by_case, self._request.seed, number):
                 duel = by_case[planned]
@@ -164,6 +165,7 @@ class _Rounds:
                     self._one(station, duel.of(role), number)
             if number == 0:
                 station.refuse_strays()
+            station.launch_ends(number)
         finally:
             if station.crew.is_open:
                 station.crew.dismiss()

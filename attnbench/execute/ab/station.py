@@ -18,9 +18,11 @@ from attnbench.errors import EnvironmentProblem
 from attnbench.execute.ab.request import AbRequest
 from attnbench.execute.ab.sides import Side
 from attnbench.execute.crew import Crew
+from attnbench.execute.events import SelfTested
 from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.launch import Walker
 from attnbench.execute.ledger import Ledger
+from attnbench.execute.machine import Machine
 from attnbench.execute.pilot import fly
 from attnbench.execute.plan import RUN, Plan, PlannedCase, make_plan
 from attnbench.execute.predict import Predictor
@@ -51,6 +53,7 @@ class Station:
     log: dict[PlannedCase, dict[int, float]] = field(default_factory=dict)
     lost: set[PlannedCase] = field(default_factory=set)
     _ledger: Ledger | None = None
+    _machine: Machine | None = None
     _writer: RunWriter | None = None
 
     @property
@@ -67,8 +70,17 @@ class Station:
         assert self._ledger is not None, "write comes first"
         return self._ledger
 
-    def write(self, out: Path, request: AbRequest, run_id: str, header: dict[str, Any]) -> None:
+    def write(
+        self,
+        out: Path,
+        request: AbRequest,
+        run_id: str,
+        header: dict[str, Any],
+        tell: Callable[[SelfTested], None],
+    ) -> None:
         """Begin the side's file and write into it what the plan decided.
+
+        ``tell`` hears of the self-test.
 
         Raises:
             NameTakenError: it is there already.
@@ -109,11 +121,24 @@ class Station:
             side=self.side.role,
         )
         self._ledger = Ledger(self._writer, identity)
+        self._machine = Machine(self.crew, self._writer, tell)
         for planned in self.plan.planned:
             if planned.status != RUN:
                 self.rule_out(planned, planned.status, planned.reason or planned.status)
         for planned, measurement in self.piloted:
             self.record(measurement, planned)
+
+    def launch_begins(self, launch: int) -> None:
+        """Test the timers in the first launch; in each, warm the device and time the canaries."""
+        assert self._machine is not None, "write comes first"
+        if launch == 0:
+            self._machine.self_test(self.ground.ceilings)
+        self._machine.launch_begins(launch)
+
+    def launch_ends(self, launch: int) -> None:
+        """Time the canaries again."""
+        assert self._machine is not None, "write comes first"
+        self._machine.launch_ends(launch)
 
     def rule_out(self, planned: PlannedCase, status: str, reason: str) -> None:
         """Write the one row of a case that is not measured."""

@@ -24,7 +24,8 @@ def make_sides(
 
     ``slower`` are shares by case, ``suspects`` the cases that have ``fresh`` rounds more. Other
     words: ``backends`` of both sides, ``base`` and ``new`` as the footer has them, ``statuses``
-    {(role, case): status}, ``run_id``, ``commits``.
+    {(role, case): status}, ``run_id``, ``commits``, ``machine``: the share by which all that is
+    beside the new side, canaries included, is slower.
     """
     rng = np.random.default_rng(seed)
     slower, statuses = slower or {}, words.get("statuses", {})
@@ -34,7 +35,7 @@ def make_sides(
         count = rounds + (fresh if number in suspects else 0)
         level = 20.0 * 1.7 ** (number % 6)
         for role, backend in zip(rows, backends, strict=True):
-            share = slower.get(number, 0.0) if role == "new" else 0.0
+            share = slower.get(number, words.get("machine", 0.0)) if role == "new" else 0.0
             changes = {
                 "side": role,
                 "run_id": words.get("run_id", "ab"),
@@ -59,8 +60,27 @@ def make_sides(
             "pairs": pairs,
         }
         path = folder / f"x.{role}.parquet"
-        paths.append(made.write_run(path, found, suite_text=SUITE, ab=header))
+        machine = words.get("machine", 0.0) if role == "new" else 0.0
+        records = canaries_of(rounds, machine, np.random.default_rng(len(role)))
+        paths.append(made.write_run(path, found, suite_text=SUITE, ab=header, records=records))
     return paths
+
+
+def canaries_of(rounds, machine, rng):
+    """Records of calls that never change, first and last in each launch."""
+    return [
+        {
+            "record": "canaries",
+            "launch": launch,
+            "when": when,
+            "us": {
+                name: us * (1 + machine) * float(np.exp(rng.normal(0, 0.002)))
+                for name, us in (("copy", 400.0), ("gemm", 250.0), ("softmax", 90.0))
+            },
+        }
+        for launch in range(rounds)
+        for when in ("first", "last")
+    ]
 
 
 def ids_of(rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.analysis.machine import machine_states
+from attnbench.analysis.machine import canary_shifts, machine_states
 
 SPIN = {
     "name": "spin",
@@ -69,3 +69,48 @@ def test_runs_that_were_merged_keep_their_own():
 @pytest.mark.parametrize("metadata", [{}, {"run_name": "old"}, {"merged": []}])
 def test_a_run_from_before_says_nothing(metadata):
     assert machine_states(metadata) == []
+
+
+def launches(values, last=None):
+    """A state whose launches read these times, first and, where there are any, last."""
+    firsts = [canaries("first", n, gemm=us) for n, us in enumerate(values)]
+    lasts = [canaries("last", n, gemm=us) for n, us in enumerate(last or ())]
+    both = [[one, *(two for two in lasts if two["launch"] == one["launch"])] for one in firsts]
+    return state(*(record for pair in both for record in pair))
+
+
+def test_canaries_of_two_sides_are_compared_round_by_round():
+    base = launches([100.0, 110.0, 90.0, 120.0])
+    new = launches([103.0, 113.0, 92.5, 123.9])
+
+    (gemm,) = canary_shifts(base, new)
+
+    assert (gemm.name, gemm.rounds) == ("gemm", 4)
+    assert gemm.change == pytest.approx(0.03, abs=0.002)
+    assert gemm.low < gemm.change < gemm.high
+    assert gemm.is_real
+
+
+def test_a_canary_counts_by_the_mean_of_first_and_last():
+    base = launches([100.0, 100.0], last=[100.0, 100.0])
+    new = launches([100.0, 100.0], last=[104.0, 104.0])
+
+    (gemm,) = canary_shifts(base, new)
+
+    assert gemm.change == pytest.approx(1.04**0.5 - 1)
+
+
+def test_canaries_that_only_scatter_are_no_news():
+    (gemm,) = canary_shifts(
+        launches([100.0, 103.0, 99.0, 101.0]), launches([101.0, 100.0, 102.0, 100.0])
+    )
+
+    assert not gemm.is_real
+
+
+def test_one_round_has_a_change_and_no_interval_and_sides_without_a_common_launch_have_nothing():
+    (gemm,) = canary_shifts(launches([100.0, 1.0]), launches([102.0]))
+    assert (gemm.change, gemm.low, gemm.rounds) == (pytest.approx(0.02), None, 1)
+
+    failed = state({"record": "canaries", "launch": 0, "when": "first", "failed": "it died"})
+    assert canary_shifts(failed, launches([100.0])) == ()

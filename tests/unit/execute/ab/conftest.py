@@ -55,6 +55,8 @@ class Bed:
         self.numbers = {make_case(one).problem.id: one for one in range(cases)}
         self.statuses = statuses or {}
         self.before_case = lambda: None
+        self.selftest = []
+        self.canaries_us = lambda _role: {"copy": 100.0, "gemm": 200.0, "softmax": 50.0}
 
     def run(self, **settings):
         limit = settings.pop("limit", 0.05)
@@ -100,7 +102,7 @@ class Bed:
             )
             stations[role] = Station(
                 side,
-                SimpleNamespace(is_open=False, lost=lambda: None),
+                self.crew(role),
                 Survey(environment=ENVIRONMENT, ceilings=Ceilings(), backends={}),
                 Plan(device=DEVICE, planned=tuple(planned[role]), launches=1),
                 SimpleNamespace(measure=self.measurer(role)),
@@ -116,8 +118,18 @@ class Bed:
             rule_source="a test",
             stem=request.out,
         )
-        _begin_files(request, opened, pairs)
+        _begin_files(request, opened, pairs, self.events.append)
         return opened
+
+    def crew(self, role):
+        return SimpleNamespace(
+            is_open=True,
+            environment=ENVIRONMENT,
+            lost=lambda: None,
+            dismiss=lambda: None,
+            selftest=lambda *_, **__: {"selftest": self.selftest},
+            canaries=lambda **_: {"at": 0.0, "us": self.canaries_us(role)},
+        )
 
     def measurer(self, role):
         def measure(planned, number):

@@ -9,9 +9,21 @@ import pytest
 
 import attnbench
 from attnbench.analysis.ab import rule_ab
+from attnbench.analysis.machine import machine_states
 from attnbench.errors import NothingSelected, OutputError
 from attnbench.execute.ab.events import RoundFinished, Screened, SideStarted
+from attnbench.execute.events import SelfTested
+from attnbench.store import read
 from attnbench.store.journal import journal_path
+
+SPIN = {
+    "name": "spin",
+    "passed": False,
+    "measured": "900 us",
+    "expected": "1000 us within 1%",
+    "advice": None,
+    "grave": True,
+}
 
 
 def ruled(done):
@@ -309,3 +321,26 @@ def test_sides_and_rounds_are_told_as_they_begin(bed, noisy):
         *[("screen", 1, "base"), ("screen", 1, "new")],
         *[("screen", 2, "new"), ("screen", 2, "base")],
     ]
+
+
+def test_each_side_is_tested_once_and_has_canaries_at_both_ends_of_each_launch(bed, noisy):
+    one = bed(noisy(0.001), cases=2)
+    one.selftest = [SPIN]
+    one.canaries_us = lambda role: {"gemm": 100.0 if role == "base" else 104.0}
+
+    ruling = ruled(one.run(rounds=3))
+
+    told = [event for event in one.events if isinstance(event, SelfTested)]
+    assert len(told) == 2
+    for path in (one.folder / "x.base.parquet", one.folder / "x.new.parquet"):
+        (state,) = machine_states(read(path).metadata)
+        assert state.distrust
+        assert [(each.launch, each.changes) for each in state.launches] == [
+            (0, {"gemm": 0.0}),
+            (1, {"gemm": 0.0}),
+            (2, {"gemm": 0.0}),
+        ]
+    (gemm,) = ruling.ab.canaries
+    assert (gemm.change, gemm.rounds) == (pytest.approx(0.04), 3)
+    assert sum("do not believe its figures" in text for text in ruling.remarks) == 2
+    assert "the machine itself differed beside the new side (gemm +4.0%" in ruling.remarks[-1]
