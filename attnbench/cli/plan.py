@@ -11,8 +11,7 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.execute.frontier import Frontier
-    from attnbench.execute.plan import Plan, PlannedCase
+    from attnbench.execute.plan import Frontier, Plan, PlannedCase
     from attnbench.suite import Suite
 
 _KILO = 1024  # as lengths are written in suites

@@ -8,40 +8,17 @@ must fit beside what it is checked with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from attnbench.case import Case
 from attnbench.errors import ProblemError
-from attnbench.execute.plan import UNSUPPORTED, Known, Plan, PlannedCase
+from attnbench.execute.plan import UNSUPPORTED, Frontier, Known, Plan, PlannedCase
 from attnbench.execute.predict import Predictor
 from attnbench.problem import Problem
 from attnbench.units import count_text
 
 STEP = 64  # tokens; what is found is a multiple of it
 _LARGEST = 2**31  # tokens; past it every device is full
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frontier:
-    """Where one backend's memory ends on one shape; sizes in bytes.
-
-    ``problem`` is its label with ``*`` for the length that grows. ``largest_kv_len`` is 0 where
-    nothing fits, and needs ``predicted_bytes``. ``tied`` says that q_len grows along (a prefill of
-    a whole prompt). ``swept_fits`` and ``swept_over`` are the suite's own lengths on either side.
-    """
-
-    backend: str
-    problem: str
-    tied: bool
-    largest_kv_len: int
-    predicted_bytes: int
-    swept_fits: int | None
-    swept_over: int | None
-
-    def facts(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
 
 
 def frontiers(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from attnbench.case import BUILT_IN, Case
 from attnbench.environment import Device
@@ -19,9 +19,6 @@ from attnbench.method import Measure, Method
 from attnbench.plugin import BackendFacts, Capabilities
 from attnbench.registry import BUILT_INS
 from attnbench.units import bytes_text, duration_text
-
-if TYPE_CHECKING:
-    from attnbench.execute.frontier import Frontier
 
 RUN, SKIPPED, UNSUPPORTED = "run", "skipped", "unsupported"
 
@@ -40,6 +37,28 @@ class PlannedCase:
     reason: str | None
     predicted_bytes: int
     predicted_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """Where one backend's memory ends on one shape; sizes in bytes.
+
+    ``problem`` is its label with ``*`` for the length that grows. ``largest_kv_len`` is 0 where
+    nothing fits, and needs ``predicted_bytes``. ``tied`` says that q_len grows along (a prefill of
+    a whole prompt). ``swept_fits`` and ``swept_over`` are the suite's own lengths on either side.
+    """
+
+    backend: str
+    problem: str
+    tied: bool
+    largest_kv_len: int
+    predicted_bytes: int
+    swept_fits: int | None
+    swept_over: int | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
