@@ -201,7 +201,10 @@ def _facts_of_file(path: Path, name: str | None) -> BackendFacts:
     path = path.absolute()
     name = path.stem if name is None else name
     if not path.is_file():
-        raise InputError(f"no backend file {path}", hint="a file is seen from the suite's folder")
+        raise InputError(
+            f"no backend file {path}",
+            hint="a suite's files are seen from its folder, the command line's from where you are",
+        )
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{name!r} is no name for a backend: small letters, digits and _, a letter first",
