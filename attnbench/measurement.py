@@ -57,8 +57,9 @@ class Measurement:
     """One case in one launch.
 
     ``launch`` is None for what the plan decided (unsupported, skipped) and for what was never
-    reached (not_run). Samples exist if and only if the status is ok; a reason exists if and only
-    if it is not. Times are microseconds, sizes are bytes, ``seconds`` is what the case took.
+    reached (not_run). Samples, and the calls behind each, exist if and only if the status is ok; a
+    reason exists if and only if it is not. Times are microseconds, sizes are bytes, ``seconds`` is
+    what the case took.
     """
 
     case: Case
@@ -75,6 +76,7 @@ class Measurement:
     flush_bytes: int | None = None
     warmup_s: float | None = None
     stop_reason: str | None = None
+    calls_per_sample: int | None = None
     isolation: str | None = None
     samples_us: tuple[float, ...] = ()
     first_call_us: float | None = None

@@ -1,7 +1,6 @@
 """A ruling as workflow commands of GitHub Actions: the cases that made it, beside the suite.
 
 GitHub shows ten errors and ten warnings of a step, so the last of them says how many there are.
-The format: https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis import gate_text as words
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE
+from attnbench.analysis.workflow_command import command
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import Judged, Ruling
@@ -33,12 +33,6 @@ def workflow_commands(ruling: Ruling) -> list[str]:
         room = MOST - len(lines) if level == "error" else MOST
         lines += _listed(level, ruling.of(INCONCLUSIVE), place, most=room)
     return lines
-
-
-def command(level: str, message: str, **properties: str) -> str:
-    """Write one workflow command; what would end it early is escaped."""
-    named = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::{level}{f' {named}' if named else ''}::{_data(message)}"
 
 
 def _listed(
@@ -70,12 +64,3 @@ def _place(ruling: Ruling) -> dict[str, str]:
         if named.endswith(_SUITE_ENDINGS):
             return {"file": named, "line": "1"}
     return {}
-
-
-def _data(text: str) -> str:
-    plain = "".join(one for one in text if one.isprintable() or one in "\r\n")
-    return plain.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

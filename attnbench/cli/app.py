@@ -7,7 +7,6 @@ costs no more than click itself.
 from __future__ import annotations
 
 import importlib
-import os
 import secrets
 import shlex
 import sys
@@ -17,11 +16,12 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
 import click
 
 from attnbench.cli import exit_codes
+from attnbench.cli.streams import whoever_reads
 from attnbench.errors import AttnbenchError
 
 # Each verb is a module of this package with a ``command``; the order is that of the help.
@@ -112,12 +112,14 @@ def cli(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    _write_what_the_terminal_can()
-    stdout = sys.stdout
+    with whoever_reads():
+        return _exit_code(None if argv is None else list(argv))
+
+
+def _exit_code(argv: list[str] | None) -> int:
     try:
         with _warnings_as_talk():
-            arguments = None if argv is None else list(argv)
-            result = cli.main(arguments, prog_name="attnbench", standalone_mode=False)
+            result = cli.main(argv, prog_name="attnbench", standalone_mode=False)
             sys.stdout.flush()
         return result if isinstance(result, int) else exit_codes.DONE
     except click.ClickException as error:
@@ -126,8 +128,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted", exit_codes.INTERRUPTED)
-    except (BrokenPipeError, SystemExit) as left:
-        return _left(left, stdout)
     except Exception as error:  # noqa: BLE001  whatever else escapes is ours, and is kept whole
         return _say(_bug_text(error), exit_codes.BUG)
 
@@ -176,25 +176,6 @@ def _bug_text(error: BaseException) -> str:
     except AttnbenchError:
         return f"{what}\n{trace}"
     return f"{what}\n  the traceback is in {path}: please send it along with a report"
-
-
-def _left(left: BaseException, stdout: TextIO) -> int:
-    """Tell a reader that has gone, as ``| head`` does, from whoever else ends the process.
-
-    When a reader has gone, click puts another stdout in place and ends the process with the code of
-    a bad case. It is none; and python must not flush into the pipe.
-    """
-    if isinstance(left, SystemExit) and sys.stdout is stdout:
-        return int(left.code or 0)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
-    return exit_codes.DONE
-
-
-def _write_what_the_terminal_can() -> None:
-    """Replace a character that an ASCII terminal lacks rather than die of it."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
 
 
 @contextmanager

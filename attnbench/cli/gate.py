@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,13 +73,11 @@ def command(
         from attnbench.analysis.selftest import prove
 
         proof = prove(base, new, rule, source, any_chip=any_chip)
-        with _whoever_reads():
-            _show_proof(proof, as_json=as_json)
+        _show_proof(proof, as_json=as_json)
         return exit_codes.DONE if proof.holds else exit_codes.BAD_CASE
     ruling = rule_on(base, new, rule, source, any_chip=any_chip)
     write_outputs(ruling, json_to=json_to, junit=junit, comment=comment_file, summary=summary)
-    with _whoever_reads():
-        _show(ruling, as_json=as_json)
+    _show(ruling, as_json=as_json)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _annotate(ruling)
     return exit_code(ruling)
@@ -119,17 +114,6 @@ def _show(ruling: Ruling, *, as_json: bool) -> None:
     from attnbench.cli.screen import data
 
     show_ruling(ruling, data())
-
-
-@contextmanager
-def _whoever_reads() -> Iterator[None]:
-    """Let ``| head`` leave early without turning a red gate's exit code into that of a pass."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whatever is written or flushed from here on goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _annotate(ruling: Ruling) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
+from attnbench.analysis.workflow_command import command
 from attnbench.cli import summary
 from attnbench.cli.rows import RowLayout, case_line
 from attnbench.cli.screen import Screen
@@ -87,7 +88,7 @@ class PlainView:
         title = f"launch {event.launch + 1} of {event.launches}"
         if self._columns is not None and self._columns.in_common:
             title += f"   {self._columns.in_common}"
-        self.screen.line(f"::group::{title}" if self.folds else title)
+        self.screen.line(command("group", title) if self.folds else title)
         self._folded = self.folds
 
     def _case(self, event: CaseFinished) -> None:
@@ -117,7 +118,7 @@ class PlainView:
 
     def _unfold(self) -> None:
         if self._folded:
-            self.screen.line("::endgroup::")
+            self.screen.line(command("endgroup"))
         self._folded = False
 
 
@@ -129,5 +130,4 @@ def annotated(not_ok: list[Measurement]) -> Iterator[str]:
             first = found[0]
             reason = (first.reason or "").partition("\n")[0]
             text = f"{len(found)} {status}, the first: {first.case.label}: {reason}"
-            escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            yield f"::warning title=attnbench::{escaped}"
+            yield command("warning", text, title="attnbench")

@@ -7,13 +7,12 @@ colour only repeats it.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -48,14 +47,6 @@ _ASCII = str.maketrans(
         "█": "#",
     }
 )
-
-
-class QuietConsole(Console):
-    """A console that leaves it to ``main`` what a reader that has left means."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Say so, instead of ending the process with the exit code of a bad case."""
-        raise BrokenPipeError(errno.EPIPE, "the reader has left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +130,7 @@ def screen(stream: TextIO, environ: Mapping[str, str]) -> Screen:
         and environ.get("TERM") != "dumb"
     )
     width = None if is_terminal or environ.get("COLUMNS", "").isdigit() else WIDTH_OFF_TERMINAL
-    console = QuietConsole(
+    console = Console(
         file=stream,
         force_terminal=dressed,
         force_interactive=dressed,

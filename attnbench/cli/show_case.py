@@ -63,7 +63,15 @@ def _outcome(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
         yield "latency", text
     if one.timing:
         ended = f", sampling ended by {row['stop_reason']}" if row["stop_reason"] else ""
-        yield "timing", f"{one.timing}{ended}"
+        yield "timing", f"{one.timing}{_calls(one.rows)}{ended}"
+
+
+def _calls(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say of how many calls a sample is the mean, where it is not of one in every launch."""
+    counts = {row["calls_per_sample"] or 1 for row in rows if row["samples_us"]}
+    if counts <= {1}:
+        return ""
+    return f", {' to '.join(str(one) for one in sorted({min(counts), max(counts)}))} calls a sample"
 
 
 def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -290,7 +290,7 @@ def _page_sizes(capabilities: Capabilities) -> list[int]:
 
 
 def quantised(capabilities: Capabilities) -> Iterator[Entry]:
-    """Each dtype of the cache: contiguous, packed and paged, and with outliers."""
+    """Each dtype of the cache: contiguous, packed and paged, and with outlier channels."""
     formats = sorted(capabilities.page_formats or ())
     declared = sorted(capabilities.kv_dtypes or ())
     for kind in (one for one in declared if one in _WIDE):

@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from attnbench.device.base import Call, Profile, collect_garbage
+from attnbench.device.inductor import told_by_name
 from attnbench.device.local import cpu_facts
 from attnbench.device.trace import leaf_operators, memory_use
 from attnbench.environment import Device
@@ -46,9 +47,12 @@ class Cpu:
     def profile(self, call: Call) -> Profile:
         """Call once; memory and operators come from one trace of the calling thread."""
         # acc_events=False: one cycle; the default would warn about accumulating.
-        with profile(
-            activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=False
-        ) as trace:
+        with (
+            told_by_name(record_function),
+            profile(
+                activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=False
+            ) as trace,
+        ):
             result = call()
         events = trace.profiler.kineto_results.events()
         peak, left = memory_use(events)

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 _MEMORY = "[memory]"
-_OWN = ("aten::", "prims::", "triton")
+_OWN = ("aten::", "prims::", "triton", "cpp_fused")
 # Operators that move no data: they get memory or look at it differently.
 _BOOKKEEPING = frozenset(
     f"aten::{name}"

@@ -12,6 +12,7 @@ from attnbench.execute.plan import RUN, Plan, PlannedCase
 from attnbench.execute.predict import Key, rate_key
 from attnbench.execute.rows import RunIdentity, make_row
 from attnbench.measurement import Measurement, worst
+from attnbench.method import ROTATE
 from attnbench.stats.families import Standing, standings
 from attnbench.stats.summary import Summary
 from attnbench.store.resume import Redo, done
@@ -32,6 +33,7 @@ class Ledger:
         self._oom: dict[Key, PlannedCase] = {}
         self._ended: set[_CaseKey] = set()
         self._tried: set[_CaseKey] = set()
+        self._planned: frozenset[_CaseKey] = frozenset()
         for row in writer.rows():
             self._count(row)
 
@@ -42,8 +44,9 @@ class Ledger:
 
     def covers(self, planned: PlannedCase, launch: int) -> bool:
         """Say whether this case needs nothing more in this launch."""
-        key = (planned.case.id, planned.method.id)
-        return key in self._ended or self._before.covers(*key, launch)
+        return any(
+            key in self._ended or self._before.covers(*key, launch) for key in self._keys(planned)
+        )
 
     def larger_than_oom(self, planned: PlannedCase) -> PlannedCase | None:
         """Return the case of the same family that ran out of memory and was no larger, if any."""
@@ -54,6 +57,7 @@ class Ledger:
 
     def write_plan(self, plan: Plan) -> None:
         """Write what the plan decided: one row a case that will not run, launch NULL."""
+        self._planned = frozenset((one.case.id, one.method.id) for one in plan.planned)
         for planned in plan.planned:
             if planned.status != RUN and not self.covers(planned, 0):
                 self.rule_out(planned, planned.status, planned.reason or planned.status)
@@ -80,8 +84,17 @@ class Ledger:
 
     def is_known(self, planned: PlannedCase) -> bool:
         """Say whether any row of this case and method was written."""
-        key = (planned.case.id, planned.method.id)
-        return key in self._statuses or key in self._tried
+        return any(key in self._statuses or key in self._tried for key in self._keys(planned))
+
+    def _keys(self, planned: PlannedCase) -> tuple[tuple[str, str], ...]:
+        """The keys under which its rows may stand: a rotation that finds no room is read warm.
+
+        Where the plan has the case warm as well, a warm row is that one's.
+        """
+        own = (planned.case.id, planned.method.id)
+        warm = (planned.case.id, planned.method.read_as("warm").id)
+        may_fall = planned.method.flush == ROTATE and self._planned and warm not in self._planned
+        return (own, warm) if may_fall else (own,)
 
     def counts(self) -> dict[str, int]:
         """Count cases by status, the worst of their rows; a case counts once for each method.

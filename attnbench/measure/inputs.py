@@ -19,7 +19,7 @@ from torch import Tensor
 
 from attnbench.kv_cache import TORCH_DTYPES, Codes, page_table, quantise
 from attnbench.measure import sizes
-from attnbench.measure.draw import DRAWN_AT_ONCE, fill, stream, values
+from attnbench.measure.draw import DRAWN_AT_ONCE, Channels, fill, stream, values
 from attnbench.measure.poison import CACHE_FIELDS, poison_appended, poison_pages
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
@@ -146,8 +146,21 @@ class _Maker:
         """Draw a tensor of the problem's dtype from the stream of this name."""
         tensor = torch.empty(shape, dtype=TORCH_DTYPES[self.problem.dtype], device=self.device)
         dist = "normal" if name == "grad_out" else self.problem.input_dist
-        fill(tensor, dist, stream(self.device, self.seed, name))
+        channels = self._channels(name, run=math.prod(shape[2:-1]))
+        fill(tensor, dist, stream(self.device, self.seed, name), channels)
         return tensor
+
+    def _channels(self, name: str, *, run: int) -> Channels | None:
+        """Which channels of K stand out: the same in the cache and in what is appended to it.
+
+        Not those of q: scores would be so large that plain PyTorch is off by ten times as much, and
+        a wrong output would pass.
+        """
+        problem = self.problem
+        if problem.input_dist != "outliers" or name not in ("k", "k_new"):
+            return None
+        generator = stream(self.device, self.seed, "outlier channels")
+        return Channels.choose(problem.n_kv_heads, problem.head_dim, run, generator)
 
     def queries(self) -> Tensor:
         """Draw q; of a layer, where it is the input, with the heads of a token side by side."""
@@ -191,9 +204,11 @@ class _Maker:
         count, packed = math.prod(lead), 2 if problem.kv_dtype == "int4" else 1
         kind = TORCH_DTYPES[problem.stored_dtype]
         codes = torch.empty(count, width // packed, dtype=kind, device=self.device)
-        generator = stream(self.device, self.seed, name)
+        dist, generator = problem.input_dist, stream(self.device, self.seed, name)
+        heads_last = problem.page_format == "nhd"
+        channels = self._channels(name, run=1 if heads_last else math.prod(lead[2:]))
         if not problem.is_quantized:
-            fill(codes, problem.input_dist, generator)
+            fill(codes, dist, generator, channels)
             return Codes(codes.view(*lead, width), codes.new_empty(0), None)
         scale = torch.empty(count, dtype=torch.float32, device=self.device)
         zero = torch.empty_like(scale) if problem.kv_dtype == "int4" else None
@@ -201,7 +216,8 @@ class _Maker:
         for start in range(0, count, at_once):
             part = slice(start, min(start + at_once, count))
             shape = (part.stop - part.start, width)
-            drawn = quantise(values(shape, problem.input_dist, generator), problem.stored_dtype)
+            wide = values(shape, dist, generator, channels, start)
+            drawn = quantise(wide, problem.stored_dtype)
             codes[part], scale[part] = drawn.codes, drawn.scale
             if zero is not None and drawn.zero is not None:
                 zero[part] = drawn.zero

@@ -46,7 +46,7 @@ def measure(case: Case, orders: Orders, bench: Bench) -> Measurement:
     attempt.found["started_at"] = time.time()
     status, reason = _settle(attempt, _measure_all)
     if status != "ok":
-        for name in ("samples_us", "stop_reason"):
+        for name in ("samples_us", "stop_reason", "calls_per_sample"):
             attempt.found.pop(name, None)
     return Measurement(case=case, status=status, reason=reason, **attempt.found)
 

@@ -35,6 +35,7 @@ def sample(attempt: Attempt, prepared: Prepared, shared: Shared) -> None:
     samples, stop = Stopping.of(settings).take(timer.sample, driver.clock_ns)
     columns, notes = watch.end(samples, calls=timer.calls)
     found |= {"samples_us": tuple(one * _MICRO for one in samples), "stop_reason": stop, **columns}
+    found["calls_per_sample"] = timer.calls
     _remark(attempt, samples, timer)
     attempt.note(*notes)
 

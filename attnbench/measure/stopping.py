@@ -16,7 +16,10 @@ from attnbench.stats.summary import summarize
 MIN_SAMPLES = 10
 MAX_SAMPLES = 200
 FEWEST_SAMPLES = 3  # never fewer, however slow a call is
-_LOOK_EVERY = 10  # looking at the interval costs a sort
+# Numbers of samples at which the interval is looked at, each about a quarter more than the last.
+# Who looks after each sample stops at an interval that is narrow by chance: of such 95 % intervals
+# 92 % would hold the centre. At these looks at least 94 % do.
+LOOKS = (10, 12, 16, 20, 26, 32, 40, 50, 64, 80, 100, 128, 160)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class Stopping:
             return "samples"
         if n < MIN_SAMPLES:
             return "cut" if elapsed_s >= self.limit_s else None
-        if n % _LOOK_EVERY == 0:
+        if n in LOOKS:
             noise = summarize(samples).noise
             if noise is not None and noise < self.max_noise:
                 return "precise"

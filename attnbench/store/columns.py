@@ -256,6 +256,10 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "problem",
         (("latent", "bool", "absorbed MLA: v is the first v_head_dim columns of k"),),
     ),
+    (
+        "method",
+        (("calls_per_sample", "int64", "a sample is the mean of so many calls in a row"),),
+    ),
 )
 
 

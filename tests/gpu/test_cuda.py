@@ -103,6 +103,7 @@ def test_a_whole_run_has_true_rows(tmp_path):
     assert set(frame["l2"]) == {"cold"}
     assert (frame["flush_bytes"] >= 5 * frame["llc_bytes"]).all()
     assert (frame["launch_overhead_us"] > 0).all()
+    assert (frame["calls_per_sample"] >= 1).all()
     assert (frame["latency_us"] > 0).all()
     assert frame["kernels"].map(len).min() > 0
     assert (frame["pct_peak_bandwidth"] < 125).all()

@@ -61,6 +61,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
         assert done.status == "implausible"
         assert "the best matrix product here reaches 1" in done.reason
         assert done.samples_us == ()
+        assert done.calls_per_sample is None
 
 
 def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measured, attend):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.analysis.gate import gate
-from attnbench.analysis.gate_annotations import MOST, command, workflow_commands
+from attnbench.analysis.gate_annotations import MOST, workflow_commands
 from attnbench.analysis.gate_outputs import COMMENT_BYTES, junit_text, markdown, marker
 
 SPEC = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
@@ -129,10 +129,3 @@ def test_what_a_gate_sees_is_told_in_words_that_hold_for_several_limits(small):
 
     assert "in the noisiest (four times in five)" in sight(ruling)
     assert "in the one where it sees least (four times in five)" in sight(several)
-
-
-def test_a_command_escapes_what_would_end_it():
-    assert command("error", "50%\r\nx::y", title="a: b, c") == (
-        "::error title=a%3A b%2C c::50%25%0D%0Ax::y"
-    )
-    assert command("warning", "plain") == "::warning::plain"

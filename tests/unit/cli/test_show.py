@@ -96,6 +96,21 @@ def test_an_ascii_terminal_can_read_it(attnbench, monkeypatch):
     assert attnbench("show", "tiny", "kv_len=4k", "sdpa").out.isascii()
 
 
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ((1, 1), ""),
+        ((None,), ""),
+        ((7, 7), ", 7 calls a sample"),
+        ((9, 1, 12), ", 1 to 12 calls a sample"),
+    ],
+)
+def test_a_case_says_of_how_many_calls_a_sample_is_the_mean(counts, text):
+    rows = [{"samples_us": [1.0], "calls_per_sample": one} for one in counts]
+
+    assert show_case._calls([*rows, {"samples_us": None, "calls_per_sample": None}]) == text
+
+
 def test_a_case_says_what_of_the_cache_it_touches_and_what_the_host_does():
     row = {
         "llc_bytes": 60_000_000,

@@ -159,6 +159,42 @@ def test_a_case_whose_rotation_found_no_room_has_been_tried(open_ledger):
     assert ledger.counts() == {"ok": 1}
 
 
+@pytest.mark.parametrize("status", ["ok", "oom"])
+def test_a_resumed_ledger_knows_a_case_whose_rotation_found_no_room(open_ledger, status):
+    one = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
+    plan = Plan(device=DEVICE, planned=(one,), launches=2)
+    first = open_ledger()
+    first.write_plan(plan)
+    found = ok(one, 0) if status == "ok" else not_ok(one, status, 0)
+    first.record(replace(found, timer="graph", l2="warm"), one)
+
+    again = open_ledger(resume=True)
+    again.write_plan(plan)
+
+    assert again.covers(one, 0)
+    assert again.covers(one, 1) == (status != "ok")
+    assert again.is_known(one)
+    redone = open_ledger(resume=True, redo="failed")
+    redone.write_plan(plan)
+    assert redone.covers(one, 0) == (status == "ok")
+
+
+def test_a_case_that_is_planned_warm_as_well_is_not_taken_for_the_cold_one(open_ledger):
+    cold = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
+    warm = replace(cold, method=cold.method.read_as("warm"))
+    plan = Plan(device=DEVICE, planned=(cold, warm), launches=1)
+    first = open_ledger()
+    first.write_plan(plan)
+    first.record(replace(ok(warm, 0), timer="graph", l2="warm"), warm)
+
+    again = open_ledger(resume=True)
+    again.write_plan(plan)
+
+    assert again.covers(warm, 0)
+    assert not again.covers(cold, 0)
+    assert not again.is_known(cold)
+
+
 def test_a_timer_that_cannot_read_a_case_takes_nothing_from_another(open_ledger):
     ledger, one = open_ledger(), planned()
     other = replace(one, method=Method(timer="graph", l2="warm"))

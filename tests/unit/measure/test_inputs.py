@@ -15,6 +15,9 @@ from attnbench.measure.inputs import (
     redraw,
     tensors_of,
 )
+from attnbench.measure.oracle import blocks_of
+from attnbench.measure.reference import Reference
+from attnbench.measure.sequences import groups_of, read_k
 from attnbench.problem import Problem
 
 pytestmark = pytest.mark.torch
@@ -276,6 +279,81 @@ def test_the_largest_number_tells_the_distribution(dist, low, high):
     assert low <= inputs.q.abs().max().item() <= high
 
 
+def keys_of(inputs):
+    """K of each sequence, ``[n, kv_heads, kv_len, dim]``, as a call reads it."""
+    blocks = (
+        block for group in groups_of(inputs.problem) for block in blocks_of(inputs.problem, group)
+    )
+    return [read_k(inputs, block, torch.float32) for block in blocks]
+
+
+def large_channels(inputs):
+    """Which channels of each head are beyond 5 in every token of every sequence."""
+    return torch.stack([(k.abs() > 5).all(-2).all(0) for k in keys_of(inputs)]).all(0)
+
+
+LONG = {"q_len": 3, "kv_len": 50, "batch": 2, "input_dist": "outliers", "head_dim": 64}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kv_dtype": "int8"},
+        {"kv_dtype": "fp8_e4m3"},
+        {"append": 2},
+        {"append": 2, "kv_dtype": "int8"},
+        {"latent": True, "v_head_dim": 32},
+        PAGED,
+        {**PAGED, "page_format": "hnd", "append": 3, "kv_dtype": "int8"},
+        {"batch": None, "q_len": None, "kv_len": None, "requests": "2q3s50_q1s17", "append": 1},
+        {**PAGED, "batch": None, "q_len": None, "kv_len": None, "requests": "2q3s50_q1s17"},
+    ],
+)
+def test_outliers_of_k_are_the_same_channels_in_every_token_layout_and_new_row(fields):
+    plain = inputs_of(**LONG)
+    expected = large_channels(plain)
+
+    other = inputs_of(**{**LONG, **fields})
+
+    assert expected.sum(-1).tolist() == [2, 2]
+    assert torch.equal(large_channels(other), expected)
+
+
+def test_outlier_channels_are_of_their_head_and_seed_and_leave_the_others_normal():
+    here, there = inputs_of(**LONG, seed=1), inputs_of(**LONG, seed=2)
+    large = large_channels(here)
+
+    assert not torch.equal(large[0], large[1])
+    assert not torch.equal(large, large_channels(there))
+    (k,) = keys_of(here)
+    rest = k.transpose(1, 2)[..., ~large]
+    assert 0.9 < float(rest.std()) < 1.1
+    assert not large_channels(inputs_of(**{**LONG, "input_dist": "normal"})).any()
+
+
+@pytest.mark.parametrize("head_dim", [2, 8, 64, 256])
+def test_a_head_has_an_outlier_channel_at_least_and_about_three_in_a_hundred(head_dim):
+    large = large_channels(inputs_of(**{**LONG, "head_dim": head_dim}))
+
+    assert large.sum(-1).tolist() == [max(1, round(0.03 * head_dim))] * 2
+
+
+def test_outliers_of_q_and_v_are_rare_elements_and_no_channel():
+    inputs = inputs_of(**{**LONG, "q_len": 2000, "kv_len": 2000})
+
+    for tensor in (inputs.q, inputs.v):
+        assert 1e-4 < float((tensor.abs() > 6).float().mean()) < 2e-3
+        assert float((tensor.abs() > 5).float().mean(-2).max()) < 0.01
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+def test_outliers_leave_the_check_about_as_strict_as_normal_numbers_do(dtype):
+    usual = Reference.of(inputs_of(**{**LONG, "dtype": dtype, "input_dist": "normal"}))
+    large = Reference.of(inputs_of(**{**LONG, "dtype": dtype}))
+
+    assert large.expected["o"].plain_error < 4 * usual.expected["o"].plain_error
+
+
 def test_tf32_is_let_in_for_its_own_problems_alone():
     problem = Problem(q_len=4, **{**HEADS, "dtype": "tf32"})
     before = torch.get_float32_matmul_precision()
@@ -285,6 +363,15 @@ def test_tf32_is_let_in_for_its_own_problems_alone():
     assert torch.get_float32_matmul_precision() == before
     with matmul_precision(Problem(q_len=4, **HEADS)):
         assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize("kv_dtype", ["bf16", "int8"])
+def test_outlier_channels_are_the_same_in_every_part_of_a_large_tensor(monkeypatch, kv_dtype):
+    expected = large_channels(inputs_of(**LONG))
+    monkeypatch.setattr("attnbench.measure.draw.DRAWN_AT_ONCE", 1000)
+    monkeypatch.setattr("attnbench.measure.inputs.DRAWN_AT_ONCE", 1000)
+
+    assert torch.equal(large_channels(inputs_of(**LONG, kv_dtype=kv_dtype)), expected)
 
 
 def test_parts_of_a_large_tensor_are_drawn_one_after_another(monkeypatch):

@@ -6,10 +6,12 @@ import gc
 import random
 import time
 
+import numpy as np
 import pytest
 
-from attnbench.measure.stopping import MAX_SAMPLES, MIN_SAMPLES, Stopping
+from attnbench.measure.stopping import LOOKS, MAX_SAMPLES, MIN_SAMPLES, Stopping
 from attnbench.method import Measure
+from attnbench.stats.summary import interval_ranks
 
 RULE = Stopping(sample_s=0.3, max_noise=0.01, limit_s=5.0)
 
@@ -60,3 +62,39 @@ def test_samples_are_taken_until_the_rule_ends_them() -> None:
     samples, stop = RULE.take(lambda: 1.0, lambda: 0)
 
     assert (len(samples), stop) == (MIN_SAMPLES, "precise")
+
+
+def test_samples_are_looked_at_now_and_then() -> None:
+    quiet = [n for n in range(MIN_SAMPLES, MAX_SAMPLES) if RULE.reason([1.0] * n, 0.0)]
+
+    assert tuple(quiet) == LOOKS
+    assert LOOKS[0] == MIN_SAMPLES
+
+
+def stopped(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each row of samples stops: how many they are, and whether the interval holds 1."""
+    going = np.arange(len(samples))
+    counts, holds = np.empty(len(samples), int), np.empty(len(samples), bool)
+    for n in (*LOOKS, MAX_SAMPLES):
+        ordered = np.sort(samples[going, :n])
+        low, high = (ordered[:, rank] for rank in interval_ranks(n) or ())
+        centre = np.exp(np.log(ordered[:, n // 4 : n - n // 4]).mean(1))
+        ends = ((high - low) / 2 / centre < RULE.max_noise) | (n == MAX_SAMPLES)
+        counts[going[ends]], holds[going[ends]] = n, ((low <= 1) & (high >= 1))[ends]
+        going = going[~ends]
+    return counts, holds
+
+
+@pytest.mark.parametrize("spread", [0.005, 0.01, 0.015, 0.02, 0.03, 0.05])
+def test_an_interval_that_is_looked_at_again_and_again_still_covers_at_94_per_cent(
+    spread: float,
+) -> None:
+    samples = np.exp(spread * np.random.default_rng(11).standard_normal((20_000, MAX_SAMPLES)))
+
+    counts, holds = stopped(samples)
+
+    assert holds.mean() >= 0.94
+    # What was counted here in one go is what the rule does.
+    for row, count in zip(samples[:50].tolist(), counts.tolist(), strict=False):
+        ends = (n for n in range(MIN_SAMPLES, MAX_SAMPLES + 1) if RULE.reason(row[:n], 0.0))
+        assert next(ends) == count

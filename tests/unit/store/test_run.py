@@ -40,7 +40,15 @@ def test_every_released_schema_loads_for_ever(tmp_path):
 def test_the_fixture_sets_every_column():
     frame = load(FIXTURES / "schema_v1.parquet")
 
-    assert [name for name in frame.columns if frame[name].isna().all()] == []
+    assert [name for name in frame.columns if frame[name].isna().all()] == ["calls_per_sample"]
+
+
+def test_a_column_that_is_younger_than_a_file_of_our_schema_is_null_in_it():
+    whole = load(FIXTURES / "schema_v1.parquet")
+    part = read(FIXTURES / "schema_v1.parquet").columns(["case_id", "calls_per_sample"])
+
+    assert str(whole["calls_per_sample"].dtype) == "Int64"
+    assert part["calls_per_sample"].null_count == len(whole)
 
 
 def test_null_is_missing_and_changes_no_type(tmp_path, store_row, finished_run):
