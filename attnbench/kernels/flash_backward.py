@@ -120,7 +120,7 @@ def flash_dkdv(
     steps = tl.maximum(tl.cdiv(row_stop, BLOCK_M) - tile_begin, 0)
     rows = tl.arange(0, BLOCK_M)
     for step in tl.range(0, steps * GROUP):
-        head = kv_head * GROUP + step // steps
+        head = (kv_head * GROUP + step // steps).to(tl.int64)
         token = (tile_begin + step % steps) * BLOCK_M + rows
         real = token < q_len
         at = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
@@ -196,7 +196,7 @@ def flash_dq(
     pair = pid // (GROUP * m_tiles)
     kv_head = pair % KV_HEADS
     request = (pair // KV_HEADS).to(tl.int64)
-    head = kv_head * GROUP + pid % GROUP
+    head = (kv_head * GROUP + pid % GROUP).to(tl.int64)
     first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     if m_tile * BLOCK_M >= q_len:
         return
