@@ -1,4 +1,4 @@
-"""The five slices: which commands, in which order, for how long, and what each one answers.
+"""The six slices: which commands, in which order, for how long, and what each one answers.
 
 What is worth most comes first, because a slice may be cut off. The limits of a slice add up to less
 than 540 s; where a step ends early, those that stretch have its time.
@@ -7,6 +7,7 @@ than 540 s; where a step ends early, those that stretch have its time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from slices.step import Step
 
@@ -21,49 +22,42 @@ _TINY: dict[str, tuple[str, ...]] = {
     "train": ("--set", "batch=1", "--set", "q_len=128", "-k", "q_heads=16"),
     "gqa_groups": ("-k", "kv_len=1k q_len=1"),
     "models": ("-k", "model=llama-3-8b batch=1 kv_len<=1k"),
+    "tests/gpu/first.yaml": ("-k", "backend=sdpa q_len=1 batch=1 kv_len=1k"),
     "suites/peers.yaml": ("-k", "backend=sdpa q_len=1 batch=1"),
 }
 _TINY_RUN = ("--launches", "1")
 _INTERPRETED = "window or rope or splits"  # of the kernel tests, in the interpreter
 
 
-def correctness(*, dry: bool) -> list[Step]:
-    """Slice 1: is the machine what it says, are the kernels right and the timers true."""
-    kernels = ("-k", _INTERPRETED) if dry else _spread(12)
+def first(*, dry: bool) -> list[Step]:
+    """Slice 0: the most that nine minutes tell, where there will be no others."""
     return [
         machine(),
-        Step(
-            name="doctor",
-            command=(*ATTNBENCH, "doctor", "--json"),
-            answers="ceilings, timer self-test, telemetry",
-            limit_s=45,
+        _doctor(),
+        _run(
+            "tests/gpu/first.yaml",
+            limit_s=125,
+            answers="our kernels and torch's at the shapes of the targets, each checked",
+            dry=dry,
         ),
-        _pytest(
-            "kernels",
-            *("tests/gpu/test_kernels.py", *kernels),
-            answers="every kernel against the fp64 reference, all dtypes, real shapes",
-            limit_s=100,
-            stretches=True,
-            environment={"TRITON_INTERPRET": "1"} if dry else {},
-        ),
-        _pytest(
-            "lengths",
-            "tests/gpu/test_lengths.py",
-            answers="50 us to 50 ms read within 1 % by each timer",
-            limit_s=50,
-        ),
-        _pytest(
-            "rules",
-            *("tests/gpu/test_rules.py", "-k", "not known_length"),
-            answers="the twins of the scripted device's rules",
-            limit_s=55,
-        ),
-        _pytest(
-            "faults",
-            "tests/gpu/test_faults.py",
-            answers="OOM, illegal address and hang cost their case alone",
-            limit_s=80,
-        ),
+        _kernels(limit_s=85, dry=dry),
+        _lengths(limit_s=45),
+        _faults(limit_s=70),
+        _rules(limit_s=45),
+        *(_noise(side, dry=dry) for side in "ab"),
+        _dram(limit_s=45, dry=dry),
+    ]
+
+
+def correctness(*, dry: bool) -> list[Step]:
+    """Slice 1: is the machine what it says, are the kernels right and the timers true."""
+    return [
+        machine(),
+        _doctor(),
+        _kernels(limit_s=100, dry=dry),
+        _lengths(limit_s=50),
+        _rules(limit_s=55),
+        _faults(limit_s=80),
         _pytest(
             "rows",
             *("tests/gpu/test_memory.py", "tests/gpu/test_telemetry.py"),
@@ -84,13 +78,7 @@ def correctness(*, dry: bool) -> list[Step]:
             answers="what each timer reads of a known length, beside do_bench, NVBench and CUPTI",
             limit_s=60,
         ),
-        Step(
-            name="dram",
-            command=("{python}", "tests/gpu/dram.py", "{work}/dram", *(("--rehearse",) * dry)),
-            answers="DRAM bytes that ncu counts beside the least that cost model 1 knows",
-            limit_s=45,
-            needs=("verb:profile",),
-        ),
+        _dram(limit_s=45, dry=dry),
         _pytest(
             "waits",
             *("tests/gpu/test_rules.py", "-k", "known_length"),
@@ -201,6 +189,7 @@ def peers(*, dry: bool) -> list[Step]:
 
 
 SLICES: dict[int, Callable[..., list[Step]]] = {
+    0: first,
     1: correctness,
     2: decode,
     3: prefill,
@@ -233,6 +222,63 @@ def targets() -> Step:
     )
 
 
+def _doctor() -> Step:
+    return Step(
+        name="doctor",
+        command=(*ATTNBENCH, "doctor", "--json"),
+        answers="ceilings, timer self-test, telemetry",
+        limit_s=45,
+    )
+
+
+def _kernels(*, limit_s: float, dry: bool) -> Step:
+    return _pytest(
+        "kernels",
+        *("tests/gpu/test_kernels.py", *(("-k", _INTERPRETED) if dry else _spread(12))),
+        answers="every kernel against the fp64 reference, all dtypes, real shapes",
+        limit_s=limit_s,
+        stretches=True,
+        environment={"TRITON_INTERPRET": "1"} if dry else {},
+    )
+
+
+def _lengths(*, limit_s: float) -> Step:
+    return _pytest(
+        "lengths",
+        "tests/gpu/test_lengths.py",
+        answers="50 us to 50 ms read within 1 % by each timer",
+        limit_s=limit_s,
+    )
+
+
+def _faults(*, limit_s: float) -> Step:
+    return _pytest(
+        "faults",
+        "tests/gpu/test_faults.py",
+        answers="OOM, illegal address and hang cost their case alone",
+        limit_s=limit_s,
+    )
+
+
+def _rules(*, limit_s: float) -> Step:
+    return _pytest(
+        "rules",
+        *("tests/gpu/test_rules.py", "-k", "not known_length"),
+        answers="the twins of the scripted device's rules",
+        limit_s=limit_s,
+    )
+
+
+def _dram(*, limit_s: float, dry: bool) -> Step:
+    return Step(
+        name="dram",
+        command=("{python}", "tests/gpu/dram.py", "{work}/dram", *(("--rehearse",) * dry)),
+        answers="DRAM bytes that ncu counts beside the least that cost model 1 knows",
+        limit_s=limit_s,
+        needs=("verb:profile",),
+    )
+
+
 def _pytest(
     name: str,
     *words: str,
@@ -261,7 +307,7 @@ def _spread(processes: int) -> tuple[str, ...]:
 def _run(
     suite: str, *, limit_s: float, answers: str, dry: bool, needs: tuple[str, ...] = ()
 ) -> Step:
-    name = suite.removeprefix("suites/").removesuffix(".yaml")
+    name = Path(suite).stem
     return Step(
         name=name,
         command=(
