@@ -37,7 +37,7 @@ _INTERPRETED = "window or rope or splits"  # of the kernel tests, in the interpr
 
 
 def first(*, dry: bool) -> list[Step]:
-    """Slice 0: the most that nine minutes tell, where there will be no others."""
+    """Slice 0: first contact, in five minutes: figures that are checked row by row, and kernels."""
     return [
         machine(),
         _doctor(limit_s=40),
@@ -48,10 +48,6 @@ def first(*, dry: bool) -> list[Step]:
             dry=dry,
         ),
         _kernels(limit_s=85, dry=dry),
-        _lengths(limit_s=45),
-        _faults(limit_s=90),
-        _rules(limit_s=40),
-        _dram(limit_s=45, dry=dry),
     ]
 
 
@@ -61,9 +57,24 @@ def correctness(*, dry: bool) -> list[Step]:
         machine(),
         _doctor(limit_s=45),
         _kernels(limit_s=90, dry=dry),
-        _lengths(limit_s=50),
-        _rules(limit_s=55),
-        _faults(limit_s=90),
+        _pytest(
+            "lengths",
+            "tests/gpu/test_lengths.py",
+            answers="50 us to 5 ms read within 1 % by each timer",
+            limit_s=50,
+        ),
+        _pytest(
+            "rules",
+            *("tests/gpu/test_rules.py", "-k", "not known_length"),
+            answers="the twins of the scripted device's rules",
+            limit_s=55,
+        ),
+        _pytest(
+            "faults",
+            "tests/gpu/test_faults.py",
+            answers="OOM, illegal address and hang cost their case alone",
+            limit_s=90,
+        ),
         _pytest(
             "rows",
             *("tests/gpu/test_memory.py", "tests/gpu/test_telemetry.py"),
@@ -83,7 +94,13 @@ def correctness(*, dry: bool) -> list[Step]:
             answers="what each timer reads of a known length, beside do_bench, NVBench and CUPTI",
             limit_s=60,
         ),
-        _dram(limit_s=45, dry=dry),
+        Step(
+            name="dram",
+            command=("{python}", "tests/gpu/dram.py", "{work}/dram", *(("--rehearse",) * dry)),
+            answers="DRAM bytes that ncu counts beside the least that cost model 1 knows",
+            limit_s=45,
+            needs=("verb:profile",),
+        ),
         _pytest(
             "waits",
             *("tests/gpu/test_rules.py", "-k", "known_length"),
@@ -244,43 +261,6 @@ def _kernels(*, limit_s: float, dry: bool) -> Step:
         limit_s=limit_s,
         stretches=True,
         environment={"TRITON_INTERPRET": "1"} if dry else {},
-    )
-
-
-def _lengths(*, limit_s: float) -> Step:
-    return _pytest(
-        "lengths",
-        "tests/gpu/test_lengths.py",
-        answers="50 us to 5 ms read within 1 % by each timer",
-        limit_s=limit_s,
-    )
-
-
-def _faults(*, limit_s: float) -> Step:
-    return _pytest(
-        "faults",
-        "tests/gpu/test_faults.py",
-        answers="OOM, illegal address and hang cost their case alone",
-        limit_s=limit_s,
-    )
-
-
-def _rules(*, limit_s: float) -> Step:
-    return _pytest(
-        "rules",
-        *("tests/gpu/test_rules.py", "-k", "not known_length"),
-        answers="the twins of the scripted device's rules",
-        limit_s=limit_s,
-    )
-
-
-def _dram(*, limit_s: float, dry: bool) -> Step:
-    return Step(
-        name="dram",
-        command=("{python}", "tests/gpu/dram.py", "{work}/dram", *(("--rehearse",) * dry)),
-        answers="DRAM bytes that ncu counts beside the least that cost model 1 knows",
-        limit_s=limit_s,
-        needs=("verb:profile",),
     )
 
 
