@@ -24,6 +24,9 @@ _STEADY_S, _LONGEST_CALIBRATION_S, _RISE = 0.1, 1.0, 1.01
 # Where memory ran out outside torch's allocator: a module that was loaded, a library's handle.
 _OUT_OF_MEMORY = ("[CUDA]: out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
+# torch's allocator goes on asking these whether memory is theirs, freed or not.
+_BROKEN_CAPTURES: list[Any] = []
+
 
 class Cuda:
     """One CUDA device by torch's index."""
@@ -157,6 +160,7 @@ class Cuda:
             # torch leaves the capture's stream current, and its generator as if still captured.
             torch.cuda.set_stream(current)
             self._is_spoilt = True
+            _BROKEN_CAPTURES.append(graph)
             raise
         return graph.replay
 

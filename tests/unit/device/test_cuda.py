@@ -137,7 +137,9 @@ def test_a_dead_context_is_released_without_a_word_and_is_not_alive(gpu):
     assert not cuda.is_alive()
 
 
-def test_a_capture_that_breaks_gives_the_stream_back_and_spoils_the_process(gpu):
+def test_a_capture_that_breaks_gives_the_stream_back_and_spoils_the_process(gpu, monkeypatch):
+    kept = []
+    monkeypatch.setattr("attnbench.device.cuda._BROKEN_CAPTURES", kept)
     cuda = Cuda(0)
     calls = iter(range(2))
 
@@ -150,6 +152,7 @@ def test_a_capture_that_breaks_gives_the_stream_back_and_spoils_the_process(gpu)
 
     assert gpu.stream == "current"
     assert not cuda.is_alive()
+    assert len(kept) == 1  # torch's allocator would ask it after its end
 
 
 def test_a_call_that_fails_before_it_is_captured_spoils_nothing(gpu):
