@@ -120,11 +120,11 @@ def flash_dkdv(
     steps = tl.maximum(tl.cdiv(row_stop, BLOCK_M) - tile_begin, 0)
     rows = tl.arange(0, BLOCK_M)
     for step in tl.range(0, steps * GROUP):
-        head = (kv_head * GROUP + step // steps).to(tl.int64)
+        head = kv_head * GROUP + step // steps
         token = (tile_begin + step % steps) * BLOCK_M + rows
         real = token < q_len
         at = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
-        q_at = q + request * stride_qb + head * stride_qh + at[:, None] * stride_qt
+        q_at = q + request * stride_qb + head.to(tl.int64) * stride_qh + at[:, None] * stride_qt
         row = request * stride_rb + head * stride_rh + at * stride_rt
         do_at = do + row[:, None] * WIDTH
         q_tile = tl.load(q_at + column)
