@@ -96,7 +96,6 @@ def _mask_of(inputs: Inputs) -> tuple[Any, bool]:
     torch's is_causal is aligned top-left; ``causal_lower_right`` is the flag that is not.
     """
     import torch
-    from torch.nn.attention.bias import causal_lower_right
 
     problem = inputs.problem
     if problem.mask == "none":
@@ -111,6 +110,8 @@ def _mask_of(inputs: Inputs) -> tuple[Any, bool]:
     if problem.window is None and offset == 0:
         return None, True
     if problem.window is None and offset > 0:
+        from torch.nn.attention.bias import causal_lower_right  # brings torch's compiler along
+
         return causal_lower_right(q_len, kv_len), False
     place = torch.arange(q_len, device=inputs.q.device).unsqueeze(1) + offset
     key = torch.arange(kv_len, device=inputs.q.device)

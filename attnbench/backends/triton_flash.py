@@ -52,6 +52,7 @@ capabilities = Capabilities(
     min_arch="sm_80",
 )
 _V_DIMS = (64, 96, 128, 192, 256)
+_MOST_PAIRS = 65_535  # programs along the second axis of a CUDA grid
 _DELTA_ELEMENTS = 4096  # that a program of the element-wise backward kernels reads
 
 
@@ -88,6 +89,9 @@ def _reasons(problem: Problem, *, atomic: bool, dq_tile: str | None) -> Iterator
         yield "a latent cache is not supported: triton_decode reads one"
     if problem.v_dim not in _V_DIMS:
         yield f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
+    pairs = problem.n_kv_heads * sum(count for count, _ in problem.request_groups)
+    if problem.mode != "fwd" and pairs > _MOST_PAIRS:
+        yield f"the backward takes {_MOST_PAIRS} pairs of KV head and request at most, not {pairs}"
     if atomic and problem.mode == "fwd":
         yield "atomic is about the backward; mode fwd has none"
     if atomic and dq_tile:

@@ -93,7 +93,7 @@ class Driver(Protocol):
         ...
 
     def is_alive(self) -> bool:
-        """Say whether the device still answers after an exception."""
+        """Say whether the device still answers, and this process may go on using it."""
         ...
 
     def release(self) -> None:

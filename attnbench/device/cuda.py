@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,13 @@ from attnbench.environment import Device
 from attnbench.errors import DeviceMissing
 
 _CALIBRATION_CYCLES = 1_000_000
+# An idle GPU's clock is a fifth of the highest and takes some hundredths of a second to rise.
+_STEADY_S, _LONGEST_CALIBRATION_S, _RISE = 0.1, 1.0, 1.01
+# Where memory ran out outside torch's allocator: a module that was loaded, a library's handle.
+_OUT_OF_MEMORY = ("[CUDA]: out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+
+# torch's allocator goes on asking these whether memory is theirs, freed or not.
+_BROKEN_CAPTURES: list[Any] = []
 
 
 class Cuda:
@@ -37,6 +45,7 @@ class Cuda:
         self.index = index
         self.torch_name = f"cuda:{index}"
         torch.cuda.set_device(index)
+        self._is_spoilt = False
         self._cycles_per_s = self._calibrated()
 
     def facts(self) -> Device:
@@ -74,21 +83,24 @@ class Cuda:
         torch.cuda.synchronize(self.index)
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Torch has a class for it; host allocations can fail too."""
-        return isinstance(error, torch.OutOfMemoryError | MemoryError)
+        """Torch has a class for it; Triton and libraries have words; the host may run out too."""
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+            return True
+        return isinstance(error, RuntimeError) and any(map(str(error).__contains__, _OUT_OF_MEMORY))
 
     def is_alive(self) -> bool:
-        """After an illegal address every call on the context raises."""
+        """After an illegal address every call on the context raises; a broken capture lingers."""
         try:
             self.synchronize()
         except RuntimeError:
             return False
-        return True
+        return not self._is_spoilt
 
     def release(self) -> None:
         """Return cached blocks, so that the next case's peak is its own."""
         collect_garbage()
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):  # of a dead context: is_alive says so later
+            torch.cuda.empty_cache()
 
     def profile(self, call: Call) -> Profile:
         """Call once under the profiler, with the allocator's peak beside it."""
@@ -133,16 +145,23 @@ class Cuda:
         What a call returns is freed while capturing, so that the next may have its memory, as it
         would outside a graph.
         """
-        aside = torch.cuda.Stream(self.index)
-        aside.wait_stream(torch.cuda.current_stream(self.index))
+        aside, current = torch.cuda.Stream(self.index), torch.cuda.current_stream(self.index)
+        aside.wait_stream(current)
         with torch.cuda.stream(aside):
             calls[0]()
-        torch.cuda.current_stream(self.index).wait_stream(aside)
+        current.wait_stream(aside)
         self.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            for call in calls:
-                call()
+        try:
+            with torch.cuda.graph(graph):
+                for call in calls:
+                    call()
+        except BaseException:
+            # torch leaves the capture's stream current, and its generator as if still captured.
+            torch.cuda.set_stream(current)
+            self._is_spoilt = True
+            _BROKEN_CAPTURES.append(graph)
+            raise
         return graph.replay
 
     def kernel_span_s(self, call: Call) -> float | None:
@@ -162,12 +181,25 @@ class Cuda:
             return call()
 
     def _calibrated(self) -> float:
-        """Return the spin kernel's cycles a second: its clock differs between devices."""
-        torch.cuda._sleep(_CALIBRATION_CYCLES)  # noqa: SLF001  loads the kernel
+        """Return the spin kernel's cycles a second at the clock that the device comes to.
+
+        At an idle clock counted, a delay would be over before what it is to hide was enqueued.
+        """
+        self._cycles_a_second()  # loads the kernel
+        best = 0.0
+        began = risen = self.clock_ns()
+        while (now := self.clock_ns()) - risen < _STEADY_S * 1e9:
+            if now - began > _LONGEST_CALIBRATION_S * 1e9:
+                break
+            rate = self._cycles_a_second()
+            risen = now if rate > _RISE * best else risen
+            best = max(best, rate)
+        return best
+
+    def _cycles_a_second(self) -> float:
         start, end = self.events()
         start.record()
         torch.cuda._sleep(_CALIBRATION_CYCLES)  # noqa: SLF001
         end.record()
         end.synchronize()
-        took_s = max(float(start.elapsed_time(end)) * 1e-3, 1e-6)
-        return _CALIBRATION_CYCLES / took_s
+        return _CALIBRATION_CYCLES / max(float(start.elapsed_time(end)) * 1e-3, 1e-6)

@@ -117,6 +117,7 @@ class Fake:
     _cached: dict[object, int] = field(default_factory=dict, init=False)
     _graph: list[_Work] | None = field(default=None, init=False)
     _trace: list[tuple[float, float]] | None = field(default=None, init=False)
+    _is_spoilt: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.script.seed)  # noqa: S311  noise, not a secret
@@ -214,8 +215,8 @@ class Fake:
         return isinstance(error, FakeOutOfMemory)
 
     def is_alive(self) -> bool:
-        """Survive everything."""
-        return True
+        """Survive everything but a capture that broke."""
+        return not self._is_spoilt
 
     def release(self) -> None:
         """Hold nothing."""
@@ -248,6 +249,7 @@ class Fake:
         """
         self._refuse_a_cpu("graphs")
         if self.script.capture_fails is not None:
+            self._is_spoilt = True
             raise RuntimeError(self.script.capture_fails)
         graph: list[_Work] = []
         self._graph = graph

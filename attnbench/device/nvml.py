@@ -105,10 +105,10 @@ class Board:
         return others(tuple(one.pid for one in listed), own)
 
     def _throttled(self) -> tuple[str, ...] | None:
-        # The older name is all that drivers before 535 know.
+        # The older name is all that drivers before 535 know, and older bindings lack the newer.
         for name in ("Event", "Throttle"):
-            question = getattr(self.nvml, f"nvmlDeviceGetCurrentClocks{name}Reasons")
-            bits = self._ask("throttle reasons", question)
+            question = getattr(self.nvml, f"nvmlDeviceGetCurrentClocks{name}Reasons", None)
+            bits = None if question is None else self._ask("throttle reasons", question)
             if bits is not None:
                 self.refusals.pop("throttle reasons", None)
                 return tuple(word for bit, word in THROTTLES.items() if bits & bit)

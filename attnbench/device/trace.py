@@ -102,6 +102,8 @@ def device_kernels(events: Iterable[Any], device_type: object) -> tuple[str, ...
     ran = sorted(
         (e.start_ns(), e.name())
         for e in events
-        if e.device_type() == device_type and not e.name().startswith(("Memcpy", "Memset"))
+        if e.device_type() == device_type
+        and not e.is_user_annotation()
+        and not e.name().startswith(("Memcpy", "Memset"))
     )
     return tuple(dict.fromkeys(name for _, name in ran))

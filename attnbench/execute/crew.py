@@ -92,8 +92,13 @@ class Crew:
             self._worker = None
 
     def ceilings(self, repeats: int) -> Ceilings:
-        """Measure the device's best rates, each the best of so many calls."""
-        answer = self.worker().ask({"op": "ceilings", "repeats": repeats}, _CEILINGS_S)
+        """Measure the device's best rates, each the best of so many calls.
+
+        Raises:
+            EnvironmentProblem: the worker did not live to answer, or could not.
+
+        """
+        answer = self._ask("ceilings", {"op": "ceilings", "repeats": repeats})
         return Ceilings(**answer["ceilings"])
 
     def sustained(self, ceilings: Ceilings) -> Ceilings:
@@ -103,14 +108,8 @@ class Crew:
             EnvironmentProblem: the worker did not live to answer.
 
         """
-        try:
-            message = {"op": "sustained", "ceilings": ceilings.facts()}
-            answer = self.worker().ask(message, _CEILINGS_S)
-        except (WorkerDied, TimeoutError) as error:
-            self.lost()
-            raise EnvironmentProblem(f"the sustained rates did not end: {error}") from error
-        if "error" in answer:
-            raise EnvironmentProblem(f"the sustained rates failed: {answer['message']}")
+        message = {"op": "sustained", "ceilings": ceilings.facts()}
+        answer = self._ask("sustained rates", message)
         return Ceilings(**answer["ceilings"])
 
     def selftest(self, ceilings: dict[str, Any] | None, *, brief: bool = False) -> dict[str, Any]:

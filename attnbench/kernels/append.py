@@ -102,7 +102,7 @@ def append_rows(
         slot = token % PAGE
     else:
         block = request
-        slot = tl.to_tensor(first_key).to(tl.int64) + token
+        slot = tl.cast(first_key, tl.int64) + token
     scale_at = k_scale
     zero_at = k_zero
     if FORMAT != VALUES:

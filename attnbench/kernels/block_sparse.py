@@ -81,7 +81,7 @@ def block_sparse_forward(
     pair = pid // (GROUP * m_tiles)
     kv_head = pair % KV_HEADS
     request = (pair // KV_HEADS).to(tl.int64)
-    head = kv_head * GROUP + in_group
+    head = (kv_head * GROUP + in_group).to(tl.int64)
     token = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
     shift = kv_len - q_len
     if TOP_LEFT:

@@ -38,13 +38,12 @@ def lengths_of(
 
 
 @triton.jit
-def angles_of(cos, sin, token, shift, ROPE: tl.constexpr, HALF: tl.constexpr):
-    """Where the cosines and sines of query rows lie; row 0 stands at key ``shift``, or at 0."""
-    if ROPE != NONE:
-        at = (token + tl.maximum(shift, 0)).to(tl.int64)[:, None] * HALF
-        cos += at
-        sin += at
-    return cos, sin
+def angles_from(token, shift, HALF: tl.constexpr):
+    """Where the angles of query rows begin; row 0 stands at key ``shift``, or at 0.
+
+    An offset, not two pointers: Triton 3.6 lets no function return what a problem lacks.
+    """
+    return (token + tl.maximum(shift, 0)).to(tl.int64)[:, None] * HALF
 
 
 @triton.jit
@@ -98,14 +97,19 @@ def decode(
     column = tl.arange(0, DIM)
     q_at = q + request.to(tl.int64) * stride_qb + head[:, None] * stride_qh
     q_at += (first_row + token).to(tl.int64)[:, None] * stride_qt
-    cos_row, sin_row = angles_of(cos, sin, token, shift, ROPE, HALF)
+    cos_row = cos
+    sin_row = sin
+    if ROPE != NONE:
+        angles = angles_from(token, shift, HALF)
+        cos_row += angles
+        sin_row += angles
     kind = q.dtype.element_ty
     q_tile = turned(q_at, column[None, :], cos_row, sin_row, real[:, None], ROPE, HALF).to(kind)
     k += kv_head.to(tl.int64) * stride_kh
     v += kv_head.to(tl.int64) * stride_vh
     if PAGE == 0:
-        k += request.to(tl.int64) * stride_kb + tl.to_tensor(first_key).to(tl.int64) * stride_kt
-        v += request.to(tl.int64) * stride_vb + tl.to_tensor(first_key).to(tl.int64) * stride_vt
+        k += request.to(tl.int64) * stride_kb + tl.cast(first_key, tl.int64) * stride_kt
+        v += request.to(tl.int64) * stride_vb + tl.cast(first_key, tl.int64) * stride_vt
     v_column = tl.arange(0, V_DIM)
     if DIM_REST > 0:
         rest = DIM + tl.arange(0, DIM_REST)

@@ -15,8 +15,8 @@ import triton
 import triton.language as tl
 
 from attnbench.kernels.codes import E4M3, E5M2, INT4, taken
-from attnbench.kernels.decode import angles_of, lengths_of
-from attnbench.kernels.rope import turned
+from attnbench.kernels.decode import angles_from, lengths_of
+from attnbench.kernels.rope import NONE, turned
 from attnbench.kernels.scores import LN_2, LOG2_E, bent, log2_total, online_step, seen
 from attnbench.kernels.tiles import offsets, page_ids, shown_tiles, tile_at
 
@@ -91,7 +91,12 @@ def decode_quantised(
     q_at = q_at[:, None]
     word = tl.arange(0, K_WORDS)[None, :]
     column = PARTS * word
-    cos_row, sin_row = angles_of(cos, sin, token, shift, ROPE, HALF)
+    cos_row = cos
+    sin_row = sin
+    if ROPE != NONE:
+        angles = angles_from(token, shift, HALF)
+        cos_row += angles
+        sin_row += angles
     q0 = turned(q_at, column + 0, cos_row, sin_row, real[:, None], ROPE, HALF)
     q1 = turned(q_at, column + 1, cos_row, sin_row, real[:, None], ROPE, HALF)
     largest = tl.maximum(tl.max(tl.abs(q0), 1), tl.max(tl.abs(q1), 1))
@@ -119,7 +124,7 @@ def decode_quantised(
     v += kv_head.to(tl.int64) * stride_vh
     s_from = kv_head.to(tl.int64) * stride_sh
     if PAGE == 0:
-        first_key = tl.to_tensor(first_key).to(tl.int64)
+        first_key = tl.cast(first_key, tl.int64)
         k += request.to(tl.int64) * stride_kb + first_key * stride_kt
         v += request.to(tl.int64) * stride_vb + first_key * stride_vt
         s_from += request.to(tl.int64) * stride_sb + first_key * stride_st

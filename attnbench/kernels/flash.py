@@ -26,7 +26,7 @@ def lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED: tl.constexpr):
         first_key = tl.load(cu_k + request)
         q_len = tl.load(cu_q + request + 1) - first_row
         kv_len = tl.load(cu_k + request + 1) - first_key
-    return tl.to_tensor(first_row).to(tl.int64), q_len, tl.to_tensor(first_key).to(tl.int64), kv_len
+    return tl.cast(first_row, tl.int64), q_len, tl.cast(first_key, tl.int64), kv_len
 
 
 @triton.jit
@@ -131,7 +131,8 @@ def flash_forward(
     pair = pid // (GROUP * m_tiles)
     kv_head = pair % KV_HEADS
     request = (pair // KV_HEADS).to(tl.int64)
-    head = kv_head * GROUP + in_group
+    # 64 bits: 128 heads of 128k rows of 192 columns are more than 2^31 elements.
+    head = (kv_head * GROUP + in_group).to(tl.int64)
     first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     if m_tile * BLOCK_M >= q_len:
         return

@@ -124,7 +124,7 @@ def flash_dkdv(
         token = (tile_begin + step % steps) * BLOCK_M + rows
         real = token < q_len
         at = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
-        q_at = q + request * stride_qb + head * stride_qh + at[:, None] * stride_qt
+        q_at = q + request * stride_qb + head.to(tl.int64) * stride_qh + at[:, None] * stride_qt
         row = request * stride_rb + head * stride_rh + at * stride_rt
         do_at = do + row[:, None] * WIDTH
         q_tile = tl.load(q_at + column)
@@ -196,7 +196,7 @@ def flash_dq(
     pair = pid // (GROUP * m_tiles)
     kv_head = pair % KV_HEADS
     request = (pair // KV_HEADS).to(tl.int64)
-    head = kv_head * GROUP + pid % GROUP
+    head = (kv_head * GROUP + pid % GROUP).to(tl.int64)
     first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     if m_tile * BLOCK_M >= q_len:
         return

@@ -30,7 +30,7 @@ _ROWS = {"cpu": 512, "cuda": 8192}
 _MICRO = 1e6
 # The device is warm when its clock has kept within 1 % for a second; a step of NVIDIA's clocks is
 # 0.8 % of the highest. One that never does is measured as it is.
-FLAT_S, FLAT, LONGEST_S = 1.0, 0.01, 20.0
+FLAT_S, FLAT, LONGEST_S = 1.0, 0.01, 8.0
 _FEWEST = 5
 _PRODUCTS = 64  # of a 4096 matrix: some tens of milliseconds, so that a reading is no load itself
 

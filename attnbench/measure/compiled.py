@@ -35,7 +35,9 @@ class Compiling:
     """Watches one case: made before it is prepared, ``settle`` after its first calls."""
 
     def __init__(self) -> None:
-        if "torch._dynamo" in sys.modules:
+        # Where nothing was compiled there is nothing to reset, and on CUDA a reset would import the
+        # whole compiler: seconds of every worker.
+        if Frames.now().total:
             # The limit is one of the process: without this the ninth problem of a launch would run
             # as plain Python, and its time would hang on the order of the cases.
             torch.compiler.reset()

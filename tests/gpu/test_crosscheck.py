@@ -24,6 +24,22 @@ def test_agreement_is_plain_and_disagreement_is_shown():
     assert lines[-1] == "cuda_bench: ModuleNotFoundError: No module named 'cuda'"
 
 
+def test_what_was_read_is_kept_when_a_ruler_is_cut_off(tmp_path, monkeypatch):
+    def cut_off(ruler, _asked):
+        if ruler == crosscheck.RULERS[1]:
+            raise KeyboardInterrupt
+        return {"a call": 1e-3}
+
+    monkeypatch.setattr(crosscheck, "_by_us", lambda *_: {"event": {"a call": 1e-3}})
+    monkeypatch.setattr(crosscheck, "_by_child", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        crosscheck.main(["--lengths", "--out", str(tmp_path)])
+
+    table = (tmp_path / "lengths.md").read_text(encoding="utf-8")
+    assert f"| call | event | {crosscheck.RULERS[0]} |" in table
+    assert (tmp_path / "lengths.json").exists()
+
+
 def test_every_ruler_is_there():
     folder = ROOT / "tests" / "gpu" / "rulers"
 

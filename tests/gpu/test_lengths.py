@@ -12,12 +12,12 @@ import pytest
 
 pytestmark = [pytest.mark.gpu(rehearsable=True), pytest.mark.torch]
 
-LENGTHS_NS = (50_000, 500_000, 5_000_000, 50_000_000)
+LENGTHS_NS = (50_000, 500_000, 5_000_000)
 TIMERS = ("event", "event_batched", "graph", "profiler", "wall")
 # A rehearsal waits on a host that others use: it proves the reading, not the timer.
 REHEARSED_NS, REHEARSED_TIMERS = (100_000_000,), ("wall",)
 ERROR, REHEARSED_ERROR = 0.01, 0.5
-PATIENT = "launches: 1, warmup_s: 0.05, sample_s: 0.3, case_limit_s: 60"
+PATIENT = "launches: 1, warmup_s: 0.05, sample_s: 0.2, case_limit_s: 60"
 
 
 @pytest.fixture(scope="module")

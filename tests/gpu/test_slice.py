@@ -223,6 +223,16 @@ def test_a_slice_fits_into_its_time_and_is_rehearsed_whole(number):
     assert [one.name for one in SLICES[number](dry=True)] == [one.name for one in steps]
 
 
+def test_every_module_that_needs_a_gpu_is_run_by_some_step():
+    steps = [step for plan in SLICES.values() for step in plan(dry=False)]
+    run = {Path(word).name for step in steps for word in step.command if word.endswith(".py")}
+    run.add("test_profile.py")  # behind dram.py, which looks at the clocks first
+    needing = [one.name for one in HERE.glob("test_*.py") if "mark.gpu" in one.read_text("utf-8")]
+
+    assert len(needing) > 10
+    assert [one for one in needing if one not in run and one != Path(__file__).name] == []
+
+
 @pytest.mark.parametrize("dry", [True, False])
 def test_files_that_steps_name_are_there(dry):
     steps = [step for plan in SLICES.values() for step in plan(dry=dry)]

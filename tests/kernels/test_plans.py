@@ -57,10 +57,15 @@ def test_splits_beyond_what_combine_takes_are_refused(splits):
     [
         ({"v_head_dim": 80}, "v_head_dim 80 is not one of 64, 96, 128, 192, 256"),
         ({"latent": True}, "triton_decode reads one"),
+        ({"batch": 2**15, "mode": "bwd"}, "65535 pairs of KV head and request at most, not 65536"),
     ],
 )
 def test_what_flash_cannot_do_is_said_in_words(fields, words):
     assert words in triton_flash.why_not(Problem(**{**FLASH, **fields}), HOPPER)
+
+
+def test_more_requests_than_a_grid_has_rows_are_flash_forward_s_all_the_same():
+    assert triton_flash.why_not(Problem(**{**FLASH, "batch": 2**16}), HOPPER) is None
 
 
 def test_an_option_of_the_backward_is_refused_forward():

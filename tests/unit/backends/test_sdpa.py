@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -66,6 +68,13 @@ def test_every_mask_and_length_is_right(q_len, kv_len, mask, kernel, dtype, mode
 def test_a_mask_is_a_tensor_only_where_it_must(fields, has_mask, is_causal):
     mask, causal = sdpa._mask_of(inputs_of(**fields))
     assert (mask is not None, causal) == (has_mask, is_causal)
+
+
+@pytest.mark.parametrize("fields", [{"kv_len": 9}, {"mask": "causal"}])
+def test_torchs_compiler_is_imported_only_for_the_mask_that_comes_with_it(monkeypatch, fields):
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.bias", None)  # cannot be imported
+
+    assert sdpa.prepare(inputs_of(q_len=5, **fields))().shape == (1, 4, 5, 16)
 
 
 @pytest.mark.parametrize("kernel", ["efficient", "cudnn"])

@@ -153,6 +153,18 @@ def test_a_driver_before_535_names_the_reasons_as_it_used_to():
     assert board.refusals == {}
 
 
+def test_bindings_that_lack_the_newer_name_are_asked_by_the_older():
+    class Older(ScriptedNvml):
+        def __getattr__(self, name):
+            if "ClocksEvent" in name:
+                raise AttributeError(name)
+            return super().__getattr__(name)
+
+    older = Older(DeviceGetCurrentClocksThrottleReasons=0x8)
+
+    assert find_board(UUID, nvml=older).read().throttled == ("hw_slowdown",)
+
+
 @pytest.mark.parametrize(
     ("bits", "words"),
     [

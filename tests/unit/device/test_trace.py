@@ -96,6 +96,14 @@ def test_device_kernels_leave_out_copies_and_the_host() -> None:
     assert device_kernels(events, "cuda") == ("flash_fwd", "combine")
 
 
+def test_a_range_that_the_host_named_is_no_kernel() -> None:
+    events = [
+        Event("Torch-Compiled Region: 0/0", 0, 90, device="cuda", is_annotation=True),
+        Event("triton_fused", 20, 5, device="cuda"),
+    ]
+    assert device_kernels(events, "cuda") == ("triton_fused",)
+
+
 def test_the_span_of_a_device_is_from_its_first_work_to_its_last() -> None:
     events = [
         Event("flash_fwd", 20_000, 5_000, device="cuda"),

@@ -57,6 +57,7 @@ def test_a_call_that_cannot_be_captured_is_unsupported_in_the_devices_words():
 
     with pytest.raises(Unsupported, match=r"in a CUDA graph \(operation not permitted when str"):
         make_timer("graph", device, lambda: device.launch(1e-3))
+    assert not device.is_alive()  # what a broken capture leaves behind is no other case's
 
 
 def test_no_memory_while_capturing_is_no_fault_of_the_call():
