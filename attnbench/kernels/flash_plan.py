@@ -2,7 +2,8 @@
 
 Where there is rope, the forward turns q and k as it loads them. A backward reads both again and
 again, so that its forward first writes turned copies, which all its kernels read as if there were
-no rope; dq and dk come out turned, in fp32, and are turned back last.
+no rope; dq and dk come out turned and are turned back last. In the problem's dtype, as autograd
+would have it: with an fp32 dk the kernel of dk and dv spilled.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class FlashPlanner:
         dq, dk, dv = (torch.empty_like(one, memory_format=contiguous) for one in (inputs.q, k, v))
         of_q, of_k, factor = dq, dk, 1.0
         if self._copies:
-            of_q, of_k = (torch.empty_like(one, dtype=torch.float32) for one in (dq, dk))
+            of_q, of_k = torch.empty_like(dq), torch.empty_like(dk)
         delta = torch.empty_like(lse)
         taken = {"do": do, "lse": lse, "delta": delta, "gradient_scale": scale}
         taken |= self._reading(read)
