@@ -27,12 +27,11 @@ class TestPrefill:
     def test_row_and_key_are_turned_by_the_place_that_the_mask_gives_them(
         self, assert_all_right, rope
     ):
-        lengths = [(70, 70), (33, 90), (90, 33), (1, 65)]
-        masks = [{}, {"mask": "causal"}, {"mask": "causal", "mask_align": "top_left"}]
+        causal, top_left = {"mask": "causal"}, {"mask": "causal", "mask_align": "top_left"}
+        places = [((33, 90), {}), ((90, 33), {}), ((33, 90), causal), ((90, 33), causal)]
+        places += [((33, 90), top_left), ((90, 33), top_left)]
         cases = [
-            {**FEW, "q_len": q, "kv_len": kv, "rope": rope, **mask}
-            for q, kv in lengths
-            for mask in masks
+            {**FEW, "q_len": q, "kv_len": kv, "rope": rope, **mask} for (q, kv), mask in places
         ]
 
         assert_all_right(FLASH, cases)
