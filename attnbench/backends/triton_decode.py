@@ -19,6 +19,7 @@ from attnbench.kernels.arguments import (
     rope_of,
     scales_of,
     strides_of,
+    turned_parts_of,
     two_parts,
     widths_of,
 )
@@ -27,6 +28,7 @@ from attnbench.kernels.configurations import (
     decode_tile,
     decode_tiling,
     tile_faults,
+    turns_keys,
 )
 from attnbench.kernels.launch import Launch, Planned, Target, is_interpreted, target_of
 from attnbench.kernels.splits import MAX_SPLITS, SplitProblem, choose_splits
@@ -88,8 +90,8 @@ def _reasons(problem: Problem, splits: int | None) -> Iterator[str]:
         yield f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
     if problem.latent and two_parts(problem.head_dim)[0] != problem.v_dim:
         yield f"a latent cache is 576 wide with V of 512, not {problem.head_dim}/{problem.v_dim}"
-    if problem.rope != "none" and not problem.append:
-        yield "rope needs append: keys are turned when they are written, not when they are read"
+    if problem.latent and turns_keys(problem):
+        yield "rope on a latent cache needs append: V is what its keys were before they are turned"
     if problem.is_quantized:
         yield from _reasons_of_codes(problem)
     if splits is not None and not 1 <= splits <= MAX_SPLITS:
@@ -99,6 +101,8 @@ def _reasons(problem: Problem, splits: int | None) -> Iterator[str]:
 def _reasons_of_codes(problem: Problem) -> Iterator[str]:
     if problem.latent:
         yield "a latent cache is read in 16 or 32 bit only"
+    if turns_keys(problem):
+        yield f"rope on a {problem.kv_dtype} cache needs append: keys are multiplied as codes"
     if problem.append and problem.stored_dtype.startswith("fp8"):
         yield f"append writes no {problem.stored_dtype} cache, only int8 and int4"
     for name, width in (("head_dim", problem.head_dim), ("v_head_dim", problem.v_dim)):
@@ -177,6 +181,10 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
         {"head_dim": 64, "kv_dtype": "int4"},
         {"head_dim": 256, "kv_dtype": "int8"},
         {"head_dim": 128, "append": 1, "rope": "neox", "kv_dtype": "int8", **paged},
+        *({"head_dim": width, "rope": "neox"} for width in (64, 128, 256)),
+        {"head_dim": 192, "v_head_dim": 128, "rope": "neox", "rope_dim": 64},
+        {"head_dim": 128, "rope": "gptj", **paged, **several},
+        {"head_dim": 128, "rope": "neox", "dtype": "fp32"},
         {"head_dim": 128, "kv_dtype": "int8", "dtype": "fp32"},
         {"head_dim": 128, "kv_dtype": "int4", "dtype": "fp32"},
     ]
@@ -306,6 +314,7 @@ def _of_values(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
         "v": v,
         **strides_of(inputs, k, v),
         **widths_of(problem),
+        **turned_parts_of(problem),
         "LATENT": problem.latent,
     }
 

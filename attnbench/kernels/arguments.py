@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attnbench.kernels.configurations import SMALLEST_BLOCK, turns_keys
 from attnbench.plugin import Inputs, Unsupported
 from attnbench.problem import Problem
 
@@ -39,12 +40,11 @@ def strides_of(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, int]:
     """Strides of q, k, v and of the output's rows, in elements."""
     problem, q = inputs.problem, inputs.q
     if problem.is_ragged:
-        of_q, rows = (0, q.stride(1), q.stride(0)), (0, 1, problem.q_heads)
+        rows = (0, 1, problem.q_heads)
     else:
-        of_q = (q.stride(0), q.stride(1), q.stride(2))
         rows = (problem.q_heads * inputs.max_q_len, inputs.max_q_len, 1)
     return {
-        **named("q", of_q),
+        **named("q", row_strides(q, problem)),
         **named("k", _of_cache(k, problem)),
         **named("v", _of_cache(v, problem)),
         **named("r", rows),
@@ -56,11 +56,18 @@ def named(letter: str, strides: Strides) -> dict[str, int]:
     return {f"stride_{letter}{axis}": one for axis, one in zip("bht", strides, strict=True)}
 
 
-def _of_cache(tensor: Tensor, problem: Problem) -> Strides:
-    if problem.page_size and problem.page_format == "nhd":
-        return tensor.stride(0), tensor.stride(2), tensor.stride(1)
-    if problem.is_ragged and not problem.page_size:
+def row_strides(tensor: Tensor, problem: Problem) -> Strides:
+    """Strides of a tensor that is dense ``[batch, heads, tokens, ...]`` or packed."""
+    if problem.is_ragged:
         return 0, tensor.stride(1), tensor.stride(0)
+    return tensor.stride(0), tensor.stride(1), tensor.stride(2)
+
+
+def _of_cache(tensor: Tensor, problem: Problem) -> Strides:
+    if not problem.page_size:
+        return row_strides(tensor, problem)
+    if problem.page_format == "nhd":
+        return tensor.stride(0), tensor.stride(2), tensor.stride(1)
     return tensor.stride(0), tensor.stride(1), tensor.stride(2)
 
 
@@ -100,6 +107,21 @@ def rope_of(problem: Problem) -> dict[str, int]:
     from attnbench.kernels.rope import ROPES
 
     return {"ROPE": ROPES[problem.rope], "HALF": (problem.rope_dim or 0) // 2}
+
+
+def turned_parts_of(problem: Problem) -> dict[str, int]:
+    """In which parts rows are turned while they are multiplied; all 0 where keys are not."""
+    turned = behind = (0, 0)
+    if turns_keys(problem):
+        assert problem.rope_dim is not None
+        turned = _padded_parts(problem.rope_dim // 2)
+        behind = _padded_parts(problem.head_dim - problem.rope_dim)
+    return {
+        "PAIRS": turned[0],
+        "PAIRS_REST": turned[1],
+        "FLAT": behind[0],
+        "FLAT_REST": behind[1],
+    }
 
 
 def numbers_of(inputs: Inputs) -> dict[str, float | int]:
@@ -144,6 +166,20 @@ def widths_of(problem: Problem) -> dict[str, int]:
 def next_power_of_2(number: int) -> int:
     """Return the smallest power of two that is not below ``number``."""
     return 1 << max(0, number - 1).bit_length()
+
+
+def _padded_parts(width: int) -> tuple[int, int]:
+    """Cut a width as ``two_parts`` does, but into what a product of tiles takes.
+
+    A part is a power of two from 16 on and may reach past the end, where zeros stand.
+    """
+    if width == 0:
+        return 0, 0
+    main, rest = (
+        max(SMALLEST_BLOCK, next_power_of_2(one)) if one else 0 for one in two_parts(width)
+    )
+    whole = max(SMALLEST_BLOCK, next_power_of_2(width))
+    return (whole, 0) if main + rest >= whole else (main, rest)
 
 
 def two_parts(width: int) -> tuple[int, int]:

@@ -15,6 +15,14 @@ from attnbench.problem import DTYPE_BITS, Problem
 __all__ = ["DecodeTile", "FlashTile", "FlashTiles", "decode_tile", "flash_tiles"]
 
 
+def turns_keys(problem: Problem) -> bool:
+    """Whether a kernel turns keys as it reads them.
+
+    An append turned them when they came, and a backward reads copies that are turned.
+    """
+    return problem.rope != "none" and not problem.append and problem.mode == "fwd"
+
+
 def decode_tiling(arch: int, problem: Problem, table: str | None = None) -> Tiling:
     """The row for the bytes that one token's K and V take in shared memory."""
     is_wide = problem.dtype in ("fp32", "tf32")
@@ -24,6 +32,7 @@ def decode_tiling(arch: int, problem: Problem, table: str | None = None) -> Tili
         kind = "latent"
     else:
         kind = "wide" if is_wide else "narrow"
+        kind = f"rope {kind}" if turns_keys(problem) else kind
     width = problem.head_dim + (0 if problem.latent else problem.v_dim)
     token_bytes = width * DTYPE_BITS[problem.stored_dtype] // 8
     return table_of(table).find("decode", kind, arch, token_bytes)
@@ -60,6 +69,8 @@ def flash_tiling(arch: int, problem: Problem, kernel: str, table: str | None = N
     tf32 has tensor cores and 4 byte tiles; fp32 in IEEE arithmetic has none and is register-bound.
     """
     kind = problem.dtype if problem.dtype in ("fp32", "tf32") else "narrow"
+    if kernel == "flash_forward" and turns_keys(problem):
+        kind = f"rope {kind}"
     # The slope of a softcap lives as long as a tile of scores: one more, as dq's part is.
     if kernel == "flash_dkdv" and problem.softcap is not None:
         kernel = "flash_fused"
@@ -118,7 +129,7 @@ def tile_faults(table: str | None, **tiles: tuple[str, str | None]) -> Iterator[
             yield f"{option}: {error}"
 
 
-SMALLEST_BLOCK = 16  # of keys or rows: what a product of tiles takes
+SMALLEST_BLOCK = 16  # of keys, rows or columns: what a product of tiles takes
 
 
 def block_sparse_tile(arch: int, problem: Problem) -> FlashTile:

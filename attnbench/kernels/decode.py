@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.rope import NONE, turned
+from attnbench.kernels.rope import NONE, turned, turned_products, turned_rows
 from attnbench.kernels.scores import LN_2, LOG2_E, bent, log2_total, online_step, seen
 from attnbench.kernels.tiles import offsets, page_ids, shown_tiles, tile_at
 
@@ -57,7 +57,8 @@ def decode(
     PAGE: tl.constexpr, RAGGED: tl.constexpr, LATENT: tl.constexpr, CAUSAL: tl.constexpr,
     TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr, SOFTCAP: tl.constexpr, ALIBI: tl.constexpr,
     SINK_LOGITS: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr, ROPE: tl.constexpr,
-    HALF: tl.constexpr,
+    HALF: tl.constexpr, PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr, FLAT: tl.constexpr,
+    FLAT_REST: tl.constexpr,
 ):  # fmt: skip
     """Grid (kv_heads · M_TILES, splits, requests).
 
@@ -65,6 +66,7 @@ def decode(
     packed or in pages, told by their strides (b: batch or page, h: head, t: token); o contiguous in
     q's layout. ``stride_r*`` count rows of o. Without SPLIT the program writes o and lse, with it
     part_o ``[rows, splits, v_dim]`` and part_lse ``[rows, splits]`` (log2) for ``combine_splits``.
+    ROPE turns q; PAIRS > 0 says that the cache's keys are still to be turned, too.
     """
     kv_head = tl.program_id(0) // M_TILES
     m_tile = tl.program_id(0) % M_TILES
@@ -95,23 +97,36 @@ def decode(
         + (first_row + token).to(tl.int64) * stride_rt
     )
     column = tl.arange(0, DIM)
+    held = token
+    if PAIRS > 0:
+        held = tl.minimum(token, q_len - 1)  # its parts are loaded without a mask
     q_at = q + request.to(tl.int64) * stride_qb + head[:, None] * stride_qh
-    q_at += (first_row + token).to(tl.int64)[:, None] * stride_qt
+    q_at += (first_row + held).to(tl.int64)[:, None] * stride_qt
     cos_row = cos
     sin_row = sin
     if ROPE != NONE:
-        angles = angles_from(token, shift, HALF)
+        angles = angles_from(held, shift, HALF)
         cos_row += angles
         sin_row += angles
+    WHOLE: tl.constexpr = DIM + DIM_REST
     kind = q.dtype.element_ty
-    q_tile = turned(q_at, column[None, :], cos_row, sin_row, real[:, None], ROPE, HALF).to(kind)
+    if PAIRS > 0:
+        rows = turned_rows(
+            q_at, cos_row, sin_row, ROPE, HALF, WHOLE, PAIRS, PAIRS_REST, FLAT, FLAT_REST
+        )
+        # Where row 0 stands above key 0, the keys move up by it.
+        moved = tl.cast(tl.maximum(-shift, 0), tl.int64) * HALF
+        cos += moved
+        sin += moved
+    else:
+        q_tile = turned(q_at, column[None, :], cos_row, sin_row, real[:, None], ROPE, HALF).to(kind)
     k += kv_head.to(tl.int64) * stride_kh
     v += kv_head.to(tl.int64) * stride_vh
     if PAGE == 0:
         k += request.to(tl.int64) * stride_kb + tl.cast(first_key, tl.int64) * stride_kt
         v += request.to(tl.int64) * stride_vb + tl.cast(first_key, tl.int64) * stride_vt
     v_column = tl.arange(0, V_DIM)
-    if DIM_REST > 0:
+    if DIM_REST > 0 and PAIRS == 0:
         rest = DIM + tl.arange(0, DIM_REST)
         q_rest = turned(q_at, rest[None, :], cos_row, sin_row, real[:, None], ROPE, HALF).to(kind)
     if V_REST > 0:
@@ -139,11 +154,12 @@ def decode(
         start = tile_at(step, n_sink, begin, WINDOW) * BLOCK_N
         key = start + keys
         k_at = k + offsets(pages, start, key, kv_len, stride_kb, stride_kt, PAGE)[:, None]
-        k_tile = tl.load(k_at + column[None, :])
+        if PAIRS == 0:
+            k_tile = tl.load(k_at + column[None, :])
         if not LATENT:
             v_at = v + offsets(pages, start, key, kv_len, stride_vb, stride_vt, PAGE)[:, None]
             v_tile = tl.load(v_at + v_column[None, :])
-        if DIM_REST > 0:
+        if DIM_REST > 0 and PAIRS == 0:
             k_rest = tl.load(k_at + rest[None, :])
         if V_REST > 0:
             v_rest_tile = tl.load(v_at + v_rest[None, :])
@@ -152,9 +168,16 @@ def decode(
             # gives would leave the pipeliner with a single buffer for K and V.
             later = tile_at(step + 1, n_sink, begin, WINDOW) * BLOCK_N
             pages = page_ids(table, later, later + keys, kv_len, PAGE, BLOCK_N)
-        scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
-        if DIM_REST > 0:
-            scores = tl.dot(q_rest, tl.trans(k_rest), scores, input_precision=PRECISION)
+        if PAIRS > 0:
+            angle = offsets(0, start, key, kv_len, 0, HALF, 0)[:, None]
+            scores = turned_products(
+                rows, k_at, cos + angle, sin + angle,
+                ROPE, HALF, WHOLE, PAIRS, PAIRS_REST, FLAT, FLAT_REST, PRECISION,
+            )  # fmt: skip
+        else:
+            scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
+            if DIM_REST > 0:
+                scores = tl.dot(q_rest, tl.trans(k_rest), scores, input_precision=PRECISION)
         distance = place[:, None] - key[None, :]
         scores = bent(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee")
         shown = seen(place[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from attnbench.kernels.rope import turned_products, turned_rows
 from attnbench.kernels.scores import LN_2, LOG2_E, bent, log2_total, online_step, seen
 
 
@@ -59,14 +60,19 @@ def edges(
 
 @triton.jit
 def walk(
-    acc, acc_rest, m, total, q_tile, q_rest, k, v, place, slope,
+    acc, acc_rest, m, total, rows, k, v, cos, sin, place, slope,
     scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
     n_sink, n_left, left, right, n_steps,
     BLOCK_N: tl.constexpr, DIM: tl.constexpr, DIM_REST: tl.constexpr, V_DIM: tl.constexpr,
     V_REST: tl.constexpr, MASKED: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, PRECISION: tl.constexpr,
+    ROPE: tl.constexpr, HALF: tl.constexpr, PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr,
+    FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
 ):  # fmt: skip
-    """Attend to n_steps tiles: n_sink from 0, n_left from ``left``, the others from ``right``."""
+    """Attend to n_steps tiles: n_sink from 0, n_left from ``left``, the others from ``right``.
+
+    ``rows`` are the parts of q; ``cos`` and ``sin`` begin at the angles of the first key.
+    """
     keys = tl.arange(0, BLOCK_N)
     column = tl.arange(0, DIM)
     v_column = tl.arange(0, V_DIM)
@@ -86,11 +92,18 @@ def walk(
             held = tl.minimum(key, kv_len - 1) - start
         k_at = k + start.to(tl.int64) * stride_kt + held[:, None] * stride_kt
         v_at = v + start.to(tl.int64) * stride_vt + held[:, None] * stride_vt
-        k_tile = tl.load(k_at + column[None, :])
-        scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
-        if DIM_REST > 0:
-            k_rest = tl.load(k_at + (DIM + tl.arange(0, DIM_REST))[None, :])
-            scores = tl.dot(q_rest, tl.trans(k_rest), scores, input_precision=PRECISION)
+        if PAIRS == 0:
+            k_tile = tl.load(k_at + column[None, :])
+            scores = tl.dot(rows[0], tl.trans(k_tile), input_precision=PRECISION)
+            if DIM_REST > 0:
+                k_rest = tl.load(k_at + (DIM + tl.arange(0, DIM_REST))[None, :])
+                scores = tl.dot(rows[1], tl.trans(k_rest), scores, input_precision=PRECISION)
+        else:
+            angle = start.to(tl.int64) * HALF + held[:, None] * HALF
+            scores = turned_products(
+                rows, k_at, cos + angle, sin + angle,
+                ROPE, HALF, DIM + DIM_REST, PAIRS, PAIRS_REST, FLAT, FLAT_REST, PRECISION,
+            )  # fmt: skip
         distance = place[:, None] - key[None, :]
         scores = bent(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee")
         if MASKED:
@@ -108,7 +121,7 @@ def walk(
 
 @triton.jit
 def flash_forward(
-    q, k, v, o, lse, cu_q, cu_k, slopes, sink_logits,
+    q, k, v, o, lse, cu_q, cu_k, slopes, sink_logits, cos, sin,
     scale, softcap, q_len, kv_len, window, sinks, m_tiles,
     stride_qb, stride_qh, stride_qt, stride_kb, stride_kh, stride_kt,
     stride_vb, stride_vh, stride_vt, stride_rb, stride_rh, stride_rt,
@@ -116,6 +129,8 @@ def flash_forward(
     DIM: tl.constexpr, DIM_REST: tl.constexpr, V_DIM: tl.constexpr, V_REST: tl.constexpr,
     RAGGED: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, SINK_LOGITS: tl.constexpr, PRECISION: tl.constexpr,
+    ROPE: tl.constexpr, HALF: tl.constexpr, PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr,
+    FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
 ):  # fmt: skip
     """Grid (m_tiles · q_heads · requests).
 
@@ -149,10 +164,22 @@ def flash_forward(
     real = token < q_len
     held = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
     q_at = q + request * stride_qb + head * stride_qh + held[:, None] * stride_qt
-    q_tile = tl.load(q_at + tl.arange(0, DIM)[None, :])
-    q_rest = q_tile
-    if DIM_REST > 0:
-        q_rest = tl.load(q_at + (DIM + tl.arange(0, DIM_REST))[None, :])
+    if PAIRS == 0:
+        q_tile = tl.load(q_at + tl.arange(0, DIM)[None, :])
+        q_rest = q_tile
+        if DIM_REST > 0:
+            q_rest = tl.load(q_at + (DIM + tl.arange(0, DIM_REST))[None, :])
+        rows = (q_tile, q_rest)
+    else:
+        # Row 0 stands at key ``shift``; where that is below 0, the keys move up instead.
+        angle = (tl.minimum(token, q_len - 1) + tl.maximum(shift, 0)).to(tl.int64)[:, None] * HALF
+        rows = turned_rows(
+            q_at, cos + angle, sin + angle,
+            ROPE, HALF, DIM + DIM_REST, PAIRS, PAIRS_REST, FLAT, FLAT_REST,
+        )  # fmt: skip
+        moved = tl.cast(tl.maximum(-shift, 0), tl.int64) * HALF
+        cos += moved
+        sin += moved
     k += request * stride_kb + kv_head.to(tl.int64) * stride_kh + first_key * stride_kt
     v += request * stride_vb + kv_head.to(tl.int64) * stride_vh + first_key * stride_vt
     slope = 0.0
@@ -168,17 +195,19 @@ def flash_forward(
     if V_REST > 0:
         acc_rest = tl.zeros([BLOCK_M, V_REST], tl.float32)
     acc, acc_rest, m, total = walk(
-        acc, acc_rest, m, total, q_tile, q_rest, k, v, place, slope,
+        acc, acc_rest, m, total, rows, k, v, cos, sin, place, slope,
         scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
         0, 0, 0, full_begin, full_end - full_begin,
         BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, False, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
+        ROPE, HALF, PAIRS, PAIRS_REST, FLAT, FLAT_REST,
     )  # fmt: skip
     n_left = full_begin - begin
     acc, acc_rest, m, total = walk(
-        acc, acc_rest, m, total, q_tile, q_rest, k, v, place, slope,
+        acc, acc_rest, m, total, rows, k, v, cos, sin, place, slope,
         scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
         n_sink, n_left, begin, full_end, n_sink + n_left + tl.maximum(stop - full_end, 0),
         BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, True, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
+        ROPE, HALF, PAIRS, PAIRS_REST, FLAT, FLAT_REST,
     )  # fmt: skip
     inverse = tl.where(total > 0, 1.0 / tl.where(total > 0, total, 1.0), 0.0)[:, None]
     row = request * stride_rb + head * stride_rh + (first_row + token) * stride_rt

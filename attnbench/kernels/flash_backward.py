@@ -148,7 +148,8 @@ def flash_dkdv(
             scores, row_lse[None, :], place - key[:, None], slope, scale, softcap,
             SOFTCAP, ALIBI, PRECISION == "ieee",
         )  # fmt: skip
-        if CAUSAL:
+        # Keys past the end have no dk and dv to spoil, but a part of dq.
+        if CAUSAL or ATOMIC:
             p = tl.where(seen(place, key[:, None], kv_len, window, sinks, CAUSAL, WINDOW), p, 0.0)
         ds = (p * (dp - row_delta[None, :]) * slant).to(q_tile.dtype)
         p = p.to(q_tile.dtype)

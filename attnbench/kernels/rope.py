@@ -1,6 +1,6 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
 # mypy: disallow-untyped-decorators=False
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001, ANN201, PLR0917
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
 """Rotary embedding (Su et al. 2021, arXiv 2104.09864) while a row is loaded."""
 
@@ -39,3 +39,97 @@ def turned(row, column, cos_row, sin_row, held, ROPE: tl.constexpr, HALF: tl.con
         sin = tl.load(sin_row + pair, mask=turns, other=0.0)
         found = found * cos + tl.where(is_first, -other, other) * sin
     return found
+
+
+@triton.jit
+def part_of(at, column, STOP: tl.constexpr, END: tl.constexpr):
+    """Load columns of rows; 0 from ``END`` on, where the last part reaches past it to ``STOP``."""
+    if STOP > END:
+        found = tl.load(at + column, mask=column < END, other=0.0)
+    else:
+        found = tl.load(at + column)
+    return found
+
+
+@triton.jit
+def pairs_of(at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr, HALF: tl.constexpr):
+    """Load WIDTH pairs of rows from pair FIRST on: their first numbers, and their second.
+
+    gptj's neighbours come with one wide load and part in registers.
+    """
+    STOP: tl.constexpr = FIRST + WIDTH
+    if ROPE == NEOX:
+        pair = FIRST + tl.arange(0, WIDTH)[None, :]
+        one = part_of(at, pair, STOP, HALF)
+        two = part_of(at + HALF, pair, STOP, HALF)
+    else:
+        column = 2 * FIRST + tl.arange(0, 2 * WIDTH)[None, :]
+        both = part_of(at, column, 2 * STOP, 2 * HALF)
+        one, two = tl.split(tl.reshape(both, [both.shape[0], WIDTH, 2]))
+    return one, two
+
+
+@triton.jit
+def turned_pairs(
+    at, cos_at, sin_at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr,
+    HALF: tl.constexpr,
+):  # fmt: skip
+    """``pairs_of``, turned; both halves of a pair are at hand, so that nothing is read twice."""
+    one, two = pairs_of(at, FIRST, WIDTH, ROPE, HALF)
+    pair = FIRST + tl.arange(0, WIDTH)[None, :]
+    cos = part_of(cos_at, pair, FIRST + WIDTH, HALF)
+    sin = part_of(sin_at, pair, FIRST + WIDTH, HALF)
+    kind = one.dtype
+    one = one.to(tl.float32)
+    two = two.to(tl.float32)
+    return (one * cos - two * sin).to(kind), (two * cos + one * sin).to(kind)
+
+
+@triton.jit
+def turned_rows(
+    at, cos_at, sin_at, ROPE: tl.constexpr, HALF: tl.constexpr, WIDTH: tl.constexpr,
+    PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr, FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
+):  # fmt: skip
+    """Load whole rows in parts, in the order in which ``turned_products`` multiplies them.
+
+    PAIRS and PAIRS_REST are the parts of the HALF pairs, FLAT and FLAT_REST those of the WIDTH - 2
+    · HALF columns behind them, which are not turned; a part that is 0 wide repeats another.
+    """
+    one, two = turned_pairs(at, cos_at, sin_at, 0, PAIRS, ROPE, HALF)
+    one_rest, two_rest, flat, flat_rest = one, two, one, one
+    if PAIRS_REST > 0:
+        one_rest, two_rest = turned_pairs(at, cos_at, sin_at, PAIRS, PAIRS_REST, ROPE, HALF)
+    BEHIND: tl.constexpr = 2 * HALF
+    if FLAT > 0:
+        flat = part_of(at, BEHIND + tl.arange(0, FLAT)[None, :], BEHIND + FLAT, WIDTH)
+    if FLAT_REST > 0:
+        NEXT: tl.constexpr = BEHIND + FLAT
+        flat_rest = part_of(at, NEXT + tl.arange(0, FLAT_REST)[None, :], NEXT + FLAT_REST, WIDTH)
+    return one, two, one_rest, two_rest, flat, flat_rest
+
+
+@triton.jit
+def turned_products(
+    rows, at, cos_at, sin_at, ROPE: tl.constexpr, HALF: tl.constexpr, WIDTH: tl.constexpr,
+    PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr, FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """q·k of turned ``rows`` and the keys that lie ``at``, turned as they are loaded.
+
+    A product does not ask for the order of its columns: the first numbers of all pairs times those
+    of q, plus the second ones, is q·k for either kind of rope. Turning in the order of the columns
+    would read each key, and each angle, twice, and hold four tiles of K in fp32.
+    """
+    one, two, one_rest, two_rest, flat, flat_rest = turned_rows(
+        at, cos_at, sin_at, ROPE, HALF, WIDTH, PAIRS, PAIRS_REST, FLAT, FLAT_REST
+    )
+    scores = tl.dot(rows[0], tl.trans(one), input_precision=PRECISION)
+    scores = tl.dot(rows[1], tl.trans(two), scores, input_precision=PRECISION)
+    if PAIRS_REST > 0:
+        scores = tl.dot(rows[2], tl.trans(one_rest), scores, input_precision=PRECISION)
+        scores = tl.dot(rows[3], tl.trans(two_rest), scores, input_precision=PRECISION)
+    if FLAT > 0:
+        scores = tl.dot(rows[4], tl.trans(flat), scores, input_precision=PRECISION)
+    if FLAT_REST > 0:
+        scores = tl.dot(rows[5], tl.trans(flat_rest), scores, input_precision=PRECISION)
+    return scores

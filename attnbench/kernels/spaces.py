@@ -19,6 +19,11 @@ _WIDE_FORWARD = (
     *("32x16-w4-s2", "32x32-w4-s2", "32x32-w8-s2", "64x16-w8-s2", "64x32-w4-s2"),
     *("64x32-w8-s2", "128x32-w8-s2"),
 )
+# The angles of a tile of keys take as much room again as its K and V.
+_ROPE_FORWARD = (
+    *("32x32-w8-s2", "64x32-w4-s2", "64x32-w8-s2", "64x64-w4-s2", "64x64-w8-s2"),
+    *("128x32-w8-s2", "128x64-w8-s2", "128x64-w8-s3"),
+)
 _NARROW_BACKWARD = (
     *("16x64-w8-s2", "32x64-w4-s2", "32x64-w8-s2", "32x128-w8-s2", "64x64-w8-s2"),
     *("64x64-w4-s2", "64x128-w8-s2", "64x128-w8-s3"),
@@ -33,6 +38,10 @@ _DECODE = (
     *("32-w4-s3-p1", "32-w4-s4-p1", "64-w4-s2-p1", "64-w4-s3-p1", "64-w4-s4-p1"),
     *("128-w4-s2-p1", "128-w4-s3-p1", "128-w8-s3-p1"),
 )
+_ROPE_DECODE = (
+    *("16-w4-s2-p1", "16-w4-s3-p1", "32-w4-s2-p1", "32-w4-s3-p1", "64-w4-s2-p1"),
+    *("64-w4-s3-p1", "64-w8-s3-p1"),
+)
 _WIDE_DECODE = ("16-w4-s2-p1", "16-w4-s3-p1", "32-w4-s2-p1", "32-w8-s2-p1", "32-w8-s3-p1")
 
 _SPACES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -40,10 +49,19 @@ _SPACES: dict[str, dict[str, tuple[str, ...]]] = {
         "narrow": _DECODE,
         "latent": ("32-w8-s2-p1", "32-w8-s3-p1", "64-w8-s2-p1", "32-w4-s2-p1"),
         "wide": _WIDE_DECODE,
+        "rope narrow": _ROPE_DECODE,
+        "rope wide": _WIDE_DECODE,
         "codes": _DECODE,
         "codes wide": _WIDE_DECODE,
     },
-    "flash_forward": {"narrow": _NARROW_FORWARD, "tf32": _WIDE_FORWARD, "fp32": _WIDE_FORWARD},
+    "flash_forward": {
+        "narrow": _NARROW_FORWARD,
+        "tf32": _WIDE_FORWARD,
+        "fp32": _WIDE_FORWARD,
+        "rope narrow": _ROPE_FORWARD,
+        "rope tf32": _WIDE_FORWARD,
+        "rope fp32": _WIDE_FORWARD,
+    },
     "flash_dkdv": {"narrow": _NARROW_BACKWARD, "tf32": _WIDE_BACKWARD, "fp32": _WIDE_BACKWARD},
     "flash_fused": {"narrow": _NARROW_BACKWARD, "tf32": _WIDE_BACKWARD, "fp32": _WIDE_BACKWARD},
     "flash_dq": {"narrow": _NARROW_DQ, "tf32": _WIDE_FORWARD, "fp32": _WIDE_FORWARD},

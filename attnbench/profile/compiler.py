@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -67,12 +68,12 @@ def _rows(
     assert number is not None
     inputs = make_inputs(problem, "cpu", poison=False)
     launches: list[Launch] = module.plan(inputs, assumed_target(number), **options).make()[0]
-    for launch in launches:
+    for launch, name in zip(launches, numbered([one.name for one in launches]), strict=True):
         row: Row = {
             "arch": arch,
             "problem": problem.label,
             "options": options,
-            "kernel": launch.name,
+            "kernel": name,
             "tile": {
                 **{name: one for name, one in launch.arguments.items() if name.startswith("BLOCK")},
                 **launch.options,
@@ -88,6 +89,16 @@ def _rows(
             made.cubin, arch=number, dynamic_shared=made.dynamic_shared_bytes, warps=made.warps
         )
         yield {**row, "fault": None, "resources": asdict(resources)}
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Tell launches of one kernel apart: a baseline knows each by its name, and compiles differ."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return found
 
 
 def main() -> None:

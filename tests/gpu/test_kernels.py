@@ -76,6 +76,8 @@ def flash() -> list[Case]:
         {"mask": "window", "window": 512, "sinks": 4},
         {"mask": "causal", "bias": "alibi"},
         {"mask": "causal", "sink_logits": True},
+        {"mask": "causal", "rope": "neox", "kv_len": 3000},
+        {"mask": "causal", "rope": "gptj", "rope_dim": 64},
         {"requests": "2q777_q33s1300_q4s900_q2049", "mask": "causal"},
     ]
     shaped = [
@@ -127,6 +129,11 @@ def decode() -> list[Case]:
         for layout in layouts[:2]
         for more in ({}, {"rope": "neox"}, {"rope": "gptj"}, {"kv_dtype": "int8"})
     ]
+    turned = [
+        {**LLAMA, **layout, "q_len": q_len, "batch": 3, "kv_len": 2011, "rope": kind}
+        for layout in layouts[:2]
+        for q_len, kind in ((1, "neox"), (4, "gptj"))
+    ]
     models: list[Case] = [
         {**LLAMA, "q_len": 1, "batch": 64, "kv_len": 8192},
         {**LLAMA, "q_len": 1, "batch": 1, "kv_len": 131072},
@@ -141,7 +148,7 @@ def decode() -> list[Case]:
         {**LLAMA, "requests": "32q1s2k_q4s1999_3q16s777", "mask": "causal"},
         *({**LLAMA, "q_len": 1, "kv_len": 9999, "with": {"splits": n}} for n in (1, 2, 33)),
     ]
-    return [*plain, *codes, *rows, *appended, *models]
+    return [*plain, *codes, *rows, *appended, *turned, *models]
 
 
 def named(case: Case) -> str:

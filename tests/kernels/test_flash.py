@@ -116,6 +116,7 @@ class TestBackward:
     def test_with_atomic_additions(self, assert_all_right):
         cases = [
             {"q_len": 70, "kv_len": 90, "mask": "causal"},
+            {"q_len": 40, "kv_len": 70},
             {"q_len": 60, "mask": "window", "window": 7, "dtype": "fp16", "head_dim": 96},
             {"requests": "2q37_q13s60_q4s9", "mask": "causal"},
         ]

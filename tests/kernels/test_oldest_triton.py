@@ -25,7 +25,7 @@ NAMES_OF_3_6 = frozenset(
         *("abs", "arange", "atomic_add", "cast", "cdiv", "ceil", "constexpr", "div_rn", "dot"),
         *("exp2", "float16", "float32", "full", "inline_asm_elementwise", "int32", "int64"),
         *("load", "log2", "max", "maximum", "min", "minimum", "program_id", "range", "store"),
-        *("sum", "trans", "where", "zeros"),
+        *("sum", "trans", "where", "zeros", "split", "reshape", "interleave"),
     )
 )
 SMALL = Problem(q_len=1, kv_len=32, q_heads=2, kv_heads=1, head_dim=64, dtype="bf16")

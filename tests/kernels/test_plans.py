@@ -14,6 +14,7 @@ from attnbench.problem import Problem
 HOPPER = Device(kind="cuda", name="H200", arch="sm_90", memory_bytes=1, free_bytes=1)
 DECODE = {"q_len": 1, "kv_len": 64, "q_heads": 8, "kv_heads": 2, "head_dim": 128, "dtype": "bf16"}
 FLASH = {**DECODE, "q_len": 64}
+LATENT = {"head_dim": 576, "v_head_dim": 512, "kv_heads": 1}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,10 @@ def test_the_next_power_of_two_is_not_below():
         ({"v_head_dim": 80}, "v_head_dim 80 is not one of 64, 96, 128, 192, 256, 512"),
         ({"latent": True}, None),
         ({"latent": True, "v_head_dim": 64}, "a latent cache is 576 wide with V of 512"),
-        ({"rope": "neox"}, "rope needs append"),
+        ({"rope": "neox"}, None),
+        ({"rope": "neox", "latent": True, **LATENT}, "rope on a latent cache needs append"),
+        ({"rope": "neox", "kv_dtype": "int4"}, "rope on a int4 cache needs append"),
+        ({"rope": "neox", "kv_dtype": "int4", "append": 1}, None),
         ({"kv_dtype": "int8", "head_dim": 96}, "head_dim 96 of a int8 cache is not one of"),
         ({"kv_dtype": "fp8_e4m3", "append": 1}, "append writes no fp8_e4m3 cache"),
         ({"kv_dtype": "int8", "latent": True}, "a latent cache is read in 16 or 32 bit only"),
