@@ -84,6 +84,8 @@ def command(
     )
     for line in (written.verdict, *written.compared):
         click.echo(line)
+    for line in written.refused:
+        click.echo(f"note: {line}", err=True)
     size, cases = bytes_text(written.bytes), f"{written.cases:,} cases"
     click.echo(f"wrote {shown_path(written.path)}: {cases}, {size}, opens offline", err=True)
     if written.is_heavy:

@@ -22,13 +22,17 @@ _ONE_DEVICE = "prices were given, but no two devices are compared here: work a d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A report that was written; ``compared`` has a sentence for each pair of runs."""
+    """A report that was written; ``compared`` has a sentence for each pair of runs.
+
+    ``refused`` says what could not be compared, and why.
+    """
 
     path: Path
     bytes: int
     cases: int
     verdict: str
     compared: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def is_heavy(self) -> bool:
@@ -84,6 +88,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
         cases=len(page.cases.rows),
         verdict=page.verdict,
         compared=page.compared,
+        refused=loaded.comparisons.refused,
     )
 
 
