@@ -24,6 +24,7 @@ from attnbench.analysis.comparison import (
     Reading,
     comparisons_of,
 )
+from attnbench.analysis.dollars import NO_PRICES, Prices, priced, prices_by_device
 from attnbench.analysis.matching import BY_CASE, Matched, common_cases, facts, matched
 from attnbench.analysis.sides import ABSENT, Side, joined, load_sides, split
 from attnbench.errors import InputError, NothingSelected
@@ -52,7 +53,8 @@ class Compared:
 
     ``ratios_only`` is set where the devices differ; ``paired`` where both sides are of one run.
     ``difference``, ``against`` and ``launches`` (log latencies of both sides, [case, launch]) are
-    what the comparisons were made from, in their order.
+    what the comparisons were made from, in their order; ``prices`` are what the user said that an
+    hour of either device costs.
     """
 
     base: Side
@@ -66,6 +68,7 @@ class Compared:
     difference: Difference
     against: Against | None
     launches: tuple[Array, Array]
+    prices: Prices = NO_PRICES
 
     @property
     def verdicts(self) -> Counter[str]:
@@ -109,24 +112,29 @@ def compare(
     select: str | None = None,
     threshold: float = THRESHOLD,
     fields: Sequence[str] = (),
+    prices: Mapping[str, float] | None = None,
 ) -> list[Compared]:
     """Compare each of ``new`` with ``base``, or what ``by`` tells apart inside all of them.
 
     ``by`` is gpu, backend, commit or a column; the base is then its value ``against``, or the
     first. ``threshold`` is the share within which a change does not matter. ``fields`` are columns
-    that ``Comparison.facts`` shall have for certain.
+    that ``Comparison.facts`` shall have for certain. ``prices`` are dollars for an hour of one
+    device, such as ``{"H200": 3.80}``.
 
     Raises:
-        InputError: a file, filter or column that cannot be used.
+        InputError: a file, filter, column or price that cannot be used.
         NotComparable: no case was timed by the same method on both sides.
         NothingSelected: the filter picks nothing, or there is no common case.
 
     """
     sides, column = sides_of([base, *new], by=by, against=against, select=select, fields=fields)
-    return [
+    names = dict.fromkeys(str(name) for side in sides for name in side.values("device_name"))
+    by_device = prices_by_device(prices or {}, list(names))
+    pairs = [
         compare_sides(sides[0], other, column=column, limit=threshold, fields=fields)
         for other in sides[1:]
     ]
+    return priced(pairs, by_device)
 
 
 def sides_of(

@@ -38,7 +38,7 @@ def doubts(cases: Sequence[CaseRows]) -> Iterator[str]:
     if few:
         yield (
             f"{len(few)} of {len(ok)} ok cases have fewer than three launches:"
-            " they have no interval"
+            " they have no interval (--launches 3 gives them one)"
         )
 
 
@@ -54,4 +54,7 @@ def single_launch(cases: Sequence[CaseRows]) -> Iterator[str]:
     """Say so where no case was measured in a second process."""
     found = [one.latency.launches for one in cases if one.latency is not None]
     if found and max(found) == 1:
-        yield "one launch alone: what differs between two processes is not in these figures"
+        yield (
+            "one launch alone: what differs between two processes is not in these figures"
+            " (--launches 3 measures it)"
+        )

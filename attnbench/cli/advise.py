@@ -12,7 +12,9 @@ from attnbench.cli import exit_codes, options
 from attnbench.errors import InputError, OptionError
 
 if TYPE_CHECKING:
-    from attnbench.analysis.variants import Budget, Rates
+    from collections.abc import Sequence
+
+    from attnbench.analysis.variants import Budget, Rates, Row
     from attnbench.models import Model
 
 _DEVICE = "h200"
@@ -96,12 +98,29 @@ def _variants(
     rates, memory = _rates(runs, asked["device"])
     budget = _budget(model, asked, memory)
     rows = trade_off(model, budget, rates)
+    _require_some(rows, budget)
     written = json.dumps(facts(model, budget, rates, rows), indent=1, ensure_ascii=False) + "\n"
     if as_json:
         click.echo(written, nl=False)
     else:
         show(model, budget, rates, rows, screen=data())
     _write(out, written)
+
+
+def _require_some(rows: Sequence[Row], budget: Budget) -> None:
+    """A table without one figure says nothing: what was asked cannot be."""
+    from attnbench.units import bytes_text
+
+    if budget.cache_bytes == 0:
+        weights, memory = bytes_text(budget.weight_bytes), bytes_text(budget.memory_bytes)
+        raise InputError(
+            f"{weights} of weights leave nothing of {memory} for a KV cache",
+            hint="--weights is what one device holds, with --tp N its share; --memory is its size",
+        )
+    if all(row.why_not for row in rows):
+        raise InputError(
+            f"--tp {budget.tp}: {rows[0].why_not}", hint="--tp is a number that divides the heads"
+        )
 
 
 def _rates(runs: tuple[str, ...], device: str | None) -> tuple[Rates, int]:

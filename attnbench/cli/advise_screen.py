@@ -18,6 +18,10 @@ _RULE = (
     "a tie is a win under 2 %, or intervals between launches that overlap; next best: how much "
     "longer it takes over the problems measured there"
 )
+_EVEN = "even in 2 of 6, to 1.5x: as good on two of the six, and elsewhere up to 1.5 times as long"
+_NEXT = (
+    "--json is the same for an engine, with the borders between regions; attnbench report draws it"
+)
 _BARE = ("phase", "dtype")
 _HANDLED = (*_BARE, "q_heads", "kv_heads", "head_dim", "v_head_dim", "kv_dtype", "mode", "mask")
 
@@ -32,6 +36,9 @@ def show(advice: Advice, screen: Screen) -> None:
         show_device(one, screen)
     screen.line()
     wrapped(screen, _RULE, style="dim")
+    if any(region.even and region.rival for one in advice.devices for region in one.regions):
+        wrapped(screen, _EVEN, style="dim")
+    wrapped(screen, _NEXT, style="dim")
 
 
 def show_device(one: DeviceAdvice, screen: Screen) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from attnbench.cli import exit_codes, options
+from attnbench.cli import exit_codes, options, price
 from attnbench.cli.share import Share
 
 
@@ -30,6 +30,7 @@ from attnbench.cli.share import Share
     metavar="SHARE",
     help="A change within it is none.",
 )
+@price.option
 @click.option("--all", "everything", is_flag=True, help="Every row, unchanged ones too.")
 @click.option("--explain", is_flag=True, help="How sure each verdict is, and what would settle it.")
 @click.option("--html", type=options.FILE, metavar="FILE", help="Write a report of all runs, too.")
@@ -43,6 +44,7 @@ def command(
     rows: str | None,
     select: str | None,
     threshold: float,
+    prices: tuple[str, ...],
     everything: bool,
     explain: bool,
     html: Path | None,
@@ -69,6 +71,7 @@ def command(
         select=select,
         threshold=threshold,
         fields=fields,
+        prices=price.read(prices),
     )
     if as_json:
         from attnbench.cli.compare_json import compared_facts
@@ -87,6 +90,7 @@ def command(
             by=by,
             against=against,
             threshold=threshold,
+            prices=price.read(prices),
         )
     return exit_codes.DONE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.dollars import NO_PRICES, dollars_text, unpriced
 from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted, shown_path
 
@@ -52,6 +53,22 @@ def notes(one: Compared) -> Iterator[str]:
         for what in one.ceilings:
             ratio = f"({what.ratio:.2f}x)"
             yield f"note  measured {what.name} {what.base:.4g} -> {what.new:.4g} {ratio}"
+    yield from _price_notes(one)
+
+
+def _price_notes(one: Compared) -> Iterator[str]:
+    """What an hour costs, or why that says nothing here."""
+    prices = one.prices
+    if prices == NO_PRICES:
+        return
+    if not one.ratios_only:
+        yield "note  one kind of device on both sides: work a dollar changes as latency does"
+    elif prices.base is not None and prices.new is not None:
+        ratio = f"({prices.ratio:.2f}x)"
+        told = f"{dollars_text(prices.base)} -> {dollars_text(prices.new)}"
+        yield f"note  an hour of a device, as given: {told} {ratio}"
+    for name in unpriced([one]) if one.ratios_only else ():
+        yield f"note  {name} has no price, so there is no work a dollar: --price '{name}=DOLLARS'"
 
 
 def _side_texts(side: Side) -> tuple[str, ...]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.dollars import NO_PRICES, Prices, dollars_a_million
+
 if TYPE_CHECKING:
     from attnbench.analysis.compare import Compared, Comparison, Reading
     from attnbench.analysis.sides import Side
 
 
 def compared_facts(one: Compared) -> dict[str, Any]:
-    """Two sides and all their cases; shares are shares (0.03), latencies are in µs."""
-    return {
+    """Two sides and all their cases; shares are shares (0.03), latencies are in µs.
+
+    What a dollar buys is there where ``--price`` was given.
+    """
+    facts: dict[str, Any] = {
         "base": side_facts(one.base),
         "new": side_facts(one.new),
         "ratios_only": one.ratios_only,
@@ -36,8 +41,12 @@ def compared_facts(one: Compared) -> dict[str, Any]:
             "missing": one.mean.missing,
         },
         "suite_shift": None if one.against is None else one.against.shift,
-        "cases": [case_facts(case) for case in one.comparisons],
+        "cases": [case_facts(case, one.prices) for case in one.comparisons],
     }
+    if one.prices != NO_PRICES:
+        facts["dollars_an_hour"] = {"base": one.prices.base, "new": one.prices.new}
+        facts["geometric_mean"]["work_a_dollar"] = one.prices.work(one.mean.ratio)
+    return facts
 
 
 def side_facts(side: Side) -> dict[str, Any]:
@@ -52,9 +61,9 @@ def side_facts(side: Side) -> dict[str, Any]:
     }
 
 
-def case_facts(case: Comparison) -> dict[str, Any]:
+def case_facts(case: Comparison, prices: Prices = NO_PRICES) -> dict[str, Any]:
     """One case on both sides."""
-    return {
+    facts: dict[str, Any] = {
         "case_id": case.case_id,
         "method_id": case.facts.get("method_id"),
         "case_label": case.label,
@@ -72,6 +81,13 @@ def case_facts(case: Comparison) -> dict[str, Any]:
         "minimum_effect": case.effect,
         "kernels_changed": case.kernels_changed,
     }
+    if prices != NO_PRICES:
+        facts["work_a_dollar"] = prices.work(case.ratio)
+        facts["dollars_a_million_calls"] = {
+            "base": dollars_a_million(case.base, prices.base),
+            "new": dollars_a_million(case.new, prices.new),
+        }
+    return facts
 
 
 def _reading(one: Reading | None) -> dict[str, Any] | None:

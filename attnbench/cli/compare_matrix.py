@@ -32,10 +32,16 @@ if TYPE_CHECKING:
     from attnbench.analysis.compare import Compared, Comparison
     from attnbench.analysis.projection import Row
     from attnbench.cli.screen import Screen
+    from attnbench.stats.families import Mean
 
 _LEGEND = (
     "a cell compares with {base}: a change stands where it is sure; 95 % intervals: compare one by "
     "one, or --json"
+)
+
+
+_DOLLARS_LEGEND = (
+    "x/$: how many times the calls the same money pays for, of a device that does nothing else"
 )
 
 
@@ -69,6 +75,8 @@ def show_matrix(found: Sequence[Compared], screen: Screen, view: View) -> None:
                 wrapped(screen, line)
     screen.line()
     wrapped(screen, _LEGEND.format(base=found[0].base.name), style="dim")
+    if any(one.ratios_only and one.prices.ratio is not None for one in found):
+        wrapped(screen, _DOLLARS_LEGEND, style="dim")
 
 
 def _headings(found: Sequence[Compared]) -> Iterator[str]:
@@ -99,7 +107,9 @@ def _show_cases(found: Sequence[Compared], screen: Screen, view: View) -> None:
         Line(
             head=_head(cases[key], found),
             base=_base_text([part.get(key) for part in by_key]),
-            cells=tuple(cell_text(part.get(key)) for part in by_key),
+            cells=tuple(
+                cell_text(part.get(key), one) for part, one in zip(by_key, found, strict=True)
+            ),
         )
         for key in shown
     ]
@@ -144,8 +154,8 @@ def _base_text(cases: Sequence[Comparison | None]) -> str:
     return "" if known is None else known.base_status
 
 
-def cell_text(case: Comparison | None) -> str:
-    """``+7.0% slower``, ``same``, ``1.43x``, ``oom``."""
+def cell_text(case: Comparison | None, one: Compared) -> str:
+    """``+7.0% slower``, ``same``, ``1.43x``, ``1.43x, 0.94x/$``, ``oom``."""
     if case is None:
         return "missing"
     if case.new is None:
@@ -153,21 +163,29 @@ def cell_text(case: Comparison | None) -> str:
     if case.base is None:
         return reading_text(case.new, spread=False)
     if case.verdict is None:
-        return f"{1 / case.ratio:.2f}x" if case.ratio else ""
+        return _gain(case.ratio, one)
     if case.verdict in ("slower", "faster"):
         return f"{change_text(case.change)} {case.verdict}"
     return case.verdict
 
 
 def _means(found: Sequence[Compared]) -> tuple[str, ...]:
-    return tuple(_mean_text(one.mean.ratio, one.mean.n, one.ratios_only) for one in found)
+    return tuple(_mean_text(one.mean, one) for one in found)
 
 
-def _mean_text(ratio: float | None, count: int, ratios_only: bool) -> str:
-    if ratio is None:
+def _mean_text(mean: Mean, one: Compared) -> str:
+    if mean.ratio is None:
         return ""
-    text = f"{1 / ratio:.2f}x" if ratios_only else change_text(ratio - 1)
-    return f"{text} of {count:,}"
+    text = _gain(mean.ratio, one) if one.ratios_only else change_text(mean.ratio - 1)
+    return f"{text} of {mean.n:,}"
+
+
+def _gain(ratio: float | None, one: Compared) -> str:
+    """The speed-up and, at given prices, the work a dollar."""
+    if not ratio:
+        return ""
+    work = one.prices.work(ratio)
+    return f"{1 / ratio:.2f}x" + (f", {work:.2f}x/$" if work else "")
 
 
 def _show_projection(found: Sequence[Compared], screen: Screen, fields: Sequence[str]) -> None:
@@ -196,13 +214,13 @@ def _row_text(row: Row | None, one: Compared, footnotes: dict[str, int]) -> str:
     if row is None:
         return ""
     if len(row.comparisons) == 1:
-        return cell_text(row.comparisons[0])
+        return cell_text(row.comparisons[0], one)
     words = Counter(case.verdict for case in row.comparisons if case.verdict)
     counts = ", ".join(f"{count} {word}" for word, count in words.most_common())
     mark = ""
     if row.varying:
         mark = f"[{footnotes.setdefault(varying_text(row), len(footnotes) + 1)}]"
-    mean = _mean_text(row.mean.ratio, row.mean.n, one.ratios_only)
+    mean = _mean_text(row.mean, one)
     return " ".join(filter(None, (mean, f"({counts})" if counts else "", mark)))
 
 

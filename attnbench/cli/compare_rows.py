@@ -28,9 +28,13 @@ def show_rows(one: Compared, screen: Screen, fields: Sequence[str]) -> None:
         mark = ""
         if row.varying:
             mark = str(footnotes.setdefault(varying_text(row), len(footnotes) + 1))
-        lines.append((*row.values, str(row.mean.n), *_change(row), f"[{mark}]" if mark else ""))
-    header = (*fields, "cases", "change", "95% interval", "", "")
-    screen.table([header, *lines], right="r" * (len(fields) + 3))
+        told = _gain(row, one) if one.ratios_only else _change(row)
+        lines.append((*row.values, str(row.mean.n), *told, f"[{mark}]" if mark else ""))
+    names = ("speed-up", "per dollar") if one.ratios_only else ("change", "95% interval", "")
+    header = (*fields, "cases", *names, "")
+    has_blank = one.ratios_only and one.prices.ratio is None
+    table = [(*line[:-2], line[-1]) if has_blank else line for line in (header, *lines)]
+    screen.table(table, right="r" * (len(fields) + 3 - has_blank))
     for text, number in footnotes.items():
         screen.line(f"[{number}] geometric mean over cases that vary in {text}")
 
@@ -43,6 +47,13 @@ def _change(row: Row) -> tuple[str, str, str]:
     words = Counter(case.verdict for case in row.comparisons if case.verdict)
     counts = ", ".join(f"{count} {word}" for word, count in words.most_common())
     return change_text(None if row.mean.ratio is None else row.mean.ratio - 1), "", counts
+
+
+def _gain(row: Row, one: Compared) -> tuple[str, str]:
+    """Across devices: the speed-up, and the work a dollar where both have a price."""
+    ratio = row.mean.ratio
+    work = one.prices.work(ratio)
+    return f"{1 / ratio:.2f}x" if ratio else "", "" if work is None else f"{work:.2f}x"
 
 
 def varying_text(row: Row) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.compare_text import verdict_line
 from attnbench.cli.change_words import change_text, interval_text, problem_of, reading_text
 from attnbench.cli.compare_heading import heading
+from attnbench.cli.compare_ratios import DOLLARS_LEGEND, Rows, gain_text, ratio_tables
 from attnbench.cli.screen import Screen, cropped, laid_out
 from attnbench.cli.summary import counted
 from attnbench.units import time_text
@@ -67,6 +68,8 @@ def show_one(one: Compared, screen: Screen, view: View) -> None:
         screen.line(line)
     screen.line()
     wrapped(screen, _LEGEND, style="dim")
+    if one.ratios_only and one.prices.ratio is not None:
+        wrapped(screen, DOLLARS_LEGEND, style="dim")
     if not one.paired and not one.ratios_only:
         wrapped(screen, _ACROSS, style="dim")
 
@@ -128,6 +131,7 @@ def sections(one: Compared) -> Iterator[str]:
 
 
 def _show_table(one: Compared, screen: Screen, view: View) -> None:
+    """Print cases that both sides finished: all, or those that changed, and their mean."""
     cases = [case for case in one.comparisons if case.base and case.new]
     shown = sorted(cases, key=lambda case: _RANK.get(case.verdict or "", 0))
     if one.ratios_only:
@@ -139,11 +143,7 @@ def _show_table(one: Compared, screen: Screen, view: View) -> None:
     if shown:
         _print_rows(one, shown, screen)
     if one.mean.ratio is not None:
-        mean = (
-            f"{1 / one.mean.ratio:.2f}x as fast"
-            if one.ratios_only
-            else change_text(one.mean.ratio - 1)
-        )
+        mean = gain_text(one) if one.ratios_only else change_text(one.mean.ratio - 1)
         screen.line(f"geometric mean over the {counted(one.mean.n, 'common case')}  {mean}")
     if (left := len(cases) - len(shown)) > 0:
         screen.line(f"{counted(left, 'row')} not shown: --all", "dim")
@@ -153,28 +153,32 @@ def _show_table(one: Compared, screen: Screen, view: View) -> None:
 
 
 def _print_rows(one: Compared, shown: Sequence[Comparison], screen: Screen) -> None:
-    """Print the table, without what launches differ by where the screen is too narrow for it."""
-    make, right = (_ratio_rows, "rrrr") if one.ratios_only else (_change_rows, "rrr")
+    """Print the table with as many columns as the screen has room for."""
     backends = {case.backend for case in shown}
     shared, problems = told_apart(problems_of(shown))
     if len(backends) == 1 and backends != {one.new.name}:
         shared = f"{shared}  {backends.copy().pop()}".strip()
     if shared:
         wrapped(screen, f"all of  {shared}")
-    for spread in (True, False):
-        rows = make(one, shown, spread=spread)
-        rows = [rows[0], *((text, *row[1:]) for text, row in zip(problems, rows[1:], strict=True))]
+    tables = ratio_tables if one.ratios_only else _change_tables
+    for rows, right in tables(one, shown):
+        places = right[1:] if len(backends) == 1 else right
+        told = [rows[0], *((text, *row[1:]) for text, row in zip(problems, rows[1:], strict=True))]
         if len(backends) == 1:
-            rows = [(row[0], *row[2:]) for row in rows]
-        lines = fitted(rows, screen.width)
+            told = [(row[0], *row[2:]) for row in told]
+        lines = fitted(told, screen.width)
         if max(map(len, laid_out(lines))) <= screen.width:
             break
-    screen.table(lines, right=(" " if len(backends) == 1 else "  ") + right)
+    screen.table(lines, right=places)
 
 
-def _change_rows(
-    one: Compared, cases: Sequence[Comparison], *, spread: bool
-) -> list[tuple[str, ...]]:
+def _change_tables(one: Compared, cases: Sequence[Comparison]) -> Iterator[tuple[Rows, str]]:
+    """The table of changes, then without what launches differ by."""
+    yield _change_rows(one, cases, spread=True), "  rrr"
+    yield _change_rows(one, cases, spread=False), "  rrr"
+
+
+def _change_rows(one: Compared, cases: Sequence[Comparison], *, spread: bool) -> Rows:
     header = ("problem", "backend", one.base.name, one.new.name, "change", "95% interval", "")
     lines = [
         (
@@ -188,29 +192,6 @@ def _change_rows(
         )
         for case in cases
     ]
-    return [header, *lines]
-
-
-def _ratio_rows(
-    one: Compared, cases: Sequence[Comparison], *, spread: bool
-) -> list[tuple[str, ...]]:
-    ratios = {what.name: what.ratio for what in one.ceilings}
-    header = ("problem", "backend", one.base.name, one.new.name, "speed-up", "ceiling", "bound")
-    lines = []
-    for case in cases:
-        bound, dtype = case.facts.get("bound") or "", case.facts.get("dtype")
-        ceiling = ratios.get("bandwidth" if bound == "memory" else f"{dtype} FLOPs")
-        lines.append(
-            (
-                problem_of(case),
-                case.backend,
-                reading_text(case.base, spread=spread),
-                reading_text(case.new, spread=spread),
-                f"{1 / case.ratio:.2f}x" if case.ratio else "",
-                f"{ceiling:.2f}x" if ceiling and bound in ("memory", "compute") else "",
-                bound,
-            )
-        )
     return [header, *lines]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from attnbench.cli import exit_codes, options
+from attnbench.cli import exit_codes, options, price
 
 _SLOTS = 10
 
@@ -30,6 +30,7 @@ _SLOTS = 10
 @click.option("--dark", is_flag=True, help="With --figure: in the dark colours.")
 @click.option("--by", metavar="gpu|backend|commit|COLUMN", help="Compare what the runs hold.")
 @click.option("--against", metavar="VALUE", help="With --by: the value that is the base.")
+@price.option
 def command(
     *,
     runs: tuple[str, ...],
@@ -40,6 +41,7 @@ def command(
     colours: tuple[str, ...],
     by: str | None,
     against: str | None,
+    prices: tuple[str, ...],
     figure: str | None,
     dark: bool,
 ) -> int:
@@ -65,6 +67,7 @@ def command(
             select=select,
             baseline=baseline,
             colours=dict(map(_colour, colours)),
+            prices=price.read(prices),
         )
         click.echo(f"wrote {shown_path(place)}", err=True)
         return exit_codes.DONE
@@ -77,9 +80,12 @@ def command(
         colours=dict(map(_colour, colours)),
         by=by,
         against=against,
+        prices=price.read(prices),
     )
     for line in (written.verdict, *written.compared):
         click.echo(line)
+    for line in written.refused:
+        click.echo(f"note: {line}", err=True)
     size, cases = bytes_text(written.bytes), f"{written.cases:,} cases"
     click.echo(f"wrote {shown_path(written.path)}: {cases}, {size}, opens offline", err=True)
     if written.is_heavy:

@@ -143,6 +143,12 @@ def _legend(model: Model, rows: Sequence[Row]) -> Iterator[str]:
         f"attention alone, {which}, on one device. p: predicted, the least that the traffic and the"
         " FLOPs need at these rates; m: measured, the fastest backend that was right"
     )
+    figures = [one for row in rows for cost in row.costs for one in (cost.decode, cost.prefill)]
+    if not any(one and one.source != "predicted" for one in figures):
+        yield (
+            "none is measured yet: run a suite of these problems (`model: NAME` under sweep, as in"
+            " the suite models) and name the run here"
+        )
     if any(row.variant.is_own for row in rows):
         yield "* what the model has"
     if not model.absorbed:

@@ -17,17 +17,22 @@ if TYPE_CHECKING:
     from attnbench.report.compared import Comparisons
 
 _HEAVY_BYTES = 5_000_000
+_ONE_DEVICE = "prices were given, but no two devices are compared here: work a dollar has no figure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A report that was written; ``compared`` has a sentence for each pair of runs."""
+    """A report that was written; ``compared`` has a sentence for each pair of runs.
+
+    ``refused`` says what could not be compared, and why.
+    """
 
     path: Path
     bytes: int
     cases: int
     verdict: str
     compared: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def is_heavy(self) -> bool:
@@ -46,15 +51,16 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     by: str | None = None,
     against: str | None = None,
     threshold: float | None = None,
+    prices: Mapping[str, float] | None = None,
 ) -> Written:
     """Write one offline HTML file about one run or several.
 
     ``select`` is a filter, ``baseline`` the label that speed-ups are against, ``colours`` gives
     labels a place in the palette, from 1 to 10. Of several runs the first is compared with each
-    other one; ``by``, ``against`` and ``threshold`` are those of ``compare``.
+    other one; ``by``, ``against``, ``threshold`` and ``prices`` are those of ``compare``.
 
     Raises:
-        InputError: a run that cannot be read, a filter, label or colour that is wrong.
+        InputError: a run that cannot be read, a filter, label, colour or price that is wrong.
         NothingSelected: no row is left.
         OutputError: the file cannot be written.
 
@@ -63,7 +69,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     from attnbench.report.page import make_page
     from attnbench.store.atomic import check_writable, write_text
 
-    loaded = _loaded(runs, select, by=by, against=against, threshold=threshold)
+    loaded = _loaded(runs, select, by=by, against=against, threshold=threshold, prices=prices)
     path = Path(out).expanduser()
     check_writable(path.parent)
     page = make_page(
@@ -82,6 +88,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
         cases=len(page.cases.rows),
         verdict=page.verdict,
         compared=page.compared,
+        refused=loaded.comparisons.refused,
     )
 
 
@@ -94,11 +101,13 @@ def picture(
     select: str | None = None,
     baseline: str | None = None,
     colours: Mapping[str, int] | None = None,
+    prices: Mapping[str, float] | None = None,
 ) -> Path:
     """Write one figure of a report as an SVG file, in light or dark colours.
 
     Raises:
-        InputError: a run that cannot be read, or a figure, mode, filter or label that is wrong.
+        InputError: a run that cannot be read, or a figure, mode, filter, label or price that is
+            wrong.
         NothingSelected: no row is left, or the figure has no data; it says why.
         OutputError: the file cannot be written.
 
@@ -115,7 +124,7 @@ def picture(
     for word, known, what in ((figure, FIGURES, "figure"), (mode, MODES, "mode")):
         if word not in known:
             raise OptionError(f"{what} is one of {', '.join(known)}; got {word!r}")
-    loaded = _loaded(runs, select)
+    loaded = _loaded(runs, select, prices=prices)
     subject = make_subject(
         gather(loaded.frame), loaded.metadata, baseline=baseline, colours=colours or {}
     )
@@ -146,24 +155,35 @@ def _loaded(
     by: str | None = None,
     against: str | None = None,
     threshold: float | None = None,
+    prices: Mapping[str, float] | None = None,
 ) -> _Loaded:
     from attnbench.analysis.compare import THRESHOLD
+    from attnbench.analysis.dollars import prices_by_device
     from attnbench.analysis.table import selected
     from attnbench.report.compared import comparisons
     from attnbench.store import load, read, result_files
 
     files = result_files(runs)
     frame = selected(load(files), select)
+    by_device = prices_by_device(prices or {}, _device_names(frame))
+    found = comparisons(
+        files,
+        devices=frame["device_id"].nunique(),
+        select=select,
+        by=by,
+        against=against,
+        threshold=THRESHOLD if threshold is None else threshold,
+        prices=by_device,
+    )
+    if by_device and not found.across:
+        found = replace(found, refused=(*found.refused, _ONE_DEVICE))
     footers = [read(file).metadata for file in files]
     return _Loaded(
         frame=frame,
         metadata={str(footer["run_id"]): footer for footer in footers if "run_id" in footer},
-        comparisons=comparisons(
-            files,
-            devices=frame["device_id"].nunique(),
-            select=select,
-            by=by,
-            against=against,
-            threshold=THRESHOLD if threshold is None else threshold,
-        ),
+        comparisons=found,
     )
+
+
+def _device_names(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame["device_name"].dropna().unique()]

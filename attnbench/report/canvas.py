@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LEAST_SCALE = 0.9  # the smallest texts have 10 px, and below 9 px nobody reads them
 POINTS_AN_INCH = 72  # one SVG unit is one point, shown as one pixel
 _RC: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -67,7 +68,8 @@ _NUMBER = re.compile(r"(\d+\.\d{2})\d+")
 _ATTRIBUTE = re.compile(r'(fill|stroke)="(#[0-9a-f]{6})"')
 _FONT = re.compile(r"font: ([^;\"']*?)([\d.]+)px [^;\"]*")
 _STYLE = re.compile(r'style="[^"]*"')
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# Besides what XML cannot hold, what turns the direction of all that is written after it.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @contextmanager
@@ -118,13 +120,24 @@ def to_svg(figure: Figure, name: str, title: str, about: str) -> Markup:
     ids = {f'"{old}"': f'"{name}-{number}"' for number, old in _used_ids(svg)}
     svg = _TAG.sub(lambda tag: _tag(tag[0], ids), svg)
     svg = re.sub(r">\s+<", "><", svg)
-    head = f'<title id="{name}-t">{escape(title)}</title><desc id="{name}-d">{escape(about)}</desc>'
+    head = f'<title id="{name}-t">{escape(visible(title))}</title>'
+    head += f'<desc id="{name}-d">{escape(visible(about))}</desc>'
     return Markup(svg.replace(">", f">{head}", 1).replace("@NAME@", name))  # noqa: S704
+
+
+def visible(text: str) -> str:
+    """Write a mark for each character that cannot be seen and would change what follows it."""
+    return _CONTROL.sub("�", text)
+
+
+def escaped(json_text: str) -> str:
+    """Write the same characters of a JSON text as escapes, so that it means what it meant."""
+    return _CONTROL.sub(lambda mark: f"\\u{ord(mark[0]):04x}", json_text)
 
 
 def literal(text: str, longest: int = 40) -> str:
     """Shorten a name from a file in its middle, without what a terminal or XML cannot hold."""
-    shown = _CONTROL.sub("�", text)
+    shown = visible(text)
     if len(shown) <= longest:
         return shown
     tail = longest // 2 - 1
@@ -201,7 +214,9 @@ def _tag(tag: str, ids: dict[str, str]) -> str:
         assert box is not None
         width, height = round(float(box[1])), round(float(box[2]))
         labels = 'role="img" aria-labelledby="@NAME@-t @NAME@-d"'
-        size = f'width="{width}" height="{height}" style="min-width:{round(0.85 * width)}px"'
+        size = (
+            f'width="{width}" height="{height}" style="min-width:{round(_LEAST_SCALE * width)}px"'
+        )
         return f'<svg viewBox="0 0 {width} {height}" {size} {labels}>'
     tag = tag.replace("xlink:href", "href")
     tag = re.sub(r' id="([^"]+)"', lambda m: f" id={ids[m[0][4:]]}", tag)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnbench.analysis.compare import THRESHOLD, Compared, compare_sides, sides_of
 from attnbench.analysis.compare_text import verdict_line
+from attnbench.analysis.dollars import priced
 from attnbench.analysis.sides import Side
 from attnbench.errors import NotComparable, NothingSelected, ResultFileError
 
@@ -44,11 +45,13 @@ def comparisons(
     by: str | None = None,
     against: str | None = None,
     threshold: float = THRESHOLD,
+    prices: Mapping[str, float] | None = None,
 ) -> Comparisons:
     """Compare the first of several files with each other one, or what ``by`` tells apart.
 
     One file alone is compared where it holds several ``devices``, as a merged one does. Pairs that
-    may not be compared are named with the reason.
+    may not be compared are named with the reason. ``prices`` are dollars for an hour of a device by
+    its name.
 
     Raises:
         InputError: a file, filter or column that cannot be used.
@@ -72,7 +75,8 @@ def comparisons(
             pairs.append(compare_sides(sides[0], other, column=column, limit=threshold))
         except (NotComparable, NothingSelected) as error:
             refused.append(" ".join(error.message.split()))
-    return Comparisons(pairs=tuple(pairs), refused=tuple(refused), threshold=threshold)
+    found = tuple(priced(pairs, prices or {}))
+    return Comparisons(pairs=found, refused=tuple(refused), threshold=threshold)
 
 
 def _named(sides: Sequence[Side]) -> list[Side]:
@@ -95,6 +99,8 @@ def _sentence(one: Compared, threshold: float) -> str:
             else f"{100 * (one.mean.ratio - 1):+.1f} %"
         )
         cases = "case" if one.mean.n == 1 else "cases"
+        if (work := one.prices.work(one.mean.ratio)) is not None and one.ratios_only:
+            what += f" and {work:.2f}x the work a dollar"
         mean = f"; geometric mean {what} over {one.mean.n:,} {cases}"
     why = "; different devices, so ratios and no verdicts" if one.ratios_only else ""
     return f"{one.new.name} against {one.base.name}: {counts}{mean}{why}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.problem import FIELDS
+from attnbench.report import canvas
 from attnbench.report.points import Point
 from attnbench.units import count_text
 
@@ -18,6 +19,7 @@ from attnbench.units import count_text
 _FIRST = ("run", "phase", "mode", "batch", "length", "q_len", "kv_len", "heads", "head_dim")
 _HANDLED = {*_FIRST, "q_heads", "kv_heads", "scale", "seed"}
 CONTEXT = (*_FIRST, *(name for name in FIELDS if name not in _HANDLED), "timing")
+_LONGEST = 48  # letters of one word: what comes after it tells panels apart, too
 _BARE = ("run", "phase", "mode", "dtype", "attention", "kv_layout", "timing")
 
 
@@ -143,7 +145,8 @@ def _is_length(point: Point, name: str) -> bool:
 
 
 def _title(said: Sequence[tuple[str, Any]]) -> str:
-    return ", ".join(filter(None, (words_of(name, what) for name, what in said)))
+    words = (canvas.literal(words_of(name, what), _LONGEST) for name, what in said)
+    return ", ".join(filter(None, words))
 
 
 def _plain(what: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from attnbench.report import palette
+from attnbench.report import canvas, palette
 from attnbench.report.model import CaseTable, Page
 
 if TYPE_CHECKING:
@@ -77,13 +77,21 @@ def environment() -> Environment:
     """Return the templates; every value is escaped, and an unknown one is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=PackageLoader("attnbench.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["json_text"] = canvas.escaped
+    return made
+
+
+def _visible(value: Any) -> Any:
+    """A name from a file must not turn the sentence that it stands in; markup is our own."""
+    return canvas.visible(value) if type(value) is str else value
 
 
 def _static(name: str) -> Markup:

@@ -58,11 +58,54 @@ def test_it_opens_offline_without_a_complaint_or_a_request(chromium, page, width
     assert chromium.run("return document.querySelectorAll('figure svg[role=img]').length") > 20
 
 
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [1280, 800, 400])
 def test_it_never_scrolls_sideways(chromium, page, width):
     chromium.open(page, width=width)
 
     assert chromium.run("return document.documentElement.scrollWidth") <= width
+
+
+SMALLEST_TEXT = """
+return Math.min(...[...document.querySelectorAll('.drawing > svg')].flatMap((svg) => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  const texts = [...svg.querySelectorAll('text')];
+  return texts.map((one) => parseFloat(getComputedStyle(one).fontSize) * scale);
+}))
+"""
+
+
+def test_no_text_of_a_drawing_is_too_small_to_read_on_a_phone(chromium, page):
+    chromium.open(page, width=400)
+
+    assert chromium.run(SMALLEST_TEXT) >= 8.99
+
+
+@pytest.mark.parametrize(("width", "a_row"), [(1280, 3), (400, 1)])
+def test_panels_stand_side_by_side_where_there_is_room_and_else_below_each_other(
+    chromium, page, width, a_row
+):
+    chromium.open(page, width=width)
+    tops = chromium.run(
+        "return [...document.querySelectorAll('#f-latency .panel')].map(p => p.offsetTop)"
+    )
+
+    assert tops.count(tops[0]) == a_row
+
+
+def test_what_is_wider_than_the_screen_says_so_and_nothing_else_does(chromium, page):
+    chromium.open(page, width=400)
+    chromium.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    # The observer runs between two frames.
+    chromium.driver.execute_async_script(
+        "const [done] = arguments; requestAnimationFrame(() => setTimeout(done, 100))"
+    )
+    found = chromium.run(
+        "return [...document.querySelectorAll('.drawing, .scroll')].map((box) =>"
+        " [box.scrollWidth > box.clientWidth + 1,"
+        "  getComputedStyle(box, '::before').content.includes('scroll sideways')])"
+    )
+
+    assert {tuple(one) for one in found} == {(True, True), (False, False)}
 
 
 def test_light_and_dark_differ_and_neither_is_blank(chromium, page):
@@ -292,10 +335,11 @@ def test_two_runs_and_two_devices_open_as_one_does(chromium, reports, tmp_path, 
     maker = reports.Maker(tmp_path)
     rows = list(reports.sweep(lengths=2, batches=(1,), heads=(8,)))
     hostile = '"><img src=x onerror=alert(1)></script>' + "n" * 90
+    gpu = {**maker.other_device, "device_name": "NVIDIA " + "Q" * 90}
     facts = {"run_id": "n", "run_name": hostile}
     pairs = {
         "runs": maker.again(rows, lambda row: 1 + 0.2 * (row["backend"] == "sdpa"), **facts),
-        "devices": maker.again(rows, lambda _: 1.4, **maker.other_device),
+        "devices": maker.again(rows, lambda _: 1.4, **gpu),
     }
     base = maker.run(rows)
     for name, other in pairs.items():

@@ -124,6 +124,11 @@ def test_the_schema_is_printed(call):
         (("--variants", "--model", "llama-3-8b", "--context", "0"), 2, "at least 1 token"),
         (("--variants", "--model", "llama-3-8b", "--dtype", "bf8"), 2, "--dtype is one of"),
         (("--variants", "--model", "llama-3-8b", "--device", "h900"), 4, "no datasheet"),
+        (("--variants", "--model", "llama-3-8b", "--tp", "3"), 2, "--tp 3: 32 q_heads cannot be"),
+        (
+            ("--variants", "--model", "llama-3-8b", "--memory", "80GB", "--weights", "90GB"),
+            *(2, "90.0 GB of weights leave nothing of 80.0 GB"),
+        ),
         (("sweep.parquet", "--out", "model.parquet/advice.json"), 4, "model.parquet"),
     ],
 )

@@ -89,6 +89,21 @@ def call(folder, monkeypatch):
     [
         ("compare_runs", ("base/b5.parquet", "pr.parquet")),
         ("compare_gpus", ("base/b5.parquet", "h100.parquet")),
+        (
+            "compare_prices",
+            (
+                *("base/b5.parquet", "h100.parquet"),
+                *("--price", "H200=3.80", "--price", "NVIDIA H100=2.50"),
+            ),
+        ),
+        (
+            "compare_several_prices",
+            (
+                *("base/b5.parquet", "ok.parquet", "h100.parquet"),
+                *("--price", "H200=3.80", "--price", "H100=2.50"),
+            ),
+        ),
+        ("compare_gpus_rows", ("base/b5.parquet", "h100.parquet", "--rows", "kv_len")),
         ("compare_several_explained", ("base/b5.parquet", "ok.parquet", "pr.parquet", "--explain")),
         ("compare_backends", ("two.parquet", "--by", "backend", "--explain")),
         ("compare_rows", ("base/b5.parquet", "pr.parquet", "--rows", "kv_len")),
@@ -140,6 +155,17 @@ def test_a_ruling_on_a_screen(call, golden, name, words, expected, width):
         ("compare", ("base/b5.parquet",), 5, "nothing to be compared with"),
         ("compare", ("two.parquet", "--by", "backend", "--against", "sdpo"), 2, "no backend is"),
         ("compare", ("base/b5.parquet", "ok.parquet", "--rows", "kvlen"), 2, "no case has a field"),
+        *(
+            ("compare", ("base/b5.parquet", "h100.parquet", "--price", text), 2, message)
+            for text, message in (
+                ("H300=2", "no device of these runs is called 'H300'"),
+                ("H200", "a device and its dollars an hour; got 'H200'"),
+                ("H200=cheap", "got 'H200=cheap'"),
+                ("=2", "got '=2'"),
+                ("H200=0", "dollars an hour, above 0; got 0"),
+                ("H200=-1", "dollars an hour, above 0; got -1"),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_done_is_an_error_of_its_own(call, monkeypatch, verb, words, code, message):
@@ -240,6 +266,31 @@ def test_a_comparison_is_json(call):
     (found,) = json.loads(text)
     assert found["verdicts"] == {"same": 6, "slower": 1, "faster": 1, "unclear": 2}
     assert len(found["cases"]) == 13
+
+
+def test_what_a_dollar_buys_is_in_the_json_where_prices_were_given(call):
+    words = ("base/b5.parquet", "h100.parquet", "--json")
+    _, without = call(compare_verb.command, *words)
+    _, text = call(compare_verb.command, *words, "--price", "H200=3.6", "--price", "H100=1.8")
+
+    assert "dollar" not in without
+    (found,) = json.loads(text)
+    case = found["cases"][0]
+    assert found["dollars_an_hour"] == {"base": 3.6, "new": 1.8}
+    base, new = (case[side]["latency_us"] for side in ("base", "new"))
+    assert case["dollars_a_million_calls"]["base"] == pytest.approx(base / 1000)
+    assert case["work_a_dollar"] == pytest.approx(2 * base / new)
+    mean = found["geometric_mean"]
+    assert mean["work_a_dollar"] == pytest.approx(2 / mean["ratio"])
+
+
+def test_a_device_without_a_price_and_prices_on_one_device_are_named(call):
+    _, one = call(compare_verb.command, "base/b5.parquet", "h100.parquet", "--price", "H200=3")
+    _, same = call(compare_verb.command, "base/b5.parquet", "ok.parquet", "--price", "H200=3")
+
+    said = " ".join(one.split())
+    assert "NVIDIA H100 has no price, so there is no work a dollar: --price 'NVIDIA H100=" in said
+    assert "work a dollar changes as latency does" in same
 
 
 def test_accepting_says_what_was_accepted(call, folder, tmp_path):

@@ -149,7 +149,10 @@ def _about_choice(regions: Sequence[Region], grids: Sequence[Grid]) -> Iterable[
     cells = [cell for grid in grids for cell in grid.cells]
     alone = sum(len(cell.latencies) == 1 for cell in cells)
     if alone:
-        yield f"{alone} of {len(cells)} problems were finished by one backend alone"
+        yield (
+            f"{alone} of {len(cells)} problems were finished by one backend alone:"
+            " nothing was chosen there"
+        )
     if disputed := sum(one.disputed for one in regions):
         yield (
             f"on {disputed} of {len(cells)} problems the runs have different winners:"

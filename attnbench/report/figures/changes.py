@@ -29,6 +29,7 @@ _TICKS = (
     *(-0.9, -0.8, -0.67, -0.5, -0.33, -0.2, -0.1, -0.05, -0.02, -0.01, 0.0),
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 9.0),
 )
+_NARROW, _WIDE, _MANY = 380, 620, 130  # more cases than that need the room
 _FEWEST_PIXELS = 44  # between two ticks
 
 
@@ -67,10 +68,11 @@ def _sorted_panel(pair: Compared, threshold: float, name: str) -> Panel:
         (one for one in pair.comparisons if one.change is not None),
         key=lambda one: -(one.change or 0.0),
     )
-    figure, axes = canvas.panel(620, 250)
+    wide = _WIDE if len(known) > _MANY else _NARROW
+    figure, axes = canvas.panel(wide, 250)
     low, high = reach([one.change or 0.0 for one in known], threshold)
     axes.axhspan(1 - threshold, 1 + threshold, color=palette.BLANK, linewidth=0, zorder=0)
-    width = max(0.6, min(14.0, 480 / len(known) * 0.75))
+    width = max(0.6, min(14.0, (wide - 110) / len(known) * 0.75))
     for word, colour in COLOURS.items():
         places = [n for n, one in enumerate(known) if (one.verdict or "unclear") == word]
         tops = [1 + (known[n].change or 0.0) for n in places]
@@ -78,7 +80,7 @@ def _sorted_panel(pair: Compared, threshold: float, name: str) -> Panel:
     axes.axhline(1.0, color=palette.MUTED, linewidth=1, zorder=3)
     axes.set_yscale("log")
     axes.set_ylim(1 + low, 1 + high)
-    change_ticks(axes, low, high, vertical=True)
+    change_ticks(axes, low, high, pixels=190, vertical=True)
     axes.set_xlim(-0.8, len(known) - 0.2)
     axes.set_xticks([])
     axes.grid(visible=False, axis="x")
@@ -100,12 +102,13 @@ def reach(values: Sequence[float], threshold: float) -> tuple[float, float]:
     return max(1 + low, 1e-3) * math.exp(-spread) - 1, (1 + high) * math.exp(spread) - 1
 
 
-def change_ticks(axes: Axes, low: float, high: float, *, vertical: bool = False) -> None:
-    """Give an axis of ratios ticks that are changes: -10%, 0, +20%."""
+def change_ticks(
+    axes: Axes, low: float, high: float, *, pixels: float, vertical: bool = False
+) -> None:
+    """Give an axis of ratios, so many pixels long, ticks that are changes: -10%, 0, +20%."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis = axes.yaxis if vertical else axes.xaxis
-    pixels = 190 if vertical else 380
     whole = math.log((1 + high) / (1 + low))
     apart = whole * (_FEWEST_PIXELS if not vertical else 24) / pixels
     kept = [0.0]

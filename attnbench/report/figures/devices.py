@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.comparison import Comparison
-from attnbench.analysis.energy import Energy, energies
+from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_text, unpriced
 from attnbench.report import canvas, palette
+from attnbench.report.gains import Gain, gains_of
 from attnbench.report.model import (
     Absent,
     DataTable,
@@ -26,15 +27,19 @@ if TYPE_CHECKING:
     from attnbench.analysis.compare import Compared
 
 NAME, TITLE = "devices", "What does the other device give?"
-_MOST_PANELS = 8
-_WIDTH, _HEIGHT = 430, 290
+_MOST_PANELS = 9  # three rows of a phase: as fast, a joule, a dollar
+_WIDTH, _HEIGHT = 380, 270
+_FEWEST_TICKS = 3
 _ONE_LINE = 0.02  # ratios nearer than this (log) are one line
 _TICKS = (
     *(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0),
     *(1.2, 1.4, 1.7, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0),
 )
-
-Spent = Mapping[str, Energy]
+_FINE_TICKS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)  # where all is nearly even
+_DOLLARS = (
+    " Work a dollar is how many times the calls the same money pays for, at the prices below: of a"
+    " device that does this and nothing else. Its lines are the same ceilings, by the dollar."
+)
 
 
 def devices(subject: Subject) -> Figure | Absent:
@@ -42,32 +47,20 @@ def devices(subject: Subject) -> Figure | Absent:
     across = subject.comparisons.across
     if not across:
         return Absent(NAME, TITLE, "the runs are of one kind of device")
-    held = [(pair, [one for one in pair.comparisons if one.ratio]) for pair in across]
-    if not any(cases for _, cases in held):
+    if not any(one.ratio for pair in across for one in pair.comparisons):
         return Absent(NAME, TITLE, "no case was finished on both devices")
-    spent = {id(pair): (energies(pair.base), energies(pair.new)) for pair in across}
-    drawings = []
-    for pair, cases in held:
-        for phase in dict.fromkeys(_phase(one) for one in cases):
-            members = [one for one in cases if _phase(one) == phase]
-            whose = f", {pair.new.name} against {pair.base.name}" if len(across) > 1 else ""
-            title = f"{phase}{whose}"
-            drawings.append((pair, members, title, False))
-            if any(_per_joule(one, *spent[id(pair)]) for one in members):
-                drawings.append((pair, members, f"{phase}, work a joule{whose}", True))
-    panels = tuple(
-        _panel(pair, members, title, subject, f"{NAME}-{n}", spent[id(pair)] if joules else None)
-        for n, (pair, members, title, joules) in enumerate(drawings[:_MOST_PANELS])
-    )
-    remarks = [
-        f"Measured ceilings of {pair.new.name} over {pair.base.name}: "
-        + ", ".join(f"{what.name} {what.ratio:.2f}x" for what in pair.ceilings)
+    gains = {id(pair): gains_of(pair) for pair in across}
+    drawings = [
+        (pair, members, gain, title)
         for pair in across
-        if pair.ceilings
+        for gain, members, title in _drawings(pair, gains[id(pair)], several=len(across) > 1)
     ]
-    if not any(joules for *_, joules in drawings):
-        remarks.append("The runs do not tell their power, so there is no work a joule")
-    present = sorted({one.backend for _, cases in held for one in cases})
+    panels = tuple(
+        _panel(pair, members, gain, title, subject, f"{NAME}-{n}")
+        for n, (pair, members, gain, title) in enumerate(drawings[:_MOST_PANELS])
+    )
+    present = sorted({one.backend for pair in across for one in pair.comparisons if one.ratio})
+    words = {gain.word for _, _, gain, _ in drawings}
     return Figure(
         name=NAME,
         title=TITLE,
@@ -76,16 +69,50 @@ def devices(subject: Subject) -> Figure | Absent:
         " matrix product, as measured: a kernel that is limited by memory should lie on the first,"
         " one limited by arithmetic on the second. Below it, the kernel gains less than the"
         " hardware gives. Different devices have ratios and no verdicts. Work a joule is"
-        " performance a watt: from the board's energy counter, or else from its power.",
+        " performance a watt: from the board's energy counter, or else from its power."
+        + (_DOLLARS if "work a dollar" in words else ""),
         panels=panels,
         keys=(
             *backend_keys(subject, present),
             Key("limited by memory", sign="filled"),
             Key("limited by something else", sign="hollow"),
         ),
-        table=_table(across, spent),
-        remarks=tuple(remarks),
+        table=_table(across, gains),
+        remarks=tuple(_remarks(across, words, left_out=len(drawings) - len(panels))),
     )
+
+
+def _drawings(
+    pair: Compared, gains: Sequence[Gain], *, several: bool
+) -> Iterator[tuple[Gain, list[Comparison], str]]:
+    """A panel a phase and gain that has a figure, with its title."""
+    cases = [one for one in pair.comparisons if one.ratio]
+    whose = f", {pair.new.name} against {pair.base.name}" if several else ""
+    for phase in dict.fromkeys(_phase(one) for one in cases):
+        for gain in gains:
+            members = [one for one in cases if _phase(one) == phase and gain.of(one)]
+            if members:
+                word = "" if gain is gains[0] else f", {gain.word}"
+                yield gain, members, f"{phase}{word}{whose}"
+
+
+def _remarks(across: Sequence[Compared], words: set[str], *, left_out: int) -> Iterator[str]:
+    for pair in across:
+        if pair.ceilings:
+            yield f"Measured ceilings of {pair.new.name} over {pair.base.name}: " + ", ".join(
+                f"{what.name} {what.ratio:.2f}x" for what in pair.ceilings
+            )
+    if "work a joule" not in words:
+        yield "The runs do not tell their power, so there is no work a joule"
+    prices: dict[str, float | None] = {}
+    for pair in across:
+        prices |= {pair.base.name: pair.prices.base, pair.new.name: pair.prices.new}
+    if known := [f"{name} {dollars_text(price)}" for name, price in prices.items() if price]:
+        yield f"Prices as given, for an hour of one device: {', '.join(known)}"
+    for name in unpriced(across):
+        yield f"No price was given for {name}, so it has no work a dollar"
+    if left_out:
+        yield f"{left_out} more panels are left out; the numbers have every case"
 
 
 def _phase(one: Comparison) -> str:
@@ -95,23 +122,32 @@ def _phase(one: Comparison) -> str:
 def _panel(
     pair: Compared,
     members: Sequence[Comparison],
+    gain: Gain,
     title: str,
     subject: Subject,
     name: str,
-    spent: tuple[Spent, Spent] | None,
 ) -> Panel:
-    points = [(one, _per_joule(one, *spent) if spent else 1 / (one.ratio or 1)) for one in members]
-    known = [(one, value) for one, value in points if value]
-    xs = [one.base.latency if one.base else 1.0 for one, _ in known]
-    ys = [value or 1.0 for _, value in known]
+    xs = [one.base.latency if one.base else 1.0 for one in members]
+    ys = [gain.of(one) or 1.0 for one in members]
     figure, axes = canvas.panel(_WIDTH, _HEIGHT)
-    lines = [] if spent else _ceiling_lines(pair, members)
+    lines = _ceiling_lines(pair, members, gain)
     low, high = min([1.0, *ys, *(y for y, _ in lines)]), max([1.0, *ys, *(y for y, _ in lines)])
     axes.set_xscale("log")
     axes.set_xlim(min(xs) / 1.4, max(xs) * 1.4)
     axes.set_yscale("log")
     axes.set_ylim(low / 1.15, high * 1.15)
     axes.axhline(1.0, color=palette.MUTED, linewidth=1, zorder=1)
+    _draw_ceilings(axes, lines)
+    for one, x, y in zip(members, xs, ys, strict=True):
+        _draw_case(axes, one, (x, y), subject)
+    _axes_ticks(axes, min(xs), max(xs), low, high)
+    axes.set_xlabel(f"latency on {canvas.literal(pair.base.name, 30)}")
+    axes.set_ylabel(f"{gain.axis} {canvas.literal(pair.new.name, 22)}")
+    about = f"{len(members)} cases from {min(ys):.2f} to {max(ys):.2f} times."
+    return Panel(canvas.literal(title, 80), canvas.to_svg(figure, name, title, about))
+
+
+def _draw_ceilings(axes: Axes, lines: Sequence[tuple[float, str]]) -> None:
     for y, text in lines:
         axes.axhline(y, color=palette.MUTED, linewidth=1.2, dashes=(4, 3), zorder=1)
         axes.annotate(
@@ -124,42 +160,43 @@ def _panel(
             fontsize=10,
             color=palette.MUTED,
         )
-    for (one, _), x, y in zip(known, xs, ys, strict=True):
-        style = subject.styles.get(one.backend)
-        colour = style.colour if style else palette.OTHER
-        filled = one.facts.get("bound") == "memory"
-        axes.plot(
-            [x],
-            [y],
-            marker=style.marker if style else "o",
-            markersize=(style.size if style else 4.0) + 0.5,
-            color=colour,
-            markerfacecolor=colour if filled else "none",
-            markeredgecolor=palette.GROUND if filled else colour,
-            markeredgewidth=0.5 if filled else 1.3,
-            linestyle="none",
-            zorder=3,
-        )
-    _axes_ticks(axes, min(xs), max(xs), low, high)
-    axes.set_xlabel(f"latency on {canvas.literal(pair.base.name, 30)}")
-    what = "times the work a joule on" if spent else "times as fast on"
-    axes.set_ylabel(f"{what} {canvas.literal(pair.new.name, 24)}")
-    about = f"{len(known)} cases from {min(ys):.2f} to {max(ys):.2f} times."
-    return Panel(canvas.literal(title, 80), canvas.to_svg(figure, name, title, about))
 
 
-def _ceiling_lines(pair: Compared, members: Sequence[Comparison]) -> list[tuple[float, str]]:
+def _draw_case(axes: Axes, one: Comparison, place: tuple[float, float], subject: Subject) -> None:
+    style = subject.styles.get(one.backend)
+    colour = style.colour if style else palette.OTHER
+    filled = one.facts.get("bound") == "memory"
+    axes.plot(
+        place[:1],
+        place[1:],
+        marker=style.marker if style else "o",
+        markersize=(style.size if style else 4.0) + 0.5,
+        color=colour,
+        markerfacecolor=colour if filled else "none",
+        markeredgecolor=palette.GROUND if filled else colour,
+        markeredgewidth=0.5 if filled else 1.3,
+        linestyle="none",
+        zorder=3,
+    )
+
+
+def _ceiling_lines(
+    pair: Compared, members: Sequence[Comparison], gain: Gain
+) -> list[tuple[float, str]]:
     """The ratios of the ceilings that these cases stand under; equal ones are one line."""
+    if gain.ceiling is None:
+        return []
     dtypes = {f"{one.facts.get('dtype')} FLOPs" for one in members}
     found: list[tuple[float, str]] = []
     for what in pair.ceilings:
         if what.name != "bandwidth" and what.name not in dtypes:
             continue
+        ratio = what.ratio * gain.ceiling
         near = next(
-            (n for n, (y, _) in enumerate(found) if abs(math.log(y / what.ratio)) < _ONE_LINE), None
+            (n for n, (y, _) in enumerate(found) if abs(math.log(y / ratio)) < _ONE_LINE), None
         )
         if near is None:
-            found.append((what.ratio, f"{what.name} {what.ratio:.2f}x"))
+            found.append((ratio, f"{what.name} {ratio:.2f}x"))
         else:
             y, text = found[near]
             found[near] = (y, f"{what.name} and {text}")
@@ -170,6 +207,8 @@ def _axes_ticks(axes: Axes, left: float, right: float, low: float, high: float) 
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
     shown = [tick for tick in _TICKS if low / 1.15 <= tick <= high * 1.15]
+    if len(shown) < _FEWEST_TICKS:
+        shown = [tick for tick in _FINE_TICKS if low / 1.15 <= tick <= high * 1.15]
     axes.yaxis.set_major_locator(FixedLocator(shown[:: -(-len(shown) // 8)] or [1.0]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}x"))
@@ -184,37 +223,37 @@ def _time_tick(seconds: float, _: object) -> str:
     return f"{float(number):g} {unit}"
 
 
-def _per_joule(one: Comparison, base: Spent, new: Spent) -> float | None:
-    """How many times the calls that a joule pays for; only where both sides know it one way."""
-    before, after = base.get(one.case_id), new.get(one.case_id)
-    if before is None or after is None or before.counted != after.counted:
-        return None
-    return before.joules / after.joules
-
-
-def _table(across: Sequence[Compared], spent: Mapping[int, tuple[Spent, Spent]]) -> DataTable:
+def _table(across: Sequence[Compared], gains: Mapping[int, tuple[Gain, ...]]) -> DataTable:
+    columns = ["base", "new", "case", "on base", "on new", "times as fast", "ceiling", "bound"]
+    columns.append("work a joule")
+    if has_prices := any(pair.prices != NO_PRICES for pair in across):
+        columns += ["work a dollar", "a million calls on base", "a million calls on new"]
     rows = []
     for pair in across:
-        ratios = {what.name: what.ratio for what in pair.ceilings}
         for one in pair.comparisons:
             if one.base is None or one.new is None or not one.ratio:
                 continue
-            bound = str(one.facts.get("bound") or "")
-            name = "bandwidth" if bound == "memory" else f"{one.facts.get('dtype')} FLOPs"
-            ceiling = ratios.get(name) if bound in ("memory", "compute") else None
-            work = _per_joule(one, *spent[id(pair)])
-            rows.append(
-                (
-                    pair.base.name,
-                    pair.new.name,
-                    one.label,
-                    time_text(one.base.latency),
-                    time_text(one.new.latency),
-                    f"{1 / one.ratio:.2f}x",
-                    "" if ceiling is None else f"{ceiling:.2f}x",
-                    bound,
-                    "" if work is None else f"{work:.2f}x",
+            fast, joule, dollar = (gain.of(one) for gain in gains[id(pair)])
+            row = [pair.base.name, pair.new.name, one.label]
+            row += [time_text(one.base.latency), time_text(one.new.latency), _times(fast)]
+            row += [_times(_ceiling(pair, one)), str(one.facts.get("bound") or ""), _times(joule)]
+            if has_prices:
+                costs = (
+                    dollars_a_million(one.base, pair.prices.base),
+                    dollars_a_million(one.new, pair.prices.new),
                 )
-            )
-    columns = ("base", "new", "case", "on base", "on new", "times as fast", "ceiling", "bound")
-    return DataTable((*columns, "work a joule"), tuple(rows))
+                row += [_times(dollar), *("" if x is None else dollars_text(x) for x in costs)]
+            rows.append(tuple(row))
+    return DataTable(tuple(columns), tuple(rows))
+
+
+def _ceiling(pair: Compared, one: Comparison) -> float | None:
+    """The ratio of the ceilings that bound this case."""
+    ratios = {what.name: what.ratio for what in pair.ceilings}
+    bound = one.facts.get("bound")
+    name = "bandwidth" if bound == "memory" else f"{one.facts.get('dtype')} FLOPs"
+    return ratios.get(name) if bound in ("memory", "compute") else None
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}x"

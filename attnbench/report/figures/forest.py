@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 from attnbench.analysis.comparison import Comparison
 from attnbench.report import canvas, palette
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 NAME, TITLE = "forest", "Which cases changed, and by how much?"
 _MOST_PANELS, _MOST_ROWS = 6, 30
 _SOME, _FEW = 8, 3  # unclear cases in a panel: they have nothing to say but their number
-_WIDTH, _ROW = 700, 21
+_NARROWEST, _ROW = 380, 21
+_PLOT, _LETTER = 200, 6.0  # pixels of the axis, and of a letter beside it
 _RANK = {"slower": 0, "faster": 0, "unclear": 1}
 _LOST = ("newly", "only in base")  # what stands at the top: it worked in the base
 
@@ -116,25 +118,27 @@ def _phase(one: Comparison) -> str:
 def _panel(part: _Part, threshold: float, name: str) -> Panel:
     cases = [*(case for _, case in part.lost), *part.shown]
     labels = told_apart([one.label for one in cases])
-    figure, axes = canvas.panel(_WIDTH, 62 + _ROW * len(cases))
+    words = [*(word for word, _ in part.lost), *(one.verdict or "" for one in part.shown)]
+    told = [_said(one, word) for one, word in zip(cases, words, strict=True)]
+    shown = [canvas.literal(one, 46) for one in labels]
+    beside = _LETTER * (max(map(_letters, shown)) + max(map(_letters, told)))
+    figure, axes = canvas.panel(max(_NARROWEST, _PLOT + beside), 62 + _ROW * len(cases))
     values = [
         end for one in part.shown for end in (one.change, one.low, one.high) if end is not None
     ]
     low, high = reach(values, threshold)
     axes.axvspan(1 - threshold, 1 + threshold, color=palette.BLANK, linewidth=0, zorder=0)
     axes.axvline(1.0, color=palette.MUTED, linewidth=1, zorder=1)
-    words = [*(word for word, _ in part.lost), *(one.verdict or "" for one in part.shown)]
-    for place, (one, word) in enumerate(zip(cases, words, strict=True)):
+    for place, (one, said) in enumerate(zip(cases, told, strict=True)):
         y = len(cases) - 1 - place
         if place >= len(part.lost):
             _dot(axes, one, y)
-        said = word if one.change is None else f"{100 * one.change:+.1f} %  {word}"
         axes.text(1.01, y, said, transform=axes.get_yaxis_transform(), va="center", fontsize=10)
     axes.set_xscale("log")
     axes.set_xlim(1 + low, 1 + high)
-    change_ticks(axes, low, high)
+    change_ticks(axes, low, high, pixels=_PLOT)
     axes.set_ylim(-0.7, len(cases) - 0.3)
-    axes.set_yticks(range(len(cases)), [canvas.literal(one, 46) for one in reversed(labels)])
+    axes.set_yticks(range(len(cases)), shown[::-1])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("change of the latency, lower is faster")
@@ -143,6 +147,15 @@ def _panel(part: _Part, threshold: float, name: str) -> Panel:
     )
     title = part.title or TITLE
     return Panel(part.title, canvas.to_svg(figure, name, title, f"Changes of cases. {spoken}"))
+
+
+def _letters(text: str) -> int:
+    """How many letters' room a text takes: a Chinese one takes that of two."""
+    return sum(2 if east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def _said(one: Comparison, word: str) -> str:
+    return word if one.change is None else f"{100 * one.change:+.1f} %  {word}"
 
 
 def _dot(axes: Axes, one: Comparison, y: float) -> None:

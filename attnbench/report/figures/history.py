@@ -86,7 +86,7 @@ def _lines(ordered: Sequence[Compared], everywhere: set[str]) -> list[_Line]:
 def _panel(ordered: Sequence[Compared], lines: Sequence[_Line], subject: Subject) -> Panel:
     names = [_tick(ordered[0].base.name, _commits(ordered[0].base))]
     names += [_tick(pair.new.name, _commit(pair)) for pair in ordered]
-    width = max(420, min(1000, 150 + 74 * len(names)))
+    width = max(380, min(1000, 150 + 74 * len(names)))
     figure, axes = canvas.panel(width, 270)
     axes.axhline(0.0, color=palette.MUTED, linewidth=1, zorder=1)
     for line in lines:

@@ -25,7 +25,9 @@ def roofline(subject: Subject) -> Figure | Absent:
     priced = [point for point in subject.ok if point.tflops and point.row["intensity"]]
     roofed = [point for point in priced if _roof(point) is not None]
     if not roofed:
-        why = "no case has measured ceilings to stand under" if priced else "no ok case has a cost"
+        why = "no case has measured ceilings to stand under"
+        if not priced:
+            why = "no ok case has a cost" if subject.ok else "no case came out ok"
         return Absent(NAME, TITLE, why)
     facets = split(roofed, _AXES)
     shown, left_out = largest(facets, _MOST_PANELS)

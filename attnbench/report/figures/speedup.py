@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from attnbench.report import palette
+from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import grid
 from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject
@@ -30,7 +30,7 @@ def speedup(subject: Subject) -> Figure | Absent:
     speeds = _speeds(subject, base)
     facets = split([point for point, _ in speeds], ("length", "batch", "heads"))
     by_backend = [
-        Facet(f"{backend}{', ' + facet.title if facet.title else ''}", tuple(members))
+        Facet(", ".join(filter(None, (canvas.literal(backend, 48), facet.title))), tuple(members))
         for facet in facets
         for backend in subject.styles
         if (members := [p for p in facet.points if p.backend == backend])

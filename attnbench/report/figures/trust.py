@@ -15,6 +15,9 @@ _CLOCKS = ("clocks", "Did the device keep its pace?")
 _SAMPLES = ("samples", "What do the noisiest cases look like?")
 _MOST_NOISY = 6
 _MOST_SAMPLES = 400  # of one launch, in a drawing
+_TICKS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
+_FEW_TICKS = (0.01, 0.1, 1, 5, 20, 100)
+_WIDE_RANGE = 100  # from the surest case to the least sure: all ticks would run into each other
 
 
 def intervals(subject: Subject) -> Figure | Absent:
@@ -130,7 +133,7 @@ def _shares(subject: Subject, known: Sequence[Point], width: Sequence[float], ab
     import pandas as pd
     import seaborn as sns
 
-    figure, axes = canvas.panel(620, 300)
+    figure, axes = canvas.panel(400, 280)
     axes.set_xscale("log")
     frame = pd.DataFrame({"width": list(width), "backend": [p.backend for p in known]})
     for label, style in subject.styles.items():
@@ -151,7 +154,8 @@ def _shares(subject: Subject, known: Sequence[Point], width: Sequence[float], ab
 def _percent_axis(axes: Any, low: float, high: float) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    ticks = [t for t in (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if low / 2 <= t <= high * 2]
+    known = _TICKS if high / low < _WIDE_RANGE else _FEW_TICKS
+    ticks = [tick for tick in known if low / 2 <= tick <= high * 2]
     axes.xaxis.set_major_locator(FixedLocator(ticks or [1]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"±{x:g} %"))
@@ -165,7 +169,7 @@ def _trace(rows: Sequence[Any], column: str, label: str, name: str) -> Panel:
     ordered = sorted(rows, key=lambda row: row["started_at"])
     minutes = [(row["started_at"] - start).total_seconds() / 60 for row in ordered]
     values = [row[column] for row in ordered]
-    figure, axes = canvas.panel(620, 220)
+    figure, axes = canvas.panel(400, 200)
     axes.plot(minutes, values, color=palette.step_colour(7), linewidth=1.2)
     hot = [n for n, row in enumerate(ordered) if "THROTTLED" in (row["notes"] or ())]
     axes.plot(

@@ -233,6 +233,17 @@
     const source = document.getElementById(place.dataset.copies);
     place.append(copyButton(place.dataset.name, source.textContent));
   }
+  // What is wider than the screen says so; it is looked at again whenever it or its content grows.
+  const sized = new ResizeObserver((entries) => requestAnimationFrame(() => {
+    for (const { target } of entries) {
+      const box = target.closest(".drawing, .scroll");
+      box.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1);
+    }
+  }));
+  for (const box of document.querySelectorAll(".drawing, .scroll")) {
+    sized.observe(box);
+    sized.observe(box.firstElementChild);
+  }
   document.querySelector(".tools").hidden = false;
   window.addEventListener("hashchange", recall);
   render();

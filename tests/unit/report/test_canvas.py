@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from xml.etree import ElementTree as ET
 
@@ -99,3 +100,10 @@ def test_a_grid_writes_its_cells_and_hatches_the_undecided():
     assert ">2.00<" in drawn
     assert ">A=B<" in drawn
     assert "<pattern" in drawn
+
+
+def test_a_mark_that_turns_the_direction_of_writing_is_seen_and_in_json_kept():
+    assert canvas.visible("a\u202eb\u2066c") == "a�b�c"
+    assert canvas.visible("plain, naïve, 注意, انتباه") == "plain, naïve, 注意, انتباه"
+    assert json.loads(canvas.escaped('"a\u202eb"')) == "a\u202eb"
+    assert canvas.escaped('"a\u202eb"').isascii()

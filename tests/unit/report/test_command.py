@@ -67,6 +67,24 @@ def test_dark_is_for_a_figure(call):
     assert "--dark goes with --figure" in str(call("tour", "--dark").exception)
 
 
+def test_prices_go_from_the_command_line_to_the_page_and_to_the_figure(call, made, tmp_path):
+    rows = list(made.sweep(lengths=2, batches=(1,), heads=(8,)))
+    other = made.again(rows, lambda _: 1.5, **made.other_device)
+    made.run(other).rename("results/other.parquet")
+    words = ("other", "tour", "--price", "h200=4", "--price", "Made-up GPU=2", "-k", "decode")
+
+    assert "0.75x the work a dollar" in call(*words).stdout
+    call(*words, "--figure", "devices", "-o", "devices.svg")
+    assert "work a dollar" in (tmp_path / "devices.svg").read_text(encoding="utf-8")
+
+
+def test_runs_without_a_common_case_say_so_beside_the_verdict(call, made):
+    who = made.identity(run_id="z", run_name="other")
+    made.run(made.ok_rows(made.prefill(4096), "sdpa", who=who)).rename("results/other.parquet")
+
+    assert "have no case in common" in call("tour", "other").stderr
+
+
 def test_of_two_runs_the_comparison_is_said(call, made):
     rows = list(made.sweep(lengths=2, batches=(1,), heads=(8,)))
     facts = {"run_id": "n", "run_name": "pr"}

@@ -115,6 +115,41 @@ def test_work_a_joule_is_told_where_both_sides_know_their_power(made):
     assert "0.75x" in words  # half the energy a second, 1.5 times the seconds
 
 
+def test_work_a_dollar_stands_beside_the_speed_up_at_prices_that_were_given(made):
+    rows = list(made.sweep(("sdpa",), **SMALL))
+    paths = [made.run(made.again(rows, lambda _: 1.5, **made.other_device)), made.run(rows)]
+    prices = {"Made-up GPU": 2.0, "NVIDIA H200": 4.0}
+    words = section(paths, prices=prices)
+
+    assert "decode, work a dollar" in words
+    assert "0.75x" in words  # 1.5 times as fast at twice the price
+    assert "1.50x as fast and 0.75x the work a dollar over" in words
+    assert "for an hour of one device: Made-up GPU $2.00, NVIDIA H200 $4.00" in words
+    assert "bandwidth 0.75x" in words  # the ceiling by the dollar
+    assert "work a dollar" not in section(paths)
+
+
+def test_a_device_without_a_price_is_named_and_draws_no_panel(made):
+    rows = list(made.sweep(("sdpa",), **SMALL))
+    paths = [made.run(made.again(rows, lambda _: 1.5, **made.other_device)), made.run(rows)]
+    words = section(paths, prices={"NVIDIA H200": 4.0})
+
+    assert "No price was given for Made-up GPU, so it has no work a dollar" in words
+    assert "decode, work a dollar" not in words
+
+
+def test_prices_for_one_kind_of_device_are_said_to_be_of_no_use(made, two):
+    written = report(two, made.folder / "x.html", prices={"H200": 3.8})
+
+    assert any("prices were given, but no two devices" in line for line in written.refused)
+    assert "prices were given, but no two devices" in written.path.read_text(encoding="utf-8")
+
+
+def test_a_price_of_a_device_that_is_not_there_is_an_error(made, two):
+    with pytest.raises(InputError, match="no device of these runs is called 'B200'"):
+        report(two, made.folder / "x.html", prices={"B200": 3.8})
+
+
 def test_many_runs_of_one_device_are_a_line_over_time(made):
     rows = list(made.sweep(("sdpa",), **SMALL))
     paths = [made.run(rows)]
@@ -170,6 +205,33 @@ def test_hostile_names_of_runs_are_text(made):
     assert "<img" not in text
     assert len(re.findall("<script", text)) == 1
     assert "&lt;img" in text
+
+
+def test_a_forest_is_as_narrow_as_a_phone_where_its_names_allow_that(made):
+    widths = []
+    for name in ("naive", "注" * 20):
+        base = list(made.sweep(("sdpa", name), **SMALL))
+        facts = {"run_id": "n", "run_name": "new"}
+        found = comparisons([made.run(base), made.run(made.again(base, lambda _: 1.3, **facts))])
+        subject = make_subject(gather(load(made.run(base))), {}, baseline=None, colours={})
+        with drawing():
+            figures = drawn_section("compared", replace(subject, comparisons=found))
+        svg = next(one for one in figures if one.name == "forest").panels[0].svg
+        widths.append(int(re.search(r'viewBox="0 0 (\d+)', str(svg))[1]))
+
+    assert widths[0] <= 400
+    assert widths[1] > 500  # a letter as wide as two has the room of two
+
+
+def test_a_name_that_turns_the_direction_of_writing_turns_nothing(made):
+    name = "pr\u202e-412"
+    rows = list(made.sweep(("sdpa",), **SMALL))
+    other = made.again(rows, lambda _: 1.3, run_id="n", run_name=name, git_commit=name)
+    text = page(made, [made.run(rows), made.run(other)])
+
+    assert "pr�-412" in text
+    assert "\u202e" not in text
+    assert '"pr\\u202e-412"' in "".join(Text(text).words)  # in JSON it is what it was
 
 
 def test_words_that_all_labels_share_are_left_out():

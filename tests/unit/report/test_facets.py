@@ -79,3 +79,15 @@ def test_what_all_share_is_said_by_phase(points, made):
 
     assert lines[0].startswith("decode: 32/8 heads, head_dim 128, bf16, no mask")
     assert lines[1].startswith("prefill: batch 1, 32/8 heads, head_dim 128, bf16, causal")
+
+
+def test_a_long_name_leaves_room_for_what_tells_panels_apart(made):
+    rows = []
+    for problem in (made.decode(), made.decode(8), made.prefill(), made.prefill(2048)):
+        for backend in ("x" * 180, "short"):
+            rows += made.ok_rows(problem, backend, latency_us=20.0 + len(backend))
+
+    titles = [panel.title for panel in made.figure(rows, "speedup").panels]
+
+    assert len(set(titles)) == len(titles) == 2
+    assert all(len(title) < 70 for title in titles)
