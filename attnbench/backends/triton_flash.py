@@ -77,9 +77,13 @@ def _reasons(problem: Problem, *, atomic: bool, dq_tile: str | None) -> Iterator
         yield "a latent cache is not supported: triton_decode reads one"
     if problem.v_dim not in _V_DIMS:
         yield f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
-    pairs = problem.n_kv_heads * sum(count for count, _ in problem.request_groups)
+    # With a rope, rows of q are turned by a kernel of their own, head by head.
+    heads, word = problem.n_kv_heads, "KV head"
+    if problem.rope != "none":
+        heads, word = problem.q_heads, "query head"
+    pairs = heads * sum(count for count, _ in problem.request_groups)
     if problem.mode != "fwd" and pairs > _MOST_PAIRS:
-        yield f"the backward takes {_MOST_PAIRS} pairs of KV head and request at most, not {pairs}"
+        yield f"the backward takes {_MOST_PAIRS} pairs of {word} and request at most, not {pairs}"
     if atomic and problem.mode == "fwd":
         yield "atomic is about the backward; mode fwd has none"
     if atomic and dq_tile:

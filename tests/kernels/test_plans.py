@@ -62,6 +62,7 @@ def test_splits_beyond_what_combine_takes_are_refused(splits):
         ({"v_head_dim": 80}, "v_head_dim 80 is not one of 64, 96, 128, 192, 256"),
         ({"latent": True}, "triton_decode reads one"),
         ({"batch": 2**15, "mode": "bwd"}, "65535 pairs of KV head and request at most, not 65536"),
+        ({"batch": 2**14, "mode": "bwd", "rope": "neox"}, "of query head and request at most"),
     ],
 )
 def test_what_flash_cannot_do_is_said_in_words(fields, words):
