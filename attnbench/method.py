@@ -27,6 +27,9 @@ ROTATING_TIMERS = ("event_batched", "graph")
 # Below both, a call is too short for the resolution of one pair of events, and rotation is cheap.
 BATCHED_BYTES, BATCHED_FLOPS = 400e6, 100e9
 
+# Boards renew the energy counter every 20 to 100 ms: 2 s bound that error by 5 %.
+ENERGY_WINDOW_S = 2.0
+
 COLD_CACHES = 5
 UNKNOWN_CACHE_BYTES = 64 * 2**20
 # More would take longer to prepare than to measure; a problem that small is cold in no real use.
@@ -69,6 +72,7 @@ class Measure:
     warmup_s: float = 0.1
     sample_s: float = 0.3
     max_noise: float = 0.01
+    energy_s: float = 0.0
     case_limit_s: float = 5.0
     compile_s: float = 120.0
     deadline_s: float | None = None
@@ -78,8 +82,9 @@ class Measure:
 
     @property
     def deadline(self) -> float:
-        """The limit of everything after the first call."""
-        return 10 + 4 * self.case_limit_s if self.deadline_s is None else self.deadline_s
+        """The limit of everything after the first call; energy has its seconds on top."""
+        asked = 10 + 4 * self.case_limit_s if self.deadline_s is None else self.deadline_s
+        return asked + 2 * self.energy_s
 
     def methods(self, problem: Problem, device: Device) -> tuple[Method, ...]:
         """Every (timer, cache state) that this problem is timed with on this device."""

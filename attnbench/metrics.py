@@ -210,7 +210,7 @@ _TABLE = (
         unit="J",
         better="lower",
         about="energy of one call",
-        formula="energy of the sampling time / calls in it",
+        formula="joules of a stretch of calls alone / calls in it",
     ),
     Metric(
         name="power",

@@ -170,4 +170,6 @@ def _decide(
     if seconds > measure.case_limit_s:
         limit = f"case_limit_s {measure.case_limit_s:g}"
         return SKIPPED, f"about {duration_text(seconds)} a launch, over {limit}", needed, seconds
+    if device.kind == "cuda":
+        seconds += measure.energy_s  # asked for, and so no reason to skip
     return RUN, None, needed, seconds

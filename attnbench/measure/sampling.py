@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.measure.attempt import Attempt
 from attnbench.measure.calls import Prepared
+from attnbench.measure.energy import joules_a_call
 from attnbench.measure.rotation import Rotation, rotate
 from attnbench.measure.stopping import MIN_SAMPLES, Stopping
 from attnbench.measure.telemetry import Watch
@@ -36,6 +37,11 @@ def sample(attempt: Attempt, prepared: Prepared, shared: Shared) -> None:
     columns, notes = watch.end(samples, calls=timer.calls)
     found |= {"samples_us": tuple(one * _MICRO for one in samples), "stop_reason": stop, **columns}
     found["calls_per_sample"] = timer.calls
+    if settings.energy_s:
+        bench.enter("energy")
+        calls = [prepared.timed, *(one.timed for one in attempt.others)]
+        call_s = summarize(samples).latency
+        found["energy_j_per_call"] = joules_a_call(driver, calls, call_s, settings.energy_s)
     _remark(attempt, samples, timer)
     attempt.note(*notes)
 

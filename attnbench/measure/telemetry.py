@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.device.base import Call, Driver, Gauge, Reading
+from attnbench.method import ENERGY_WINDOW_S
 
 # NVIDIA's clocks move in steps of 15 MHz, 0.8 % of 1980; a drift is more than two of them.
 DRIFT = 0.02
-# Boards renew the energy counter every 20 to 100 ms: 2 s bound that error by 5 %.
-ENERGY_WINDOW_S = 2.0
 # A flush, a delay or an idle host also draws power; calls must be nearly all that ran.
 BUSY_SHARE = 0.9
 _LOAD_S, _LOAD_CALLS = 0.02, 64

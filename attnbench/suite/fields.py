@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.measurement import L2_STATES, TIMERS
-from attnbench.method import FLUSHES
+from attnbench.method import ENERGY_WINDOW_S, FLUSHES
 from attnbench.problem import CHOICES, FLAGS, NOT_NEGATIVE, POSITIVE, POSITIVE_NUMBERS
-from attnbench.suite.readers import Reader, flag, real, share, text, whole, word
+from attnbench.suite.readers import Reader, flag, off_or_from, real, share, text, whole, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,18 @@ def _number(name: str, default: str, about: str, *, zero: bool = False) -> Leaf:
     bound = {"minimum": 0} if zero else {"exclusiveMinimum": 0}
     kind = "number from 0" if zero else "number above 0"
     return Leaf(name, real(zero=zero), kind, default, about, {"type": "number", **bound})
+
+
+def _energy(name: str) -> Leaf:
+    low = ENERGY_WINDOW_S
+    return Leaf(
+        name,
+        off_or_from(low, "a board's energy counter moves in steps of up to 100 ms"),
+        f"0, or a number from {low:g}",
+        "0",
+        "seconds of calls back to back, for energy_j_per_call; on a GPU",
+        {"anyOf": [{"const": 0}, {"type": "number", "minimum": low}]},
+    )
 
 
 def _word(name: str, words: tuple[str, ...], default: str, about: str) -> Leaf:
@@ -156,6 +168,7 @@ MEASURE: dict[str, Leaf] = {
             "sample_s", "0.3", "seconds of sampling in a launch: 10 to 200 samples, 3 at least"
         ),
         _share("max_noise", "1%", "stop earlier when the in-process interval is under it"),
+        _energy("energy_s"),
         _number("case_limit_s", "5", "predicted seconds of a case above which it is skipped"),
         _number("compile_s", "120", "seconds that prepare and the first call may take"),
         _number("deadline_s", "10 + 4 x case_limit_s", "seconds that everything after may take"),

@@ -59,6 +59,18 @@ def real(*, zero: bool = False) -> Reader:
     return read
 
 
+def off_or_from(low: float, why: str) -> Reader:
+    """Read 0, or a number from ``low`` on; ``why`` says what is in the way of less."""
+
+    def read(name: str, value: Any) -> float:
+        number: float = real(zero=True)(name, value)
+        if 0 < number < low:
+            raise ValueFault(f"{name} is 0 (off) or at least {low:g}; got {value}", why)
+        return number
+
+    return read
+
+
 def word(words: tuple[str, ...]) -> Reader:
     """Read one of a few words."""
 

@@ -271,6 +271,9 @@ def test_a_graph_leaves_the_launch_out(cuda):
 def test_energy_per_call_is_power_times_time_where_the_stretch_is_long(cuda):
     if cuda.gauge().energy_j() is None:
         pytest.skip("this board has no energy counter")
+    apart = Measure(warmup_s=0.5, energy_s=2.0)
+    done = measured(cuda, lambda: cuda.spin(1e-3), settings=apart)
+    assert done.energy_j_per_call == pytest.approx(done.power_w * latency_s(done), rel=0.2)
     long = Measure(warmup_s=0.5, sample_s=3.0, max_noise=1e-9)
     done = measured(cuda, lambda: cuda.spin(50e-3), settings=long)
 

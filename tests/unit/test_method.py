@@ -168,6 +168,7 @@ def test_the_deadline_follows_the_case_limit_unless_it_is_given():
     assert Measure().deadline == 30
     assert Measure(case_limit_s=60).deadline == 250
     assert Measure(deadline_s=7).deadline == 7
+    assert Measure(energy_s=2).deadline == 34
 
 
 def test_the_defaults_are_those_of_the_design():
@@ -176,6 +177,7 @@ def test_the_defaults_are_those_of_the_design():
         "warmup_s": 0.1,
         "sample_s": 0.3,
         "max_noise": 0.01,
+        "energy_s": 0.0,
         "case_limit_s": 5.0,
         "compile_s": 120.0,
         "deadline_s": None,

@@ -104,10 +104,21 @@ def test_one_plan_serves_a_datasheet_device() -> None:
     assert plan.planned[0].method.timer == "event"
 
 
-def test_every_method_is_a_case_of_its_own() -> None:
-    plan = plan_of(case(128), l2_states=("cold", "warm"))
-    assert [one.method.l2 for one in plan.planned] == ["cold", "warm"]
-    assert len({one.method.id for one in plan.planned}) == 2
+def test_seconds_for_energy_are_foreseen_on_a_gpu_and_skip_no_case() -> None:
+    sheet = lookup("h200")
+    predictor = Predictor(sheet.device, sheet.ceilings)
+    backends = {("naive", BUILT_IN): Known(capabilities=Capabilities())}
+    one, cpu = case(1024, dtype="bf16"), plan_of(case(128), energy_s=9.0)
+
+    plans = [
+        make_plan([one], predictor, Measure(case_limit_s=5, energy_s=seconds), backends)
+        for seconds in (0.0, 9.0)
+    ]
+
+    without, asked = (plan.planned[0] for plan in plans)
+    assert without.status == asked.status == "run"
+    assert asked.predicted_s == without.predicted_s + 9
+    assert cpu.planned[0].predicted_s < 1
 
 
 def test_a_backend_without_graphs_is_unsupported_under_that_timer_alone() -> None:

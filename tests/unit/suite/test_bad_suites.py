@@ -450,8 +450,8 @@ path, stages
           suites/x.yaml:4:69
             4 | measure: {timer: [wall, evnt], l2: [], launches: 1.5, warmup_s: -1, tags: 3}
               |                                                                     ^^^^
-          keys allowed here: launches, warmup_s, sample_s, max_noise, case_limit_s, compile_s, \
-deadline_s, timer, l2, flush
+          keys allowed here: launches, warmup_s, sample_s, max_noise, energy_s, case_limit_s, \
+compile_s, deadline_s, timer, l2, flush
         5 errors
         """,
     ),

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.suite.readers import ValueFault, flag, real, scalar, share, text, whole, word
+from attnbench.suite.readers import (
+    ValueFault,
+    flag,
+    off_or_from,
+    real,
+    scalar,
+    share,
+    text,
+    whole,
+    word,
+)
 
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none())
 
@@ -21,6 +31,8 @@ ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() |
         (real(), 50, 50),
         (real(), 0.5, 0.5),
         (real(zero=True), 0, 0),
+        (off_or_from(2, "why"), 0, 0),
+        (off_or_from(2, "why"), 2, 2),
         (word(("a", "b")), "b", "b"),
         (flag, True, True),
         (text, "x", "x"),
@@ -56,6 +68,8 @@ def test_what_may_be_said_is_read(read, value, expected):
         (real(), float("nan"), "it needs a number, found nan", ""),
         (real(), True, "it needs a number, found true", ""),
         (real(), 0, "it is above 0; got 0", ""),
+        (off_or_from(2, "why"), 1.5, "it is 0 (off) or at least 2; got 1.5", "why"),
+        (off_or_from(2, "why"), -1, "it is at least 0; got -1", ""),
         (real(zero=True), -1, "it is at least 0; got -1", ""),
         (
             word(("flash", "math")),
