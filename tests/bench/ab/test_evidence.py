@@ -21,9 +21,10 @@ SPEC.loader.exec_module(evidence)
 def test_what_ab_does_on_this_machine(benchmark, tmp_path):
     def all_of_it():
         unchanged = evidence.unchanged(tmp_path, evidence.COUNTS["aa"])
-        effect, limit = evidence.sight(tmp_path)
-        found = evidence.planted(tmp_path, "found", evidence.COUNTS["found"], 1.5 * effect)
-        below = evidence.planted(tmp_path, "below", evidence.COUNTS["below"], (limit + effect) / 2)
+        effect, limit, late = evidence.sight(tmp_path)
+        counts, between = evidence.COUNTS, (limit + effect) / 2
+        found = evidence.planted(tmp_path, "found", counts["found"], 1.5 * effect, late)
+        below = evidence.planted(tmp_path, "below", counts["below"], between, late)
         return unchanged, found, below
 
     unchanged, found, below = benchmark.pedantic(all_of_it, rounds=1)
@@ -33,5 +34,5 @@ def test_what_ab_does_on_this_machine(benchmark, tmp_path):
     slow = [evidence.slow_case(one) for one in found]
     assert sum(case["verdict"] == "slower" for case in slow) >= 9
     barely = [evidence.slow_case(one) for one in below]
-    assert {case["verdict"] for case in barely} <= {"unclear", "slower"}
-    assert all(case["ruling"] != "pass" for case in barely)
+    # An interval of 95 % may end below the limit: once in forty, where the truth is just above it.
+    assert sum(case["ruling"] == "pass" for case in barely) <= 1
