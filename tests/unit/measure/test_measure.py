@@ -380,12 +380,10 @@ def test_a_cpu_has_no_telemetry_and_no_note_about_it():
 
 @pytest.mark.parametrize("seconds", [50e-6, 1e-3, 50e-3])
 def test_a_spin_of_known_length_is_read_within_one_per_cent_on_this_cpu(seconds):
-    # Another process only makes it longer: the quietest of some tries is the timer's own error.
-    for _ in range(8):
-        read_s = latency_s(measured(Cpu(), seconds, method=WALL))
-        if read_s == pytest.approx(seconds, rel=0.01):
-            return
-    pytest.fail(f"read {read_s * 1e6:.2f} us for {seconds * 1e6:.0f}")
+    # Another process only makes it longer: the quietest sample is the timer's own error.
+    tries = (min(measured(Cpu(), seconds, method=WALL).samples_us) / 1e6 for _ in range(8))
+
+    assert any(read_s == pytest.approx(seconds, rel=0.01) for read_s in tries)
 
 
 def test_every_rule_has_a_twin_on_a_gpu_or_a_reason():

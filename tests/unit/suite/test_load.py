@@ -181,19 +181,19 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, catalogue):
         load(tmp_path, catalogue)
 
 
-def test_ten_thousand_cases_are_loaded_in_a_fraction_of_a_second(loaded):
+def test_ten_thousand_cases_are_loaded_in_linear_time(loaded):
     text = SMALL.replace("q_len: 1", "q_len: 1, kv_layout: paged") + (
         "sweep:\n  batch: [{}]\n  kv_len: {{pow2: [1, 1m]}}\n  page_size: [8, 16, 32, 64, 128]\n"
         "  kv_heads: [4, 8]\nexclude: [{{backend: naive, batch: 1000}}]\n"
     ).format(", ".join(map(str, range(1, 25))))
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        suite = loaded(text)
-        seconds.append(time.perf_counter() - start)
+    # Of this process alone: who else takes the core is no matter. Each case against each other
+    # would be minutes; tests/bench tells the fraction of a second that it is.
+    start = time.process_time()
+    suite = loaded(text)
+    took_s = time.process_time() - start
 
     assert len(suite.cases) == 24 * 21 * 5 * 2 * 2
-    assert min(seconds) < 1
+    assert took_s < 10
 
 
 CHARACTERS = st.sampled_from(list("{}[]:,-'\"#&*!|>%@`?\t\n \\~^=<0k.x\N{SNOWMAN}\u2028\x00\x85"))
