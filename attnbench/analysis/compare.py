@@ -98,6 +98,12 @@ class Compared:
         )
         return ratio_interval(*(np.exp(one).tolist() for one in pair), paired=self.paired)
 
+    def ceiling_of(self, case: Comparison) -> float | None:
+        """New over base of the measured ceiling that bounds this case."""
+        bound, ratios = case.facts.get("bound"), {what.name: what.ratio for what in self.ceilings}
+        name = "bandwidth" if bound == "memory" else f"{case.facts.get('dtype')} FLOPs"
+        return ratios.get(name) if bound in ("memory", "compute") else None
+
     @property
     def kernels_changed(self) -> list[Comparison]:
         """Cases whose executed kernels have other names than in the base."""

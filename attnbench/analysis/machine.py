@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from attnbench.stats.difference import paired
+from attnbench.stats.decision import MARGIN
+from attnbench.stats.difference import Difference, paired
+from attnbench.stats.families import adjusted
 
-_MACHINE = 0.005  # a canary that differs by less is no news: the margin of a verdict
+# Of a hundred ab on a machine that is the same for both sides, one may say that it was not.
+_DOUBT = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,8 @@ class MachineState:
 class CanaryShift:
     """How much longer a canary took beside the new side, a share, with its 95 % interval.
 
-    One value a round, as for a case; ``low`` and ``high`` are None below two rounds.
+    One value a round, as for a case; ``low`` and ``high`` are None below two rounds. ``is_real``
+    says that it is beyond doubt, among all canaries, and by more than is ever asked of a case.
     """
 
     name: str
@@ -92,13 +96,7 @@ class CanaryShift:
     low: float | None
     high: float | None
     rounds: int
-
-    @property
-    def is_real(self) -> bool:
-        """Whether the machine itself differed between the sides, by more than is ever asked."""
-        if self.low is None or self.high is None:
-            return False
-        return self.low > _MACHINE or self.high < -_MACHINE
+    is_real: bool
 
     def facts(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -125,10 +123,21 @@ def canary_shifts(base: MachineState, new: MachineState) -> tuple[CanaryShift, .
             low=float(low) if np.isfinite(low) else None,
             high=float(high) if np.isfinite(high) else None,
             rounds=int(count),
+            is_real=bool(is_real),
         )
-        for name, (change, low, high), count in zip(names, ends.T, counts, strict=True)
+        for name, (change, low, high), count, is_real in zip(
+            names, ends.T, counts, _beyond_doubt(found), strict=True
+        )
         if count
     )
+
+
+def _beyond_doubt(found: Difference) -> list[bool]:
+    """Whether each differs by more than the margin of a verdict, in either direction."""
+    margin = float(np.log1p(MARGIN))
+    p = 2 * np.fmin(found.p_slower(margin), found.p_faster(margin))
+    known = np.nan_to_num(np.minimum(p, 1.0), nan=1.0)
+    return [bool(one <= _DOUBT) for one in adjusted(known)]
 
 
 def _by_launch(state: MachineState) -> dict[int, dict[str, float]]:

@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis import gate_text as words
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, PASS
-from attnbench.cli.change_words import reading_text
-from attnbench.cli.compare_screen import (
-    explanations,
-    fitted,
-    problems_of,
-    sections,
-    told_apart,
-    wrapped,
-)
+from attnbench.cli.change_words import problems_of, reading_text
+from attnbench.cli.compare_below import explanations, sections
+from attnbench.cli.fitting import fitted, told_apart, wrapped
 from attnbench.cli.gate_screen import DECIDES, STYLES
 from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted, shown_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.cli.compare_screen import wrapped
+from attnbench.cli.fitting import wrapped
 from attnbench.cli.screen import Screen, cropped, laid_out
 from attnbench.units import count_text
 

@@ -112,15 +112,18 @@ def cli(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    with whoever_reads():
-        return _exit_code(None if argv is None else list(argv))
+    with whoever_reads() as losses:
+        code = _exit_code(None if argv is None else list(argv))
+        lost = losses.told()
+        if lost is None:
+            return code
+        return exit_codes.highest((code, _say(str(lost), lost.exit_code)))
 
 
 def _exit_code(argv: list[str] | None) -> int:
     try:
         with _warnings_as_talk():
             result = cli.main(argv, prog_name="attnbench", standalone_mode=False)
-            sys.stdout.flush()
         return result if isinstance(result, int) else exit_codes.DONE
     except click.ClickException as error:
         return _say(usage_text(error), exit_codes.INPUT)

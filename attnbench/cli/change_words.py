@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.units import spread_text, time_text
@@ -34,3 +35,13 @@ def reading_text(one: Reading | None, *, spread: bool = True) -> str:
 def problem_of(case: Comparison) -> str:
     """The problem's label."""
     return case.label.partition(" · ")[0]
+
+
+def problems_of(cases: Sequence[Comparison]) -> list[str]:
+    """The problems' labels, with the timing where there are several."""
+    timings = [f" {case.facts.get('timer')} {case.facts.get('l2')}" for case in cases]
+    several = len(set(timings)) > 1
+    return [
+        problem_of(case) + (timing if several else "")
+        for case, timing in zip(cases, timings, strict=True)
+    ]

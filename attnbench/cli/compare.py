@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attnbench.cli import exit_codes, options, price
 from attnbench.cli.share import Share
+
+if TYPE_CHECKING:
+    from attnbench.analysis.compare import Compared
+    from attnbench.cli.compare_view import View
 
 
 @click.command("compare")
@@ -58,8 +62,7 @@ def command(
     """
     from attnbench.analysis.compare import compare
     from attnbench.analysis.runs import find_run
-    from attnbench.cli.compare_screen import View, show
-    from attnbench.cli.screen import data
+    from attnbench.cli.compare_view import View
 
     paths = [find_run(name) for name in (base, *new)]
     fields = tuple(one.strip() for one in rows.split(",")) if rows else ()
@@ -80,7 +83,7 @@ def command(
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         view = View(threshold=threshold, everything=everything, explain=explain, rows=fields)
-        show(found, data(), view)
+        _show(found, view)
     if html is not None:
         _write_report(
             paths,
@@ -93,6 +96,20 @@ def command(
             prices=price.read(prices),
         )
     return exit_codes.DONE
+
+
+def _show(found: Sequence[Compared], view: View) -> None:
+    """Print one comparison, or several with one base as a matrix."""
+    from attnbench.cli.screen import data
+
+    if len(found) > 1:
+        from attnbench.cli.compare_matrix import show_matrix
+
+        show_matrix(found, data(), view)
+    else:
+        from attnbench.cli.compare_screen import show_one
+
+        show_one(found[0], data(), view)
 
 
 def _write_report(paths: Sequence[Path], out: Path, **settings: Any) -> None:

@@ -13,18 +13,11 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare_text import verdict_line
 from attnbench.cli.change_words import change_text, problem_of, reading_text
+from attnbench.cli.compare_below import explanations, kernel_lines, sections
 from attnbench.cli.compare_heading import notes, pool_notes, side_lines
 from attnbench.cli.compare_rows import varying_text
-from attnbench.cli.compare_screen import (
-    ROWS_SHOWN,
-    View,
-    explanations,
-    fitted,
-    kernel_lines,
-    sections,
-    told_apart,
-    wrapped,
-)
+from attnbench.cli.compare_view import ROWS_SHOWN, View
+from attnbench.cli.fitting import fitted, told_apart, wrapped
 from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted
 
@@ -38,8 +31,6 @@ _LEGEND = (
     "a cell compares with {base}: a change stands where it is sure; 95 % intervals: compare one by "
     "one, or --json"
 )
-
-
 _DOLLARS_LEGEND = (
     "x/$: how many times the calls the same money pays for, of a device that does nothing else"
 )

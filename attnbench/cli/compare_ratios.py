@@ -66,7 +66,7 @@ def _table(
         sides = [(case.base, case.new) for case in cases]
         columns.append((f"{base} $/M", "r", [_cost(old, prices.base) for old, _ in sides]))
         columns.append((f"{new} $/M", "r", [_cost(now, prices.new) for _, now in sides]))
-    columns.append(("ceiling", "r", [_times(_ceiling(one, case)) for case in cases]))
+    columns.append(("ceiling", "r", [_times(one.ceiling_of(case)) for case in cases]))
     if bound:
         columns.append(("bound", " ", [case.facts.get("bound") or "" for case in cases]))
     rows = list(zip(*((name, *texts) for name, _, texts in columns), strict=True))
@@ -76,13 +76,6 @@ def _table(
 def _cost(reading: Reading | None, price: float | None) -> str:
     cost = dollars_a_million(reading, price)
     return "" if cost is None else dollars_text(cost)
-
-
-def _ceiling(one: Compared, case: Comparison) -> float | None:
-    """The ratio of the ceilings that limit this case."""
-    bound, ratios = case.facts.get("bound"), {what.name: what.ratio for what in one.ceilings}
-    name = "bandwidth" if bound == "memory" else f"{case.facts.get('dtype')} FLOPs"
-    return ratios.get(name) if bound in ("memory", "compute") else None
 
 
 def _times(value: float | None) -> str:

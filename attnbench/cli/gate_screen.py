@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis import gate_text as words
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, PASS
-from attnbench.cli.compare_screen import fitted, problems_of, told_apart, wrapped
+from attnbench.cli.change_words import problems_of
+from attnbench.cli.fitting import fitted, told_apart, wrapped
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import Judged, Ruling

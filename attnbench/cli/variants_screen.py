@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attnbench.cli.compare_screen import wrapped
+from attnbench.cli.fitting import wrapped
 from attnbench.cli.screen import Screen
 from attnbench.units import bytes_text, count_text, flops_text, rate_text, time_text
 

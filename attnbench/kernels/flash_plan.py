@@ -96,9 +96,7 @@ class FlashPlanner:
         k, v = cache_of(inputs)
         contiguous = torch.contiguous_format
         dq, dk, dv = (torch.empty_like(one, memory_format=contiguous) for one in (inputs.q, k, v))
-        of_q, of_k, factor = dq, dk, 1.0
-        if self._copies:
-            of_q, of_k = torch.empty_like(dq), torch.empty_like(dk)
+        of_k, factor = torch.empty_like(dk) if self._copies else dk, 1.0
         delta = torch.empty_like(lse)
         taken = {"do": do, "lse": lse, "delta": delta, "gradient_scale": scale}
         taken |= self._reading(read)
@@ -107,6 +105,7 @@ class FlashPlanner:
             of_keys["dq_sum"] = of_q = torch.zeros_like(dq, dtype=torch.float32)
             factor, last = scale, [_scaled(of_q, dq, scale)]
         else:
+            of_q = torch.empty_like(dq) if self._copies else dq
             last = [self._over_rows(flash_dq, self._tiles.dq, taken | {"dq": of_q})]
         if self._copies:
             last = last[: not self._atomic]  # turning back scales too

@@ -95,9 +95,11 @@ def test_panels_stand_side_by_side_where_there_is_room_and_else_below_each_other
 def test_what_is_wider_than_the_screen_says_so_and_nothing_else_does(chromium, page):
     chromium.open(page, width=400)
     chromium.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    # The observer runs between two frames.
+    # The observer runs after a frame is laid out, and what it finds is shown in the next.
     chromium.driver.execute_async_script(
-        "const [done] = arguments; requestAnimationFrame(() => setTimeout(done, 100))"
+        "const [done] = arguments;"
+        "const wait = (frames) => frames ? requestAnimationFrame(() => wait(frames - 1)) : done();"
+        "wait(5)"
     )
     found = chromium.run(
         "return [...document.querySelectorAll('.drawing, .scroll')].map((box) =>"

@@ -33,8 +33,8 @@ def test_a_head_s_offset_is_counted_in_64_bits(file):
             if isinstance(node, ast.BinOp) and ast.unparse(node.right) in STRIDES:
                 seen += 1
                 head = ast.unparse(node.left)
-                is_wide = WIDE in head or all(WIDE in one for one in assigned(function, head))
-                if not is_wide:
+                made = assigned(function, head) or [head]
+                if WIDE not in head and not all(WIDE in one for one in made):
                     narrow.append((function.name, ast.unparse(node)))
 
     assert seen >= 3

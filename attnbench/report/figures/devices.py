@@ -236,7 +236,7 @@ def _table(across: Sequence[Compared], gains: Mapping[int, tuple[Gain, ...]]) ->
             fast, joule, dollar = (gain.of(one) for gain in gains[id(pair)])
             row = [pair.base.name, pair.new.name, one.label]
             row += [time_text(one.base.latency), time_text(one.new.latency), _times(fast)]
-            row += [_times(_ceiling(pair, one)), str(one.facts.get("bound") or ""), _times(joule)]
+            row += [_times(pair.ceiling_of(one)), str(one.facts.get("bound") or ""), _times(joule)]
             if has_prices:
                 costs = (
                     dollars_a_million(one.base, pair.prices.base),
@@ -245,14 +245,6 @@ def _table(across: Sequence[Compared], gains: Mapping[int, tuple[Gain, ...]]) ->
                 row += [_times(dollar), *("" if x is None else dollars_text(x) for x in costs)]
             rows.append(tuple(row))
     return DataTable(tuple(columns), tuple(rows))
-
-
-def _ceiling(pair: Compared, one: Comparison) -> float | None:
-    """The ratio of the ceilings that bound this case."""
-    ratios = {what.name: what.ratio for what in pair.ceilings}
-    bound = one.facts.get("bound")
-    name = "bandwidth" if bound == "memory" else f"{one.facts.get('dtype')} FLOPs"
-    return ratios.get(name) if bound in ("memory", "compute") else None
 
 
 def _times(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from attnbench.analysis.machine import canary_shifts, machine_states
@@ -18,7 +19,7 @@ COPY = {**SPIN, "name": "copy", "grave": False}
 
 
 def canaries(when, launch=0, gemm=100.0, **more):
-    return {"record": "canaries", "launch": launch, "when": when, "us": {"gemm": gemm}, **more}
+    return {"record": "canaries", "launch": launch, "when": when, "us": {"gemm": gemm}} | more
 
 
 def state(*records):
@@ -106,6 +107,20 @@ def test_canaries_that_only_scatter_are_no_news():
     )
 
     assert not gemm.is_real
+
+
+def test_of_a_hundred_equal_machines_however_restless_few_are_called_different():
+    dice = np.random.default_rng(5)
+    called = 0
+    for _ in range(300):
+        sides = []
+        for _ in range(2):
+            us = 100 * np.exp(0.05 * dice.standard_normal((8, 3)))
+            times = [dict(zip(("copy", "gemm", "softmax"), row, strict=True)) for row in us]
+            sides.append(state(*(canaries("first", n, us=one) for n, one in enumerate(times))))
+        called += any(one.is_real for one in canary_shifts(*sides))
+
+    assert called <= 9  # three hundred times their intervals would call more than twenty
 
 
 def test_one_round_has_a_change_and_no_interval_and_sides_without_a_common_launch_have_nothing():

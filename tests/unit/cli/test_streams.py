@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
+
+from attnbench.cli.streams import whoever_reads
 
 WRONG = """\
 from attnbench.plugin import Capabilities
@@ -62,3 +66,43 @@ def test_a_process_without_a_stdout_works(tmp_path):
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def onto(command, folder, *words):
+    """Run attnbench under a redirection of the shell."""
+    line = f"{sys.executable} -m attnbench {' '.join(words)} {command}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("words", [("list", "models"), ("list", "suites", "--json"), ("--help",)])
+def test_a_stdout_that_has_no_room_is_exit_code_4(tmp_path, words):
+    done = onto(">/dev/full", tmp_path, *words)
+
+    assert done.returncode == 4
+    assert done.stderr == (
+        "error: cannot write to stdout: No space left on device\n"
+        "  what is there is not whole; free some space, or send stdout elsewhere\n"
+    )
+
+
+def test_a_verb_that_wrote_nothing_keeps_its_exit_code_on_a_full_disk(tmp_path):
+    assert onto(">/dev/full", tmp_path, "lsit").returncode == 2
+
+
+@pytest.mark.parametrize(("words", "code"), [(("list", "models"), 0), (("lsit",), 2)])
+def test_talk_that_has_no_room_changes_no_exit_code(tmp_path, words, code):
+    done = onto("2>/dev/full", tmp_path, *words)
+
+    assert (done.returncode, "llama" in done.stdout) == (code, code == 0)
+
+
+def test_a_verb_goes_on_where_stdout_has_no_room(monkeypatch):
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with whoever_reads() as losses:
+            for _ in range(3):
+                click.echo("a case" * 10_000)
+
+            assert losses.told().exit_code == 4

@@ -12,12 +12,13 @@ from attnbench.device.cuda import Cuda
 
 pytestmark = pytest.mark.torch
 
-IDLE_HZ, HIGHEST_HZ, RISES_AFTER_S = 345e6, 1980e6, 0.04
+# The clock by how long the device has been busy: it is idle, and rises in two steps.
+CLOCKS_HZ = ((0.0, 345e6), (0.04, 1200e6), (0.12, 1980e6))
 
 
 @dataclass
 class StandIn:
-    """A GPU of two clocks: idle until it has been busy for a while. ``dead`` answers nothing."""
+    """A GPU whose clock rises while it is busy. ``dead`` answers nothing."""
 
     now_s: float = 0.0
     busy_s: float = 0.0
@@ -25,7 +26,7 @@ class StandIn:
     stream: str = "current"
 
     def spin(self, cycles: int) -> None:
-        took_s = cycles / (HIGHEST_HZ if self.busy_s > RISES_AFTER_S else IDLE_HZ)
+        took_s = cycles / max(hz for since_s, hz in CLOCKS_HZ if self.busy_s >= since_s)
         self.now_s += took_s
         self.busy_s += took_s
 

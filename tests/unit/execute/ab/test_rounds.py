@@ -333,8 +333,11 @@ def test_each_side_is_tested_once_and_has_canaries_at_both_ends_of_each_launch(b
     told = [event for event in one.events if isinstance(event, SelfTested)]
     assert len(told) == 2
     for path in (one.folder / "x.base.parquet", one.folder / "x.new.parquet"):
-        (state,) = machine_states(read(path).metadata)
+        metadata = read(path).metadata
+        (state,) = machine_states(metadata)
         assert state.distrust
+        # A clock that cannot be believed is said before anything is read from it.
+        assert metadata["records"][0]["record"] == "selftest"
         assert [(each.launch, each.changes) for each in state.launches] == [
             (0, {"gemm": 0.0}),
             (1, {"gemm": 0.0}),
