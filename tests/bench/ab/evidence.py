@@ -133,7 +133,7 @@ def markdown(folder, note=""):
         "|:--|--:|--:|--:|--:|--:|",
     ]
     lines += [row(folder, kind) for kind in COUNTS if measured(folder, kind)]
-    lines += ["", *planted_words(folder)]
+    lines += ["", *unchanged_words(folder), *planted_words(folder)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -160,6 +160,18 @@ def row(folder, kind):
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def counted(verdicts):
+    """``slower 7, unclear 3``."""
+    return ", ".join(f"{word} {verdicts.count(word)}" for word in sorted(set(verdicts)))
+
+
+def unchanged_words(folder):
+    """The verdicts of all cases; nothing but same and unclear is right."""
+    if rulings := measured(folder, "aa"):
+        verdicts = [case["verdict"] for one in rulings for case in one["cases"]]
+        yield f"- unchanged: verdicts of the {len(verdicts)} cases: {counted(verdicts)}."
+
+
 def planted_words(folder):
     """What became of the one case that was made slower, and of the others."""
     for kind in ("found", "below"):
@@ -167,9 +179,7 @@ def planted_words(folder):
         if not rulings:
             continue
         slow = [slow_case(one) for one in rulings]
-        verdicts = [case["verdict"] for case in slow]
-        words = {word: verdicts.count(word) for word in dict.fromkeys(sorted(verdicts))}
-        said = ", ".join(f"{word} {count}" for word, count in words.items())
+        said = counted([case["verdict"] for case in slow])
         passed = sum(case["ruling"] == "pass" for case in slow)
         others = sum(
             case["ruling"] == "fail"
