@@ -31,10 +31,50 @@ NAMES_OF_3_6 = frozenset(
 SMALL = Problem(q_len=1, kv_len=32, q_heads=2, kv_heads=1, head_dim=64, dtype="bf16")
 
 
-def jitted(tree: ast.Module) -> list[ast.FunctionDef]:
-    """The functions that Triton compiles."""
-    found = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
-    return [one for one in found if any("triton.jit" in ast.unparse(d) for d in one.decorator_list)]
+def every_function() -> list[tuple[str, ast.FunctionDef]]:
+    """Each function that Triton compiles, with its file."""
+    return [
+        (file, one)
+        for file, tree in TREES.items()
+        for one in tree.body
+        if isinstance(one, ast.FunctionDef)
+        and any("triton.jit" in ast.unparse(decorator) for decorator in one.decorator_list)
+    ]
+
+
+def returns_of(function: ast.FunctionDef) -> list[ast.expr]:
+    """What each ``return`` gives; one without a value leaves the kernel, as it may."""
+    found = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return [one for one in found if one is not None]
+
+
+def returned_values(function: ast.FunctionDef) -> list[ast.expr]:
+    return [one for value in returns_of(function) for one in getattr(value, "elts", [value])]
+
+
+def returned_names() -> set[tuple[str, str, str]]:
+    return {
+        (file, function.name, one.id)
+        for file, function in every_function()
+        for one in returned_values(function)
+        if isinstance(one, ast.Name)
+    }
+
+
+def names_in(value: ast.expr) -> set[str]:
+    return {one.id for one in ast.walk(value) if isinstance(one, ast.Name)}
+
+
+def constants_of(place: ast.FunctionDef | ast.Module) -> set[str]:
+    """What is declared a constant in a function, its parameters included, or at a file's top."""
+    nodes = ast.walk(place) if isinstance(place, ast.FunctionDef) else place.body
+    found: set[str] = set()
+    for node in nodes:
+        name = getattr(node, "arg", None) or getattr(getattr(node, "target", None), "id", None)
+        annotation = getattr(node, "annotation", None)
+        if name and annotation is not None and ast.unparse(annotation) == "tl.constexpr":
+            found.add(name)
+    return found
 
 
 def test_the_kernels_use_no_name_that_triton_3_6_lacks():
@@ -60,13 +100,32 @@ def test_no_function_of_a_kernel_returns_what_a_problem_may_lack():
     lacking = {name for one in launches for name, value in one.arguments.items() if value is None}
 
     assert {"cos", "cu_q", "page_table"} <= lacking
-    returned = {
-        (file, function.name, name.id)
-        for file, tree in TREES.items()
-        for function in jitted(tree)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Return) and node.value is not None
-        for name in getattr(node.value, "elts", [node.value])
-        if isinstance(name, ast.Name)
+    assert {one for one in returned_names() if one[2] in lacking} == set()
+
+
+def test_no_function_of_a_kernel_returns_a_constant():
+    """There it comes back as a tensor, of which neither a shape nor a static `if` can be made."""
+    shared = {name for tree in TREES.values() for name in constants_of(tree)}
+    values = [
+        (file, function, value, shared | constants_of(function))
+        for file, function in every_function()
+        for value in returned_values(function)
+    ]
+
+    assert {"LOG2_E", "NONE"} <= shared
+    assert any("BLOCK_N" in constants for *_, constants in values)
+    assert {
+        (file, function.name, ast.unparse(value))
+        for file, function, value, constants in values
+        if names_in(value) <= constants
+    } == set()
+
+
+def test_a_function_of_a_kernel_returns_in_one_place():
+    """There two places must agree, even if a static `if` leaves one of them out of reach."""
+    places = {
+        (file, function.name): len(returns_of(function)) for file, function in every_function()
     }
-    assert {one for one in returned if one[2] in lacking} == set()
+
+    assert sum(places.values()) > 10
+    assert {where: count for where, count in places.items() if count > 1} == {}
