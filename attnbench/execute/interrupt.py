@@ -34,6 +34,11 @@ class Interrupt:
             self._told = True
             self.on_first()
 
+    def heard(self) -> bool:
+        """Say whether the user wants to stop, and tell that it was heard: between two cases."""
+        self.announce()
+        return self.asked
+
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for one in (signal.SIGINT, signal.SIGTERM):

@@ -207,10 +207,12 @@ class _Execution:
                 continue
             if self._crew.is_open and launch > 0:
                 self._crew.dismiss()  # a launch is a fresh process
+            if self._interrupt.heard():
+                return True
             self._tell(LaunchStarted(launch=launch, launches=launches))
             self._machine.launch_begins(launch)
             for planned in waiting:
-                if self._interrupt.asked:
+                if self._interrupt.heard():
                     return True
                 if self._out_of_time():
                     return False

@@ -152,13 +152,14 @@ class _Rounds:
         """One side of a round, in a fresh process; return whether to go on."""
         station = self._opened.stations[role]
         by_case = {one.of(BASE): one for one in duels}
+        if self._is_stopped():
+            return False
         try:
             station.launch_begins(number)
             # The base's cases give the order, which is then the same for both sides.
             for planned in shuffled(by_case, self._request.seed, number):
                 duel = by_case[planned]
-                if self._interrupt.asked:
-                    self._cut = INTERRUPTED
+                if self._is_stopped():
                     return False
                 self._position += 1
                 if self._wants(duel, role, number):
@@ -169,6 +170,12 @@ class _Rounds:
         finally:
             if station.crew.is_open:
                 station.crew.dismiss()
+        return True
+
+    def _is_stopped(self) -> bool:
+        if not self._interrupt.heard():
+            return False
+        self._cut = INTERRUPTED
         return True
 
     def _wants(self, duel: Duel, role: str, number: int) -> bool:

@@ -12,7 +12,7 @@ from attnbench.analysis.ab import rule_ab
 from attnbench.analysis.machine import machine_states
 from attnbench.errors import NothingSelected, OutputError
 from attnbench.execute.ab.events import RoundFinished, Screened, SideStarted
-from attnbench.execute.events import SelfTested
+from attnbench.execute.events import Remark, SelfTested
 from attnbench.store import read
 from attnbench.store.journal import journal_path
 
@@ -234,6 +234,28 @@ def test_ctrl_c_in_the_first_round_leaves_rows_for_all_cases(bed, noisy):
         assert len(frame) == 8
         assert set(frame["status"]) <= {"ok", "not_run"}
         assert set(frame[frame["status"] == "not_run"]["reason"]) == {"interrupted"}
+
+
+def test_ctrl_c_between_two_cases_is_answered_once_and_begins_no_other_launch(bed, noisy):
+    one = bed(noisy(0.004))
+    canaries_us = one.canaries_us
+    asked = []
+
+    def interrupt(role):
+        asked.append(role)
+        if len(asked) == 4:  # when the second launch, that of the new side, has ended
+            os.kill(os.getpid(), signal.SIGINT)
+        return canaries_us(role)
+
+    one.canaries_us = interrupt
+
+    done = one.run()
+
+    assert done.interrupted
+    assert asked == ["base", "base", "new", "new"]
+    assert launches(one) == [(0, "base"), (0, "new")]
+    told = [event.text for event in one.events if isinstance(event, Remark)]
+    assert told == ["finishing the running case, then stopping"]
 
 
 def test_a_spent_budget_ends_the_screening_and_says_so(bed, noisy, monkeypatch):
