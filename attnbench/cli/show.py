@@ -79,6 +79,7 @@ def show_run(
     """Print a run: what it is, its table, why cases are missing from it."""
     from attnbench.analysis.machine import machine_states
     from attnbench.analysis.table import ranked
+    from attnbench.cli.fitting import wrapped
     from attnbench.cli.summary import distrust_lines, fastest_lines
     from attnbench.store import read
 
@@ -98,7 +99,7 @@ def show_run(
         else:
             screen.table(rows, right=" " + "r" * (len(rows[0]) - 1))
         screen.line()
-        screen.line(_LEGEND, "dim")
+        wrapped(screen, _LEGEND, indent=0, style="dim")
     for line in (*fastest_lines(ranked(cases)), *reasons(cases)):
         screen.line(line)
     show_published(path, cases, screen)

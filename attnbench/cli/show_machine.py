@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from attnbench.cli.fitting import wrapped
 from attnbench.units import duration_text, time_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def show_machine(state: MachineState, screen: Screen) -> None:
     if state.launches:
         screen.line()
         screen.table(list(launch_rows(state.launches)), right="r" * 8)
-        screen.line(_LEGEND, "dim")
+        wrapped(screen, _LEGEND, indent=0, style="dim")
 
 
 def selftest_lines(state: MachineState) -> Iterator[str]:
