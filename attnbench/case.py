@@ -47,7 +47,7 @@ class Case:
         """``decode 16q1s4k 32/8x128 bf16 causal · sdpa[kernel=flash]``."""
         return f"{self.problem.label} · {self.backend_label}"
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return what a worker needs of a case as plain JSON values."""
         return {
             "problem": self.problem.fields(),
@@ -57,7 +57,7 @@ class Case:
         }
 
     @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Case:
+    def from_dict(cls, facts: dict[str, Any]) -> Case:
         """Rebuild what ``facts`` wrote."""
         return cls(
             problem=Problem(**facts["problem"]),

@@ -53,7 +53,7 @@ class Cost:
         return self.flops / self.min_bytes
 
 
-def price(problem: Problem) -> Cost:
+def compute_cost(problem: Problem) -> Cost:
     """Price one call of a problem under cost model 1."""
     pairs = dense = q_rows = keys = used = appended = table = cached_keys = 0
     for count, request in problem.request_groups:

@@ -66,12 +66,12 @@ class Environment:
         named = {name: getattr(self, name) for name in software}
         return digest({"device": self.device.id, "driver": self.device.driver, **named})
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, the device nested."""
         return asdict(self)
 
     @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Environment:
+    def from_dict(cls, facts: dict[str, Any]) -> Environment:
         """Rebuild what ``facts`` wrote; facts that a newer version added are left out."""
         device = _known(Device, facts["device"])
         return cls(**{**_known(cls, facts), "device": Device(**device)})

@@ -1,4 +1,4 @@
-"""One case in one launch: what came of it, as a value.
+"""One case in one process: what came of it, as a value.
 
 The closed lists here are the vocabulary of the result file; docs/metrics.md explains each word.
 """
@@ -29,13 +29,13 @@ BAD_STATUSES = ("timeout", "implausible", "incorrect", "crashed", "failed")
 STOP_REASONS = ("precise", "samples", "time", "cut")
 TIMERS = ("wall", "event", "event_batched", "graph", "profiler")
 L2_STATES = ("cold", "warm")
-BOUNDS = ("memory", "compute", "launch")
+BOUNDS = ("memory", "compute", "process")
 CEILINGS_SOURCES = ("measured", "datasheet", "default")
 CHECKS = ("passed", "failed")
 NOTES = (
     "NOISY",
     "FEW_SAMPLES",
-    "FEW_LAUNCHES",
+    "FEW_PROCESSES",
     "L2_RESIDENT",
     "LAUNCH_BOUND",
     "THROTTLED",
@@ -54,9 +54,9 @@ NOTES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One case in one launch.
+    """One case in one process.
 
-    ``launch`` is None for what the plan decided (unsupported, skipped) and for what was never
+    ``process`` is None for what the plan decided (unsupported, skipped) and for what was never
     reached (not_run). Samples, and the calls behind each, exist if and only if the status is ok; a
     reason exists if and only if it is not. Times are microseconds, sizes are bytes, ``seconds`` is
     what the case took.
@@ -64,7 +64,7 @@ class Measurement:
 
     case: Case
     status: str
-    launch: int | None = None
+    process: int | None = None
     seq: int | None = None
     started_at: float | None = None  # seconds since the epoch, UTC
     reason: str | None = None
@@ -122,7 +122,7 @@ class Measurement:
         """Return the same measurement carrying these note codes too, each once."""
         return replace(self, notes=tuple(dict.fromkeys((*self.notes, *codes))))
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return what was measured as plain JSON values, without the case: the worker's message."""
         return {
             field.name: _plain(value)
@@ -131,7 +131,7 @@ class Measurement:
         }
 
     @classmethod
-    def from_facts(cls, case: Case, facts: dict[str, Any]) -> Measurement:
+    def from_dict(cls, case: Case, facts: dict[str, Any]) -> Measurement:
         """Rebuild what ``facts`` wrote."""
         listed = {
             name: tuple(facts[name])

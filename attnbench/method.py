@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.environment import Device
 from attnbench.problem import Problem, digest
 
@@ -50,13 +50,13 @@ class Method:
     def id(self) -> str:
         """12 hex digits over the rules."""
         rules = {"summary": SUMMARY_RULE, "warmup": WARMUP_RULE}
-        return digest({**rules, **self.facts()})
+        return digest({**rules, **self.to_dict()})
 
     def read_as(self, l2: str | None) -> Method:
         """Return what this method was in the end: warm where its rotation found no room."""
         return self if l2 in (None, self.l2) else replace(self, l2=l2, flush=None)
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, for a worker."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
@@ -68,7 +68,7 @@ class Measure:
     ``timers`` and ``l2_states`` are what the file lists, ``auto`` where it says nothing.
     """
 
-    launches: int = 3
+    processes: int = 3
     warmup_s: float = 0.1
     sample_s: float = 0.3
     max_noise: float = 0.01
@@ -100,12 +100,12 @@ class Measure:
                 found.append(method if fits else method.read_as("warm"))
         return tuple(dict.fromkeys(found))
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, for the worker and the file's footer."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Measure:
+    def from_dict(cls, facts: dict[str, Any]) -> Measure:
         """Rebuild what ``facts`` wrote."""
         lists = {name: tuple(facts[name]) for name in ("timers", "l2_states")}
         return cls(**{**facts, **lists})
@@ -115,7 +115,7 @@ def timer_for(problem: Problem, device_kind: str) -> str:
     """Choose the timer from the problem alone, so that every backend and commit gets the same."""
     if device_kind != "cuda":
         return "wall"
-    cost = price(problem)
+    cost = compute_cost(problem)
     small = cost.min_bytes < BATCHED_BYTES and cost.flops < BATCHED_FLOPS
     return "event_batched" if small else "event"
 
@@ -127,7 +127,7 @@ def copies_for(problem: Problem, llc_bytes: int | None) -> int:
 
 def read_bytes(problem: Problem) -> int:
     """Bytes of its own inputs that one call reads: those that the mask lets it see, no outputs."""
-    cost = price(replace(problem, mode="fwd"))
+    cost = compute_cost(replace(problem, mode="fwd"))
     return cost.bytes_q + cost.bytes_k + cost.bytes_v + cost.bytes_scales + cost.bytes_table
 
 
@@ -138,6 +138,6 @@ def rotation_fits(problem: Problem, device: Device) -> bool:
     last-level caches.
     """
     copies = copies_for(problem, device.llc_bytes)
-    cost = price(problem)
+    cost = compute_cost(problem)
     held = cost.kv_cache_bytes + cost.bytes_q + cost.bytes_o
     return copies <= MOST_COPIES and copies * held <= _ROTATION_SHARE * device.memory_bytes

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attnbench.case import type_of_option
 from attnbench.environment import Device, arch_number
 from attnbench.errors import Unsupported
+from attnbench.filter import did_you_mean
 from attnbench.library import Library
 from attnbench.problem import CHOICES, KV_DTYPES, PHASES, Problem
-from attnbench.selection import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,7 +152,7 @@ class Capabilities:
         need = arch_number(self.min_arch)
         return f"needs {self.min_arch}, this is {device.arch}" if need and have < need else None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, for a worker's answer."""
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         return {k: sorted(v) if isinstance(v, frozenset) else v for k, v in plain.items()}
@@ -263,7 +263,7 @@ def notes_of(call: Callable[[], Any]) -> tuple[str, ...]:
 class Catalogue(Protocol):
     """Names to backends: what ``suite.load`` and the command line are handed."""
 
-    def facts(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
         """Look up a name or a ``./file.py`` seen from ``folder``; ``name`` overrides a file's stem.
 
         Raises:

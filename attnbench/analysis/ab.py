@@ -1,7 +1,7 @@
 """The rule on two sides that were measured by turns: all cases screened, suspects confirmed.
 
 It reads the two result files of ``attnbench ab`` and nothing else, so that a ruling can be made
-again from them. Cases of the two sides are pairs by the list in the files' footer; launch n of
+again from them. Cases of the two sides are pairs by the list in the files' footer; process n of
 either side is round n, and the rounds from ``screen_rounds`` on are those of the suspects alone.
 
 Everything else is as for ``attnbench gate``: fail, inconclusive or pass, by the same limits.
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnbench.analysis import comparability
-from attnbench.analysis.compare import Compared, Source
-from attnbench.analysis.comparison import Comparison, comparisons_of
+from attnbench.analysis.compare import RunComparison, Source
+from attnbench.analysis.comparison import CaseComparison, comparisons_of
 from attnbench.analysis.gate import (
     FAIL,
     INCONCLUSIVE,
     LISTED,
     LOST,
     PASS,
-    Judged,
+    CaseRuling,
     Ruling,
 )
 from attnbench.analysis.interleaved import Interleaved
@@ -35,7 +35,7 @@ from attnbench.errors import NothingSelected, ResultFileError
 from attnbench.stats.decision import FASTER, SLOWER, UNCLEAR, confirm, screen
 from attnbench.stats.difference import Array, Difference
 from attnbench.stats.families import Mean
-from attnbench.stats.mde import launches_needed, minimum_effect
+from attnbench.stats.mde import minimum_effect, processes_needed
 from attnbench.suite import Gate
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def rule_ab(
     judged = _judged(comparisons, found, rule, cut)
     if all(judgement.ruling == LISTED for judgement in judged):
         raise _nothing_ok(old)
-    compared = Compared(
+    compared = RunComparison(
         base=old,
         new=now,
         comparisons=comparisons,
@@ -93,7 +93,7 @@ def rule_ab(
         ratios_only=False,
         difference=found.difference,
         against=None,
-        launches=_judged_by(one, other, found.suspects, screen_rounds),
+        processes=_judged_by(one, other, found.suspects, screen_rounds),
     )
     rulings = {judgement.ruling for judgement in judged}
     return Ruling(
@@ -120,7 +120,7 @@ def _nothing_ok(base: Side) -> NothingSelected:
 
 
 def _interleaved(
-    compared: Compared, found: _Evidence, screen_rounds: int, cut: str | None
+    compared: RunComparison, found: _Evidence, screen_rounds: int, cut: str | None
 ) -> Interleaved:
     flagged = zip(compared.comparisons, found.suspects, strict=True)
     ratio = compared.mean.ratio
@@ -215,7 +215,7 @@ def _evidence(
     screened = replace(screened, suspects=suspects)
     difference, words = confirm(screened, later[suspects], limits)
     rounds = np.where(suspects, *(np.isfinite(part).sum(axis=1) for part in (later, first)))
-    few = rounds < rule.min_launches
+    few = rounds < rule.min_processes
     return _Evidence(
         limits=limits,
         first=first,
@@ -232,7 +232,7 @@ def _evidence(
 
 def _comparisons(
     one: Matched, other: Matched, texts: Sequence[dict[str, Any]], found: _Evidence
-) -> tuple[Comparison, ...]:
+) -> tuple[CaseComparison, ...]:
     """Each case with the verdict of its stage and the smallest effect that this stage finds."""
     difference, limits, suspects = found.difference, found.limits, found.suspects
     cases = comparisons_of(one, other, texts, difference, limits, ratios_only=False)
@@ -253,9 +253,9 @@ def _comparisons(
 
 
 def _judged(
-    cases: Sequence[Comparison], found: _Evidence, rule: Gate, cut: str | None
-) -> tuple[Judged, ...]:
-    needed = launches_needed(found.difference, found.limits)
+    cases: Sequence[CaseComparison], found: _Evidence, rule: Gate, cut: str | None
+) -> tuple[CaseRuling, ...]:
+    needed = processes_needed(found.difference, found.limits)
     return tuple(
         _judge(case, float(wanted), int(rounds), rule, suspect=bool(suspect), cut=cut)
         for case, wanted, rounds, suspect in zip(
@@ -265,31 +265,33 @@ def _judged(
 
 
 def _judge(
-    case: Comparison, needed: float, rounds: int, rule: Gate, *, suspect: bool, cut: str | None
-) -> Judged:
+    case: CaseComparison, needed: float, rounds: int, rule: Gate, *, suspect: bool, cut: str | None
+) -> CaseRuling:
     """What the gate makes of a case, as ``analysis.gate`` does of one against baselines."""
     lost = f"{case.new_status}: {(case.reason or '').partition(chr(10))[0]}".rstrip(": ")
     if case.base_status != "ok":
-        return Judged(case=case, ruling=LISTED)
+        return CaseRuling(case=case, ruling=LISTED)
     if case.new is None:
-        return Judged(case=case, ruling=FAIL if case.new_status in LOST else INCONCLUSIVE, why=lost)
+        return CaseRuling(
+            case=case, ruling=FAIL if case.new_status in LOST else INCONCLUSIVE, why=lost
+        )
     if case.verdict == SLOWER:
-        return Judged(case=case, ruling=FAIL, why="slower")
-    why, enough = "", float(rule.min_launches)
-    if rounds < rule.min_launches:
-        why = f"{rounds} of {rule.min_launches} rounds"
+        return CaseRuling(case=case, ruling=FAIL, why="slower")
+    why, enough = "", float(rule.min_processes)
+    if rounds < rule.min_processes:
+        why = f"{rounds} of {rule.min_processes} rounds"
         if suspect:
             why = f"may be slower, and had {why} that would tell" + (f" ({cut})" if cut else "")
     elif case.high is None or case.high > case.limit:
         why, enough = "interval too wide", needed
     if why:
-        # Of a suspect's launches those of the screening do not count.
-        launches = enough + case.new.launches - rounds
-        return Judged(case=case, ruling=INCONCLUSIVE, why=why, launches=launches)
-    return Judged(case=case, ruling=PASS)
+        # Of a suspect's processes those of the screening do not count.
+        processes = enough + case.new.processes - rounds
+        return CaseRuling(case=case, ruling=INCONCLUSIVE, why=why, processes=processes)
+    return CaseRuling(case=case, ruling=PASS)
 
 
-def _mean(difference: Difference, judged: Sequence[Judged]) -> Mean:
+def _mean(difference: Difference, judged: Sequence[CaseRuling]) -> Mean:
     """The change of all pairs together, each by the rounds that it is judged by."""
     known = difference.estimate[np.isfinite(difference.estimate)]
     ratio = float(np.exp(known.mean())) if known.size else None
@@ -300,7 +302,7 @@ def _mean(difference: Difference, judged: Sequence[Judged]) -> Mean:
 def _judged_by(
     one: Matched, other: Matched, suspects: NDArray[np.bool_], screen_rounds: int
 ) -> tuple[Array, Array]:
-    """Both sides' launches [case, round] that the verdicts are from: of suspects the fresh ones."""
+    """Return both sides' log latencies [case, round]; of suspects only the fresh rounds."""
     width = max(one.log[0].shape[1], other.log[0].shape[1])
     counts = np.where(suspects[:, None], np.arange(width) >= screen_rounds, True)  # noqa: FBT003
     base, new = (np.where(counts, _wide(side.log[0], width), np.nan) for side in (one, other))

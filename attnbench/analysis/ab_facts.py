@@ -10,7 +10,7 @@ import numpy as np
 
 from attnbench import __version__
 from attnbench.analysis.comparison import Reading
-from attnbench.analysis.gate import Judged, Ruling
+from attnbench.analysis.gate import CaseRuling, Ruling
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.sides import Side
 from attnbench.stats.difference import Array
@@ -38,7 +38,7 @@ def ruling_facts(ruling: Ruling) -> dict[str, Any]:
         "rule": {
             "source": ruling.rule_source,
             "max_slowdown": ruling.rule.max_slowdown,
-            "min_rounds": ruling.rule.min_launches,
+            "min_rounds": ruling.rule.min_processes,
             "inconclusive": ruling.rule.inconclusive,
         },
         "rounds": {
@@ -48,7 +48,7 @@ def ruling_facts(ruling: Ruling) -> dict[str, Any]:
             "fresh": ab.fresh,
         },
         "suite_shift": ab.shift,
-        "canaries": [one.facts() for one in ab.canaries],
+        "canaries": [one.to_dict() for one in ab.canaries],
         "verdicts": dict(compared.verdicts),
         "differing": [
             {"kind": one.kind, "column": one.column, "base": list(one.base), "new": list(one.new)}
@@ -73,9 +73,9 @@ def _side(side: Side) -> dict[str, Any]:
     }
 
 
-def _judged(one: Judged, row: int, ab: Interleaved) -> dict[str, Any]:
-    case, launches = one.case, one.launches
-    known = launches is not None and math.isfinite(launches)
+def _judged(one: CaseRuling, row: int, ab: Interleaved) -> dict[str, Any]:
+    case, processes = one.case, one.processes
+    known = processes is not None and math.isfinite(processes)
     return {
         "case_id": case.case_id,
         "method_id": case.facts.get("method_id"),
@@ -95,7 +95,7 @@ def _judged(one: Judged, row: int, ab: Interleaved) -> dict[str, Any]:
         "verdict": case.verdict,
         "limit": case.limit,
         "minimum_effect": case.effect,
-        "launches_needed": int(launches) if known and launches is not None else None,
+        "processes_needed": int(processes) if known and processes is not None else None,
         "first_rounds": _changes(ab.first[row]),
         "fresh_rounds": _changes(ab.later[row]),
     }
@@ -107,7 +107,7 @@ def _reading(one: Reading | None) -> dict[str, Any] | None:
     return {
         "latency_us": one.latency * 1e6,
         "half_width": one.half_width,
-        "launches": one.launches,
+        "processes": one.processes,
     }
 
 

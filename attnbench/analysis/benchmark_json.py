@@ -1,6 +1,6 @@
 """pytest-benchmark's JSON as a side of a comparison.
 
-A benchmark becomes a case. One that attnbench exported is the case that it was, launch by launch.
+A benchmark becomes a case. One that attnbench exported is the case that it was, process by process.
 Any other was timed by pytest-benchmark, whose method no run of attnbench shares, and all its
 samples are of one process, so that it has no interval. Unless attnbench's plugin named its case, it
 is known by its full name alone.
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = ".json"
-ISOLATION = "pytest"  # what a launch of pytest-benchmark is; ours say "worker"
-_COUNTS = "samples_a_launch"
+ISOLATION = "pytest"  # what a process of pytest-benchmark is; ours say "worker"
+_COUNTS = "samples_a_process"
 
 
 def read_benchmark_json(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
@@ -102,16 +102,16 @@ def _rows(
     method = {} if _COUNTS in said else _method(benchmark)
     if sum(counts) != len(samples):
         raise ResultFileError(
-            f"{path}: {name} has {len(samples):,} samples, its launches {sum(counts):,}",
+            f"{path}: {name} has {len(samples):,} samples, its processes {sum(counts):,}",
             hint="the file was changed; export it again",
         )
     case = {"case_id": digest({"pytest-benchmark": name}), "case_label": name}
     facts = {**case, **common, **_known(said), **method}
     begin = 0
-    for launch, count in enumerate(counts):
+    for process, count in enumerate(counts):
         part = [1e6 * float(one) for one in samples[begin : begin + count]]
         begin += count
-        yield {**facts, "launch": launch, "status": "ok", "samples_us": part, "n_samples": count}
+        yield {**facts, "process": process, "status": "ok", "samples_us": part, "n_samples": count}
 
 
 def _method(benchmark: Mapping[str, Any]) -> dict[str, Any]:

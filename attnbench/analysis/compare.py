@@ -1,7 +1,7 @@
 """Two sides case by case: latencies, the change with its interval, a verdict, and what is missing.
 
-Rows of one run are compared launch by launch (backends of one problem run side by side in the same
-process). Rows of different runs were measured in different sessions, and what moves between
+Rows of one run are compared process by process (backends of one problem run side by side in the
+same process). Rows of different runs were measured in different sessions, and what moves between
 sessions is part of their error (``attnbench.stats.history``).
 """
 
@@ -18,9 +18,9 @@ import numpy as np
 from attnbench.analysis import comparability
 from attnbench.analysis.comparability import Ceiling, Differing
 from attnbench.analysis.comparison import (
-    FEWEST_LAUNCHES,
+    FEWEST_PROCESSES,
     MISSING,
-    Comparison,
+    CaseComparison,
     Reading,
     comparisons_of,
 )
@@ -33,7 +33,7 @@ from attnbench.stats.difference import Array, Difference, paired
 from attnbench.stats.families import Mean, geometric_mean
 from attnbench.stats.history import Against, against_baselines
 
-__all__ = ["Compared", "Comparison", "Reading", "compare", "compare_sides", "sides_of"]
+__all__ = ["CaseComparison", "Reading", "RunComparison", "compare", "compare_sides", "sides_of"]
 
 THRESHOLD = 0.02
 BY = {"gpu": "device_name", "backend": "backend_label", "commit": "git_commit"}
@@ -48,18 +48,18 @@ _WITH_ALL_FACTS = 2_000  # cases; of more, a fact that nobody asked for costs to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class RunComparison:
     """Two sides, all their cases, and what the numbers must be read with.
 
     ``ratios_only`` is set where the devices differ; ``paired`` where both sides are of one run.
-    ``difference``, ``against`` and ``launches`` (log latencies of both sides, [case, launch]) are
+    ``difference``, ``against`` and ``processes`` (log latencies of both sides, [case, process]) are
     what the comparisons were made from, in their order; ``prices`` are what the user said that an
     hour of either device costs.
     """
 
     base: Side
     new: Side
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[CaseComparison, ...]
     differing: tuple[Differing, ...]
     ceilings: tuple[Ceiling, ...]
     mean: Mean
@@ -67,7 +67,7 @@ class Compared:
     ratios_only: bool
     difference: Difference
     against: Against | None
-    launches: tuple[Array, Array]
+    processes: tuple[Array, Array]
     prices: Prices = NO_PRICES
 
     @property
@@ -75,20 +75,20 @@ class Compared:
         """How many cases have each verdict."""
         return Counter(one.verdict for one in self.comparisons if one.verdict)
 
-    def changed_status(self) -> dict[str, list[Comparison]]:
+    def changed_status(self) -> dict[str, list[CaseComparison]]:
         """Cases that cannot be compared, by why: ``newly oom``, ``fixed``, ``only in base``, …."""
-        found: dict[str, list[Comparison]] = {}
+        found: dict[str, list[CaseComparison]] = {}
         for one in self.comparisons:
             if word := _section(one):
                 found.setdefault(word, []).append(one)
         return found
 
     def resampled(self, row: int) -> tuple[float, float] | None:
-        """Bootstrap interval of the ratio of one comparison, as a second opinion on its launches.
+        """Bootstrap interval of the ratio of one comparison, as a second opinion on its processes.
 
-        Of runs of different sessions it knows launches alone, and is narrower than the truth.
+        Of runs of different sessions it knows processes alone, and is narrower than the truth.
         """
-        base, new = (side[row] for side in self.launches)
+        base, new = (side[row] for side in self.processes)
         width = min(len(base), len(new))
         both = np.isfinite(base[:width]) & np.isfinite(new[:width])
         pair = (
@@ -98,14 +98,14 @@ class Compared:
         )
         return ratio_interval(*(np.exp(one).tolist() for one in pair), paired=self.paired)
 
-    def ceiling_of(self, case: Comparison) -> float | None:
+    def ceiling_of(self, case: CaseComparison) -> float | None:
         """New over base of the measured ceiling that bounds this case."""
         bound, ratios = case.facts.get("bound"), {what.name: what.ratio for what in self.ceilings}
         name = "bandwidth" if bound == "memory" else f"{case.facts.get('dtype')} FLOPs"
         return ratios.get(name) if bound in ("memory", "compute") else None
 
     @property
-    def kernels_changed(self) -> list[Comparison]:
+    def kernels_changed(self) -> list[CaseComparison]:
         """Cases whose executed kernels have other names than in the base."""
         return [one for one in self.comparisons if one.kernels_changed]
 
@@ -119,7 +119,7 @@ def compare(
     threshold: float = THRESHOLD,
     fields: Sequence[str] = (),
     prices: Mapping[str, float] | None = None,
-) -> list[Compared]:
+) -> list[RunComparison]:
     """Compare each of ``new`` with ``base``, or what ``by`` tells apart inside all of them.
 
     ``by`` is gpu, backend, commit or a column; the base is then its value ``against``, or the
@@ -186,7 +186,7 @@ def compare_sides(
     column: str = BY_CASE,
     limit: float | Limits = THRESHOLD,
     fields: Sequence[str] = (),
-) -> Compared:
+) -> RunComparison:
     """Compare two sides; see ``compare``. ``limit`` may say it for each case from its facts."""
     one, other = matched([base, new], column)
     differing = comparability.differences(base, new)
@@ -201,7 +201,7 @@ def compare_sides(
     else:
         difference = _enough(against.difference, one, other)
     comparisons = comparisons_of(one, other, texts, difference, limits, ratios_only=ratios_only)
-    return Compared(
+    return RunComparison(
         base=base,
         new=new,
         comparisons=comparisons,
@@ -215,14 +215,14 @@ def compare_sides(
         ratios_only=ratios_only,
         difference=difference,
         against=against,
-        launches=(one.launches(), other.launches()),
+        processes=(one.processes(), other.processes()),
     )
 
 
 def _base_first(sides: list[Side], against: str, by: str) -> list[Side]:
     names = [side.name for side in sides]
     if against not in names:
-        from attnbench.selection import did_you_mean
+        from attnbench.filter import did_you_mean
 
         raise InputError(
             f"no {by} is {against!r}: there are {', '.join(names)}",
@@ -254,16 +254,16 @@ def _example(one: Matched) -> str:
 
 
 def _gaps(one: Matched, other: Matched) -> Array:
-    """Differences of the same launches of one run."""
+    """Differences of the same processes of one run."""
     base, new = one.log[0], other.log[0]
     width = min(base.shape[1], new.shape[1])
     return new[:, :width] - base[:, :width]
 
 
 def _enough(difference: Difference, one: Matched, other: Matched) -> Difference:
-    """Drop the intervals of cases with fewer than three launches on a side."""
-    counts = [np.isfinite(side.launches()).sum(axis=1) for side in (one, other)]
-    few = (counts[0] < FEWEST_LAUNCHES) | (counts[1] < FEWEST_LAUNCHES)
+    """Drop the intervals of cases with fewer than three processes on a side."""
+    counts = [np.isfinite(side.processes()).sum(axis=1) for side in (one, other)]
+    few = (counts[0] < FEWEST_PROCESSES) | (counts[1] < FEWEST_PROCESSES)
     return difference.without(few)
 
 
@@ -276,7 +276,7 @@ def _texts(one: Matched, other: Matched, fields: Sequence[str]) -> Sequence[Mapp
     return facts(one, other, wanted)
 
 
-def _section(one: Comparison) -> str:
+def _section(one: CaseComparison) -> str:
     """Name what keeps a case from being compared; nothing where both sides are ok."""
     base, new = one.base_status, one.new_status
     if base == new == "ok":

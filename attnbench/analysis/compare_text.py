@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
 
 WORDS = ("slower", "faster", "same", "unclear")
 
 
-def verdict_line(one: Compared, threshold: float) -> str:
+def verdict_line(one: RunComparison, threshold: float) -> str:
     """``1 slower, 2 faster, 20 same (within ±2%), 3 unclear, 1 newly oom``: all cases, counted."""
     parts = []
     for word in WORDS:

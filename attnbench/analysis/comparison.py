@@ -19,21 +19,21 @@ from attnbench.stats.mde import minimum_effect
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEWEST_LAUNCHES = 3  # of a side; below it there is no interval
+FEWEST_PROCESSES = 3  # of a side; below it there is no interval
 MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One side of a case: seconds over launches; ``half_width`` is relative, from 3 launches on."""
+    """One side of a case: seconds over processes; ``half_width`` is relative (3 or more)."""
 
     latency: float
     half_width: float | None
-    launches: int
+    processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class CaseComparison:
     """One case on both sides; ``key`` is the same in every comparison with one base.
 
     ``change``, ``low`` and ``high`` are shares (0.03 is 3 % slower) with the 95 % interval;
@@ -76,7 +76,7 @@ def comparisons_of(
     limits: Array,
     *,
     ratios_only: bool,
-) -> tuple[Comparison, ...]:
+) -> tuple[CaseComparison, ...]:
     """Put the arrays together as one value a case, in their order."""
     both = one.is_ok & other.is_ok
     words = verdicts(difference, limits)
@@ -91,7 +91,7 @@ def comparisons_of(
         old, now = readings[0][row], readings[1][row]
         is_judged = bool(both[row]) and not ratios_only
         found.append(
-            Comparison(
+            CaseComparison(
                 key=one.keys[row],
                 case_id=text["case_id"],
                 label=text["case_label"] or text["case_id"],
@@ -119,17 +119,17 @@ def _ends(difference: Difference) -> tuple[Array, Array, Array]:
 
 
 def _readings(side: Matched) -> list[Reading | None]:
-    """Geometric mean over launches and half of its 95 % interval between them."""
-    log = side.launches()
+    """Geometric mean over processes and half of its 95 % interval between them."""
+    log = side.processes()
     count = np.isfinite(log).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.nansum(log, axis=1) / count
         squares = np.nansum((log - mean[:, None]) ** 2, axis=1) / (count - 1)
         reach = quantile(count - 1.0, (1 + CONFIDENCE) / 2) * np.sqrt(squares / count)
-        half = np.where(count >= FEWEST_LAUNCHES, np.sinh(reach), np.nan)
+        half = np.where(count >= FEWEST_PROCESSES, np.sinh(reach), np.nan)
     latency = np.exp(mean)
     return [
-        Reading(latency=one, half_width=_plain(width), launches=n) if n else None
+        Reading(latency=one, half_width=_plain(width), processes=n) if n else None
         for one, width, n in zip(latency.tolist(), half.tolist(), count.tolist(), strict=True)
     ]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.errors import OptionError
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
     from attnbench.analysis.comparison import Reading
     from attnbench.analysis.sides import Side
 
@@ -84,7 +84,7 @@ def prices_by_device(prices: Mapping[str, float], names: Sequence[str]) -> dict[
     return found
 
 
-def priced(pairs: Sequence[Compared], by_device: Mapping[str, float]) -> list[Compared]:
+def priced(pairs: Sequence[RunComparison], by_device: Mapping[str, float]) -> list[RunComparison]:
     """Return the comparisons with what was asked for an hour of each side's device."""
     return [
         replace(one, prices=Prices(base=_of(one.base, by_device), new=_of(one.new, by_device)))
@@ -92,7 +92,7 @@ def priced(pairs: Sequence[Compared], by_device: Mapping[str, float]) -> list[Co
     ]
 
 
-def unpriced(pairs: Sequence[Compared]) -> list[str]:
+def unpriced(pairs: Sequence[RunComparison]) -> list[str]:
     """The devices without a price, where another one has one."""
     sides = [
         side for one in pairs for side in ((one.base, one.prices.base), (one.new, one.prices.new))

@@ -13,7 +13,7 @@ NOTES = {
     "CLOCK_DRIFT": "saw the clocks move between the first and the last sample",
     "FOREIGN_PROCESS": "shared the device with another process",
     "FALLBACK": "ran another kernel than the one asked for",
-    "LAUNCH_BOUND": "are bound by the host: the launch took longer than the kernel",
+    "LAUNCH_BOUND": "are bound by the host: the process took longer than the kernel",
 }
 # Inputs that flatter a kernel: what was measured on them says little of real ones.
 _FLATTERING = {
@@ -34,11 +34,11 @@ def doubts(cases: Sequence[CaseRows]) -> Iterator[str]:
     for code, words in NOTES.items():
         if count := sum(code in one.notes for one in ok):
             yield f"{count} of {len(ok)} ok cases {words} ({code})"
-    few = [one.latency.launches for one in ok if one.latency and one.latency.low is None]
+    few = [one.latency.processes for one in ok if one.latency and one.latency.low is None]
     if few:
         yield (
-            f"{len(few)} of {len(ok)} ok cases have fewer than three launches:"
-            " they have no interval (--launches 3 gives them one)"
+            f"{len(few)} of {len(ok)} ok cases have fewer than three processes:"
+            " they have no interval (--processes 3 gives them one)"
         )
 
 
@@ -50,11 +50,11 @@ def flattering(cases: Sequence[CaseRows]) -> Iterator[str]:
             yield f"{count} of {len(ok)} ok cases {words}"
 
 
-def single_launch(cases: Sequence[CaseRows]) -> Iterator[str]:
+def single_process(cases: Sequence[CaseRows]) -> Iterator[str]:
     """Say so where no case was measured in a second process."""
-    found = [one.latency.launches for one in cases if one.latency is not None]
+    found = [one.latency.processes for one in cases if one.latency is not None]
     if found and max(found) == 1:
         yield (
-            "one launch alone: what differs between two processes is not in these figures"
-            " (--launches 3 measures it)"
+            "one process alone: what differs between two processes is not in these figures"
+            " (--processes 3 measures it)"
         )

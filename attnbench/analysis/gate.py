@@ -7,7 +7,7 @@ both sides interleaved makes it as fine as the machine allows.
 - fail: a case is slower, or was ok in the base and is oom, incorrect, implausible, timeout, crashed
   or failed now;
 - inconclusive: no fail, but a case that was ok in the base is missing, not measured, timed by
-  another method or in too few launches, or its interval reaches past the limit;
+  another method or in too few processes, or its interval reaches past the limit;
 - pass: the rest. Cases only in new, fixed ones and improvements are listed and never ruled.
 """
 
@@ -21,14 +21,14 @@ import numpy as np
 
 from attnbench.analysis.accept import restarted
 from attnbench.analysis.comparability import kinds
-from attnbench.analysis.compare import Compared, Comparison, Limits, Source, compare_sides
+from attnbench.analysis.compare import CaseComparison, Limits, RunComparison, Source, compare_sides
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.rule import rule_for
 from attnbench.analysis.sides import Side, joined, load_sides, moments_of
 from attnbench.errors import InputError, NotComparable, NothingSelected
 from attnbench.problem import FIELDS
 from attnbench.stats.decision import SLOWER
-from attnbench.stats.mde import launches_needed
+from attnbench.stats.mde import processes_needed
 from attnbench.suite import Gate
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
@@ -40,17 +40,17 @@ _FIELDS = (*FIELDS, "phase", "group_size", "backend", "backend_options", "model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class CaseRuling:
     """One case and what the gate makes of it: fail, inconclusive, pass or listed.
 
-    ``launches`` is how many launches of the run in all would settle an inconclusive case, None
-    where it is not a question of launches, infinity where no number would.
+    ``processes`` is how many processes of the run in all would settle an inconclusive case, None
+    where it is not a question of processes, infinity where no number would.
     """
 
-    case: Comparison
+    case: CaseComparison
     ruling: str
     why: str = ""
-    launches: float | None = None
+    processes: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class Ruling:
     """
 
     outcome: str
-    judged: tuple[Judged, ...]
-    compared: Compared
+    judged: tuple[CaseRuling, ...]
+    compared: RunComparison
     rule: Gate
     rule_source: str
     baselines: int
@@ -71,7 +71,7 @@ class Ruling:
     accepted: tuple[Mapping[str, Any], ...]
     ab: Interleaved | None = None
 
-    def of(self, ruling: str) -> list[Judged]:
+    def of(self, ruling: str) -> list[CaseRuling]:
         """The cases with one ruling, the largest change first."""
         found = [one for one in self.judged if one.ruling == ruling]
         return sorted(found, key=lambda one: -(one.case.change or 0.0))
@@ -162,13 +162,13 @@ def rule_on(
     pooled = joined(base, base[0].name if len(base) == 1 else f"{len(base)} baselines")
     compared = compare_sides(pooled, new, limit=_limits(rule), fields=_FIELDS)
     _require_same_device(compared, any_chip=any_chip)
-    wanted = launches_needed(
+    wanted = processes_needed(
         compared.difference, np.array([one.limit for one in compared.comparisons])
     )
     measured = set(new.values("case_id"))
     judged = tuple(
-        _judge(one, float(launches), rule, measured)
-        for one, launches in zip(compared.comparisons, wanted, strict=True)
+        _judge(one, float(processes), rule, measured)
+        for one, processes in zip(compared.comparisons, wanted, strict=True)
     )
     if all(one.ruling == LISTED for one in judged):
         raise NothingSelected(f"no case of {pooled.name} is ok, so there is nothing to rule on")
@@ -207,7 +207,7 @@ def _limits(rule: Gate) -> Limits:
     return limits
 
 
-def _require_same_device(compared: Compared, *, any_chip: bool) -> None:
+def _require_same_device(compared: RunComparison, *, any_chip: bool) -> None:
     base, new = compared.base, compared.new
     found = kinds(compared.differing)
     if "device" in found:
@@ -226,32 +226,38 @@ def _require_same_device(compared: Compared, *, any_chip: bool) -> None:
         )
 
 
-def _judge(case: Comparison, launches: float, rule: Gate, measured: set[str]) -> Judged:
+def _judge(case: CaseComparison, processes: float, rule: Gate, measured: set[str]) -> CaseRuling:
     if case.base_status != "ok":
-        return Judged(case=case, ruling=LISTED)
+        return CaseRuling(case=case, ruling=LISTED)
     if case.new_status in LOST:
         reason = (case.reason or "").partition("\n")[0]
-        return Judged(case=case, ruling=FAIL, why=f"{case.new_status} now: {reason}".rstrip(": "))
+        return CaseRuling(
+            case=case, ruling=FAIL, why=f"{case.new_status} now: {reason}".rstrip(": ")
+        )
     if case.new is None:
         other = case.new_status == "missing" and case.case_id in measured
         why = "timed by another method" if other else case.new_status
-        return Judged(case=case, ruling=INCONCLUSIVE, why=why)
+        return CaseRuling(case=case, ruling=INCONCLUSIVE, why=why)
     if case.verdict == SLOWER:
-        return Judged(case=case, ruling=FAIL, why="slower")
-    return _unless_wide(case, launches, rule)
+        return CaseRuling(case=case, ruling=FAIL, why="slower")
+    return _unless_wide(case, processes, rule)
 
 
-def _unless_wide(case: Comparison, launches: float, rule: Gate) -> Judged:
-    """Pass a case whose interval lies below the limit, if it is of enough launches."""
-    have = case.new.launches if case.new else 0
-    if have < rule.min_launches:
-        why = f"{have} of {rule.min_launches} launches"
-        return Judged(case=case, ruling=INCONCLUSIVE, why=why, launches=float(rule.min_launches))
+def _unless_wide(case: CaseComparison, processes: float, rule: Gate) -> CaseRuling:
+    """Pass a case whose interval lies below the limit, if it is of enough processes."""
+    have = case.new.processes if case.new else 0
+    if have < rule.min_processes:
+        why = f"{have} of {rule.min_processes} processes"
+        return CaseRuling(
+            case=case, ruling=INCONCLUSIVE, why=why, processes=float(rule.min_processes)
+        )
     if case.high is None:
-        return Judged(case=case, ruling=INCONCLUSIVE, why="too few launches in the baseline")
+        return CaseRuling(case=case, ruling=INCONCLUSIVE, why="too few processes in the baseline")
     if case.high > case.limit:
-        return Judged(case=case, ruling=INCONCLUSIVE, why="interval too wide", launches=launches)
-    return Judged(case=case, ruling=PASS)
+        return CaseRuling(
+            case=case, ruling=INCONCLUSIVE, why="interval too wide", processes=processes
+        )
+    return CaseRuling(case=case, ruling=PASS)
 
 
 def _age_days(base: Side, new: Side) -> float | None:

@@ -14,7 +14,7 @@ from attnbench.analysis.gate import FAIL, INCONCLUSIVE
 from attnbench.analysis.workflow_command import command
 
 if TYPE_CHECKING:
-    from attnbench.analysis.gate import Judged, Ruling
+    from attnbench.analysis.gate import CaseRuling, Ruling
 
 MOST = 10
 _SUITE_ENDINGS = (".yaml", ".yml")
@@ -36,7 +36,7 @@ def workflow_commands(ruling: Ruling) -> list[str]:
 
 
 def _listed(
-    level: str, judged: Sequence[Judged], place: dict[str, str], *, most: int = MOST
+    level: str, judged: Sequence[CaseRuling], place: dict[str, str], *, most: int = MOST
 ) -> Iterator[str]:
     shown = judged if len(judged) <= most else judged[: max(most - 1, 0)]
     for one in shown:
@@ -46,7 +46,7 @@ def _listed(
         yield command(level, text, **place, title=f"attnbench: {left:,} more")
 
 
-def _message(one: Judged) -> str:
+def _message(one: CaseRuling) -> str:
     case = one.case
     if case.verdict != "slower" or case.change is None:
         return words.remedy(one)

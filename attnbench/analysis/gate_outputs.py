@@ -12,7 +12,7 @@ from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
 if TYPE_CHECKING:
     from junitparser import TestCase
 
-    from attnbench.analysis.gate import Judged, Ruling
+    from attnbench.analysis.gate import CaseRuling, Ruling
 
 COMMENT_BYTES = 60_000  # GitHub refuses a comment above 65,536 characters
 SUMMARY_BYTES = 1_000_000  # and a job summary above 1 MiB
@@ -73,7 +73,7 @@ def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
     return text
 
 
-def _test_case(one: Judged, unit: str, *, strict: bool) -> TestCase:
+def _test_case(one: CaseRuling, unit: str, *, strict: bool) -> TestCase:
     from junitparser import Failure, Skipped, TestCase
 
     case = one.case
@@ -86,7 +86,7 @@ def _test_case(one: Judged, unit: str, *, strict: bool) -> TestCase:
     return test
 
 
-def _line(one: Judged, unit: str) -> str:
+def _line(one: CaseRuling, unit: str) -> str:
     case = one.case
     if one.ruling == INCONCLUSIVE or case.change is None:
         return words.remedy(one, unit=unit)
@@ -113,7 +113,9 @@ def _tail(ruling: Ruling) -> Iterator[str]:
         yield f"\nNote: {_prose(remark)}."
 
 
-def _table(kind: str, title: str, judged: Sequence[Judged], room: int, unit: str) -> Iterator[str]:
+def _table(
+    kind: str, title: str, judged: Sequence[CaseRuling], room: int, unit: str
+) -> Iterator[str]:
     folded = kind != FAIL
     count = f"{len(judged):,} {title}"
     yield f"<details><summary>{count}</summary>\n" if folded else f"**{count}**\n"
@@ -131,7 +133,7 @@ def _table(kind: str, title: str, judged: Sequence[Judged], room: int, unit: str
         yield "\n</details>"
 
 
-def _row(one: Judged, unit: str) -> str:
+def _row(one: CaseRuling, unit: str) -> str:
     case = one.case
     change = "" if case.change is None else words.signed(case.change)
     why = "" if case.verdict == "slower" else words.remedy(one, unit=unit)

@@ -9,8 +9,8 @@ from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Comparison, Reading
-    from attnbench.analysis.gate import Judged, Ruling
+    from attnbench.analysis.compare import CaseComparison, Reading
+    from attnbench.analysis.gate import CaseRuling, Ruling
     from attnbench.analysis.interleaved import Interleaved
 
 WEAKER = (
@@ -23,7 +23,7 @@ BY_TURNS = (
 )
 FEW_BASELINES = 5
 _BEYOND = 9.995  # a share of which the digits say nothing
-_TOO_MANY = 10_000  # rounds or launches that nobody will measure
+_TOO_MANY = 10_000  # rounds or processes that nobody will measure
 
 
 def headline(ruling: Ruling) -> str:
@@ -130,15 +130,15 @@ def age_text(days: float) -> str:
     return f"{days:.0f} day{'' if round(days) == 1 else 's'} older"
 
 
-def remedy(one: Judged, *, unit: str = "launch") -> str:
-    """Say what would settle an inconclusive case: more launches, or more rounds of ab."""
-    if one.launches is None:
+def remedy(one: CaseRuling, *, unit: str = "process") -> str:
+    """Say what would settle an inconclusive case: more processes, or more rounds of ab."""
+    if one.processes is None:
         return one.why
-    if math.isinf(one.launches) or one.launches > _TOO_MANY:
-        more = "pool more baselines" if unit == "launch" else "it is too near its limit"
+    if math.isinf(one.processes) or one.processes > _TOO_MANY:
+        more = "pool more baselines" if unit == "process" else "it is too near its limit"
         return f"{one.why}: no number of {_plural(unit, 2)} would do; {more}"
-    have = one.case.new.launches if one.case.new else 0
-    wanted = max(int(one.launches) - have, 1)
+    have = one.case.new.processes if one.case.new else 0
+    wanted = max(int(one.processes) - have, 1)
     return f"{one.why}: about {wanted} more {_plural(unit, wanted)}"
 
 
@@ -162,7 +162,7 @@ def reading(one: Reading | None, status: str) -> str:
     return status if one is None else time_text(one.latency)
 
 
-def interval(case: Comparison) -> str:
+def interval(case: CaseComparison) -> str:
     """``[+6.7%, +7.3%]``."""
     if case.low is None or case.high is None:
         return ""
@@ -188,7 +188,7 @@ def signed(share: float) -> str:
     return f"{100 * share:+.1f}%"
 
 
-def _listed_word(case: Comparison) -> str:
+def _listed_word(case: CaseComparison) -> str:
     if case.base_status == "missing":
         return "only in the run"
     return "fixed" if case.new_status == "ok" else "ok on neither side"

@@ -1,4 +1,4 @@
-"""What a run says of its machine: self-tests, and canaries first and last in each launch.
+"""What a run says of its machine: self-tests, and canaries first and last in each process.
 
 Canaries are the same code on both sides of an ``ab``. What they differ by is the machine's doing,
 and says how far the two sides had the same machine.
@@ -21,14 +21,14 @@ _DOUBT = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchState:
-    """The machine at the two ends of one launch; times in microseconds by canary.
+class ProcessState:
+    """The machine at the two ends of one process; times in microseconds by canary.
 
-    ``last`` is None where the launch did not end in good order, ``flat`` where no clock was looked
+    ``last`` is None where the process did not end in good order, ``flat`` where no clock was looked
     at. ``failed`` says why canaries could not be timed.
     """
 
-    launch: int
+    process: int
     first: Mapping[str, float] | None = None
     last: Mapping[str, float] | None = None
     warmup_s: float | None = None
@@ -43,10 +43,10 @@ class LaunchState:
             return {}
         return {name: self.last[name] / self.first[name] - 1 for name in self.first}
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
-            "launch": self.launch,
+            "process": self.process,
             "first_us": self.first and dict(self.first),
             "last_us": self.last and dict(self.last),
             "changes": self.changes,
@@ -63,7 +63,7 @@ class MachineState:
 
     run_name: str | None
     tests: tuple[Mapping[str, Any], ...] = ()
-    launches: tuple[LaunchState, ...] = field(default=())
+    processes: tuple[ProcessState, ...] = field(default=())
 
     @property
     def distrust(self) -> tuple[str, ...]:
@@ -74,12 +74,12 @@ class MachineState:
             if one["grave"] and not one["passed"]
         )
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
             "run_name": self.run_name,
             "selftest": [dict(one) for one in self.tests],
-            "launches": [one.facts() for one in self.launches],
+            "processes": [one.to_dict() for one in self.processes],
         }
 
 
@@ -98,14 +98,14 @@ class CanaryShift:
     rounds: int
     is_real: bool
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 def canary_shifts(base: MachineState, new: MachineState) -> tuple[CanaryShift, ...]:
-    """Compare the canaries of two sides launch by launch; launch n of either is round n."""
-    rounds = [_by_launch(state) for state in (base, new)]
+    """Compare the canaries of two sides process by process; process n of either is round n."""
+    rounds = [_by_process(state) for state in (base, new)]
     numbers = sorted(rounds[0].keys() & rounds[1].keys())
     names = list(dict.fromkeys(name for number in numbers for name in rounds[0][number]))
     if not names:
@@ -140,13 +140,13 @@ def _beyond_doubt(found: Difference) -> list[bool]:
     return [bool(one <= _DOUBT) for one in adjusted(known)]
 
 
-def _by_launch(state: MachineState) -> dict[int, dict[str, float]]:
-    """The log time of each canary in each launch: the mean of first and last, if it had a last."""
+def _by_process(state: MachineState) -> dict[int, dict[str, float]]:
+    """The log time of each canary in each process: the mean of first and last, if it had a last."""
     found = {}
-    for one in state.launches:
+    for one in state.processes:
         if one.first is not None:
             ends = [one.first] if one.last is None else [one.first, one.last]
-            found[one.launch] = {
+            found[one.process] = {
                 name: float(np.mean([np.log(end[name]) for end in ends])) for name in one.first
             }
     return found
@@ -170,29 +170,29 @@ def _state(metadata: Mapping[str, Any]) -> MachineState:
     return MachineState(
         run_name=metadata.get("run_name"),
         tests=tuple(tests),
-        launches=tuple(_launches([one for one in records if one["record"] == "canaries"])),
+        processes=tuple(_processes([one for one in records if one["record"] == "canaries"])),
     )
 
 
-def _launches(records: list[Mapping[str, Any]]) -> Iterator[LaunchState]:
-    """Join first and last; a launch that was gone on with has begun twice."""
+def _processes(records: list[Mapping[str, Any]]) -> Iterator[ProcessState]:
+    """Join first and last; a process that was gone on with has begun twice."""
     begun: Mapping[str, Any] | None = None
     for one in records:
         if one["when"] == "first":
             if begun is not None:
-                yield _launch(begun, None)
+                yield _process(begun, None)
             begun = one
         elif begun is not None:
-            yield _launch(begun, one)
+            yield _process(begun, one)
             begun = None
     if begun is not None:
-        yield _launch(begun, None)
+        yield _process(begun, None)
 
 
-def _launch(first: Mapping[str, Any], last: Mapping[str, Any] | None) -> LaunchState:
+def _process(first: Mapping[str, Any], last: Mapping[str, Any] | None) -> ProcessState:
     end = last or {}
-    return LaunchState(
-        launch=first["launch"],
+    return ProcessState(
+        process=first["process"],
         first=first.get("us"),
         last=end.get("us"),
         warmup_s=first.get("warmup_s"),

@@ -1,4 +1,4 @@
-"""Which rows of two sides are the same case: one key a case, and launches as matrices."""
+"""Which rows of two sides are the same case: one key a case, and processes as matrices."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnbench.analysis.sides import ABSENT, OK, Side, coded, launches_of, moments_of
+from attnbench.analysis.sides import ABSENT, OK, Side, coded, moments_of, processes_of
 from attnbench.measurement import STATUSES
 from attnbench.problem import FIELDS
-from attnbench.stats.difference import FEWEST_TRIMMED_LAUNCHES, Array, Centre, centre
+from attnbench.stats.difference import FEWEST_TRIMMED_PROCESSES, Array, Centre, centre
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Matched:
     """One side under ``keys`` that several sides share; every array has a key a row.
 
     ``status`` is the worst of a case's rows in the newest run that tried it, ``ABSENT`` without a
-    row; ``first`` is a row of that run with that status. ``log`` has a matrix [key, launch] for
+    row; ``first`` is a row of that run with that status. ``log`` has a matrix [key, process] for
     each run, NaN where the case is not ok in that run or in the newest.
     """
 
@@ -55,17 +55,17 @@ class Matched:
         flags: NDArray[np.bool_] = self.status == OK
         return flags
 
-    def launches(self) -> Array:
-        """All launches [key, launch] of all runs."""
+    def processes(self) -> Array:
+        """All processes [key, process] of all runs."""
         return np.concatenate(self.log, axis=1)
 
     def centres(self) -> list[Centre]:
         """A centre for each run, as a comparison across sessions takes it."""
-        return [centre(one, fewest=FEWEST_TRIMMED_LAUNCHES) for one in self.log]
+        return [centre(one, fewest=FEWEST_TRIMMED_PROCESSES) for one in self.log]
 
     def centre(self) -> Centre:
-        """One centre over all launches of all runs."""
-        return centre(self.launches(), fewest=FEWEST_TRIMMED_LAUNCHES)
+        """One centre over all processes of all runs."""
+        return centre(self.processes(), fewest=FEWEST_TRIMMED_PROCESSES)
 
 
 def matched(sides: Sequence[Side], column: str = BY_CASE) -> list[Matched]:
@@ -143,12 +143,12 @@ def _matched(side: Side, keys: Ints, texts: tuple[str, ...]) -> Matched:
     first = np.full(count, ABSENT, dtype=np.int64)
     first[keys[telling]] = telling
     is_used = np.isfinite(side.log) & (each[runs, keys] == OK) & (status[keys] == OK)
-    launches = np.maximum(launches_of(side), 0)
+    processes = np.maximum(processes_of(side), 0)
     matrices = []
     for run in range(len(names)):
         rows = np.flatnonzero(is_used & (runs == run))
-        matrix = np.full((count, int(launches[rows].max(initial=0)) + 1), np.nan)
-        matrix[keys[rows], launches[rows]] = side.log[rows]
+        matrix = np.full((count, int(processes[rows].max(initial=0)) + 1), np.nan)
+        matrix[keys[rows], processes[rows]] = side.log[rows]
         matrices.append(matrix)
     return Matched(side, texts, status, first, tuple(matrices))
 

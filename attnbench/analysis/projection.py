@@ -11,7 +11,7 @@ from attnbench.problem import FIELDS
 from attnbench.stats.families import Mean, geometric_mean
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Comparison
+    from attnbench.analysis.compare import CaseComparison
 
 # What may vary inside a row without being seen there.
 _TELLING = (*FIELDS, "backend_label", "timer", "l2")
@@ -25,12 +25,12 @@ class Row:
     """
 
     values: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[CaseComparison, ...]
     mean: Mean
     varying: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def projected(comparisons: Sequence[Comparison], fields: Sequence[str]) -> list[Row]:
+def projected(comparisons: Sequence[CaseComparison], fields: Sequence[str]) -> list[Row]:
     """Gather cases by fields, in the order in which they first appear.
 
     Raises:
@@ -40,12 +40,12 @@ def projected(comparisons: Sequence[Comparison], fields: Sequence[str]) -> list[
     known = {name for one in comparisons for name in one.facts}
     for name in fields:
         if name not in known:
-            from attnbench.selection import did_you_mean
+            from attnbench.filter import did_you_mean
 
             raise InputError(
                 f"no case has a field {name!r}", hint=did_you_mean(name, known) or None
             )
-    groups: dict[tuple[Any, ...], list[Comparison]] = {}
+    groups: dict[tuple[Any, ...], list[CaseComparison]] = {}
     for one in comparisons:
         groups.setdefault(tuple(one.facts.get(name) for name in fields), []).append(one)
     return [
@@ -63,7 +63,7 @@ def projected(comparisons: Sequence[Comparison], fields: Sequence[str]) -> list[
 
 
 def _varying(
-    found: Sequence[Comparison], shown: Sequence[str]
+    found: Sequence[CaseComparison], shown: Sequence[str]
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
     listed = []
     for name in _TELLING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attnbench.analysis.table import CaseRows
-from attnbench.selection import parse
+from attnbench.filter import parse
 from attnbench.units import flops_text, rate_text, time_text
 
 Line = tuple[str, str, str, str]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import InputError
-from attnbench.selection import parse
+from attnbench.filter import parse
 from attnbench.suite import Gate, Limit
 
 if TYPE_CHECKING:

@@ -126,7 +126,7 @@ def _device_of(metadata: dict[str, Any], row: dict[str, Any]) -> Device:
     from attnbench.environment import Device, Environment
 
     if facts := metadata.get("environment"):
-        return Environment.from_facts(facts).device
+        return Environment.from_dict(facts).device
     memory = row["device_memory_bytes"] or 0
     return Device(
         kind="cuda" if str(row["device_arch"]).startswith("sm_") else "cpu",

@@ -1,4 +1,4 @@
-"""The sides of a comparison: rows of result files as columns, and their launches as matrices.
+"""The sides of a comparison: rows of result files as columns, and their processes as matrices.
 
 Arrow and numpy alone, no data frame: two runs of a hundred thousand rows are compared in seconds.
 """
@@ -32,7 +32,7 @@ LEAN_ROWS = 20_000  # of more, columns that nobody needs cost more than the comp
 # What matching, statistics, comparability and every screen read.
 NEEDED = (
     *("attnbench_version", "run_id", "side", "suite", "problem_id", "case_id", "method_id"),
-    *("device_id", "case_label", "launch", "started_at", "dtype", "backend", "backend_label"),
+    *("device_id", "case_label", "process", "started_at", "dtype", "backend", "backend_label"),
     *("backend_options", "kernels", "timer", "l2", "warmup_s", "isolation", "status", "reason"),
     *("bound", "peak_bandwidth_gbps", "peak_tflops", "sm_clock_mhz", "mem_clock_mhz"),
     *("device_name", "device_uuid", "device_arch", "device_memory_bytes", "power_limit_w"),
@@ -104,14 +104,14 @@ class Side:
         if text is None:
             return self
         from attnbench.analysis.table import row_fields
-        from attnbench.selection import parse
+        from attnbench.filter import parse
 
         codes, _ = coded(self.table["case_id"])
         _, first = np.unique(codes, return_index=True)
         facts = [row_fields(row) for row in self.table.take(first).to_pylist()]
         names = {name for one in facts for name in one}
-        selection = parse(text, extra=names)
-        picked = np.array([selection.matches(one) for one in facts])
+        chosen = parse(text, extra=names)
+        picked = np.array([chosen.matches(one) for one in facts])
         if not picked.any():
             raise NothingSelected(f"no case of {self.name} matches {text!r}")
         return self.where(picked[codes])
@@ -239,7 +239,7 @@ def split(side: Side, column: str) -> list[Side]:
 
     """
     if column not in side.table.column_names:
-        from attnbench.selection import did_you_mean
+        from attnbench.filter import did_you_mean
 
         advice = did_you_mean(column, side.table.column_names)
         raise InputError(f"results have no column {column!r}", hint=advice or None)
@@ -267,9 +267,9 @@ def _ints(values: Any, missing: int) -> NDArray[np.int64]:
     return numbers
 
 
-def launches_of(side: Side) -> NDArray[np.int64]:
-    """Each row's launch; ``ABSENT`` for what the plan decided."""
-    return _ints(side.table["launch"], ABSENT)
+def processes_of(side: Side) -> NDArray[np.int64]:
+    """Each row's process; ``ABSENT`` for what the plan decided."""
+    return _ints(side.table["process"], ABSENT)
 
 
 def moments_of(side: Side) -> NDArray[np.int64]:
@@ -303,8 +303,8 @@ def _log_latency(table: pa.Table, path: Path) -> NDArray[np.float64]:
 
 
 def _row_text(table: pa.Table, row: int) -> str:
-    label, launch = table["case_label"][row].as_py(), table["launch"][row].as_py()
-    return f"{label or table['case_id'][row].as_py()}, launch {launch}"
+    label, process = table["case_label"][row].as_py(), table["process"][row].as_py()
+    return f"{label or table['case_id'][row].as_py()}, process {process}"
 
 
 def _paths(side: Side) -> str:

@@ -1,7 +1,7 @@
 """Rows of a result file as cases, and cases as a table of problems by backends.
 
-A case's latency is the geometric mean of its launches' and its interval comes from between them:
-what differs between two fresh processes is the noise that counts. Below three launches there is no
+A case's latency is the geometric mean of its processes' and its interval comes from between them:
+what differs between two fresh processes is the noise that counts. Below three processes there is no
 interval. A case is ok when all its rows are; otherwise it has the status of its worst row and no
 latency at all.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIDENCE = 0.95
-FEWEST_LAUNCHES = 3  # below it there is no interval
+FEWEST_PROCESSES = 3  # below it there is no interval
 SEPARATOR = " · "  # between problem and backend in a case's label
 
 Row = dict[str, Any]
@@ -37,12 +37,12 @@ _ORDER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Seconds over launches; ``low`` and ``high`` are None below three of them."""
+    """Seconds over processes; ``low`` and ``high`` are None below three of them."""
 
     centre: float
     low: float | None
     high: float | None
-    launches: int
+    processes: int
 
     @property
     def half_width(self) -> float | None:
@@ -72,17 +72,17 @@ class CaseRows:
         return self.label.partition(SEPARATOR)[0]
 
 
-def over_launches(seconds: Sequence[float]) -> Latency:
-    """Geometric mean and, from three launches on, its 95 % t interval on the log scale."""
+def over_processes(seconds: Sequence[float]) -> Latency:
+    """Geometric mean and, from three processes on, its 95 % t interval on the log scale."""
     logs = [math.log(one) for one in seconds]
     centre, n = fmean(logs), len(logs)
     low = high = None
-    if n >= FEWEST_LAUNCHES:
+    if n >= FEWEST_PROCESSES:
         from scipy.special import stdtrit
 
         reach = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * stdev(logs) / math.sqrt(n)
         low, high = math.exp(centre - reach), math.exp(centre + reach)
-    return Latency(centre=math.exp(centre), low=low, high=high, launches=n)
+    return Latency(centre=math.exp(centre), low=low, high=high, processes=n)
 
 
 def case_rows(frame: pd.DataFrame) -> list[CaseRows]:
@@ -103,10 +103,10 @@ def selected(frame: pd.DataFrame, text: str | None) -> pd.DataFrame:
     """
     if text is None:
         return frame
-    from attnbench.selection import parse
+    from attnbench.filter import parse
 
-    selection = parse(text, extra={*frame.columns, *option_names(frame)})
-    picked = [selection.matches(row_fields(row)) for row in plain_rows(frame)]
+    chosen = parse(text, extra={*frame.columns, *option_names(frame)})
+    picked = [chosen.matches(row_fields(row)) for row in plain_rows(frame)]
     if not any(picked):
         raise NothingSelected(f"no row matches {text!r}", hint=_nearest_hint(frame))
     return frame[picked]
@@ -176,7 +176,7 @@ def _gathered(rows: list[Row]) -> CaseRows:
         timing=next(filter(None, map(_timing, rows)), ""),
         status=status,
         reason=telling["reason"],
-        latency=over_launches(measured) if status == "ok" and measured else None,
+        latency=over_processes(measured) if status == "ok" and measured else None,
         notes=tuple(dict.fromkeys(code for row in rows for code in row["notes"] or ())),
         rows=tuple(rows),
     )

@@ -1,6 +1,6 @@
 """When a win is a win: one rule for the report's crossover map and for advice.
 
-A win is a tie when it is under 2 %, or when the 95 % intervals between launches overlap.
+A win is a tie when it is under 2 %, or when the 95 % intervals between processes overlap.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which tile a slot gets after its trials were measured: the fastest, if it is beyond doubt.
 
-A tile's time is the geometric mean over its slot's problems, once a launch. The fastest replaces
-the shipped one only if its mean over launches is at least 1 % lower and none of its launches is as
-slow as the shipped tile's fastest; anything less is a tie, and the shipped one stays.
+A tile's time is the geometric mean over its slot's problems, once a process. The fastest replaces
+the shipped one only if its mean over processes is at least 1 % lower and none of its processes is
+as slow as the shipped tile's fastest; anything less is a tie, and the shipped one stays.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _OK = "ok"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """One tile: µs of each launch over all problems of its slot, or why there are none."""
+    """One tile: µs of each process over all problems of its slot, or why there are none."""
 
     tile: Tile
-    launches_us: tuple[float, ...] = ()
+    processes_us: tuple[float, ...] = ()
     reason: str | None = None
 
     @property
     def mean_us(self) -> float:
-        """Geometric mean over the launches."""
-        return geometric(self.launches_us)
+        """Geometric mean over the processes."""
+        return geometric(self.processes_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def choose(slot: Slot, problems: int, times: Sequence[Times], shipped: Tile) -> 
 
 def _is_faster(new: Times, old: Times) -> bool:
     by_enough = new.mean_us <= old.mean_us * (1 - MARGIN)
-    return by_enough and max(new.launches_us) < min(old.launches_us)
+    return by_enough and max(new.processes_us) < min(old.processes_us)
 
 
 def choices_of(frame: pd.DataFrame, candidates: Iterable[Candidate]) -> list[Choice]:
@@ -124,8 +124,8 @@ def choices_of(frame: pd.DataFrame, candidates: Iterable[Candidate]) -> list[Cho
 
 
 def _times(candidate: Candidate, rows: Mapping[str, list[Mapping[str, Any]]]) -> Times:
-    """Gather a tile's launches; one row that is not ok is enough to leave it out."""
-    by_launch: dict[int, list[float]] = {}
+    """Gather a tile's processes; one row that is not ok is enough to leave it out."""
+    by_process: dict[int, list[float]] = {}
     for trial in candidate.trials:
         own = rows.get(trial.id, [])
         bad = next((row for row in own if row["status"] != _OK), None)
@@ -133,11 +133,11 @@ def _times(candidate: Candidate, rows: Mapping[str, list[Mapping[str, Any]]]) ->
             said = "was not measured" if bad is None else f"{bad['status']}: {bad['reason']}"
             return Times(tile=candidate.tile, reason=f"{trial.problem.label} {said}")
         for row in own:
-            by_launch.setdefault(int(row["launch"]), []).append(float(row["latency_us"]))
-    whole = [one for one in by_launch.values() if len(one) == len(candidate.trials)]
+            by_process.setdefault(int(row["process"]), []).append(float(row["latency_us"]))
+    whole = [one for one in by_process.values() if len(one) == len(candidate.trials)]
     if not whole:
-        return Times(tile=candidate.tile, reason="no launch measured all its problems")
-    return Times(tile=candidate.tile, launches_us=tuple(map(geometric, whole)))
+        return Times(tile=candidate.tile, reason="no process measured all its problems")
+    return Times(tile=candidate.tile, processes_us=tuple(map(geometric, whole)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class Order:
     candidates: tuple[Candidate, ...]
     out: Path
     device: str = "auto"
-    launches: int = 5
+    processes: int = 5
     resume: bool = False
     repro: str = ""
 
@@ -178,7 +178,7 @@ def tune(order: Order, listener: Listener) -> Tuned:
         suite=suite_of(order.suite, order.candidates),
         device=order.device,
         out=order.out.with_suffix(".parquet"),
-        launches=order.launches,
+        processes=order.processes,
         resume=order.resume,
         repro=order.repro,
     )

@@ -24,7 +24,7 @@ def subjects(backends: Sequence[str]) -> list[Case]:
     from attnbench.conformance import subject
     from attnbench.errors import SuiteError
     from attnbench.registry import Registry
-    from attnbench.suite.faults import rendered
+    from attnbench.suite.diagnostics import rendered
     from attnbench.suite.variants import Backends, from_words
 
     found = from_words(backends, Backends(), Registry(), Path.cwd())

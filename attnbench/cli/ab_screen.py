@@ -18,7 +18,7 @@ from attnbench.cli.summary import counted, shown_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.analysis.gate import Judged, Ruling
+    from attnbench.analysis.gate import CaseRuling, Ruling
     from attnbench.cli.screen import Screen
 
 ROWS_SHOWN = 40
@@ -26,7 +26,7 @@ _REASONS_SHOWN = 10
 _INDENT = 6
 _RANK = {FAIL: 0, INCONCLUSIVE: 1, PASS: 2}
 _LEGEND = (
-    "latency is the geometric mean over launches; a change stands where it is sure, its 95 % "
+    "latency is the geometric mean over processes; a change stands where it is sure, its 95 % "
     "interval always; sees is the smallest slowdown that would be found four times in five"
 )
 
@@ -112,7 +112,7 @@ def _show_table(ruling: Ruling, screen: Screen) -> None:
         screen.line(f"{counted(more, 'row')} not shown (the JSON has all)", "dim")
 
 
-def _cells(one: Judged, *, spread: bool) -> tuple[str, ...]:
+def _cells(one: CaseRuling, *, spread: bool) -> tuple[str, ...]:
     case = one.case
     sure = case.verdict in ("slower", "faster") and case.change is not None
     return (

@@ -150,7 +150,7 @@ def usage_text(error: click.ClickException) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``, did you mean 'x'?`` or nothing."""
-    from attnbench.selection import did_you_mean
+    from attnbench.filter import did_you_mean
 
     advice = did_you_mean(word, known)
     return f", {advice}" if advice else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attnbench.units import spread_text, time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.comparison import Comparison, Reading
+    from attnbench.analysis.comparison import CaseComparison, Reading
 
 
 def change_text(share: float | None) -> str:
@@ -16,7 +16,7 @@ def change_text(share: float | None) -> str:
     return "" if share is None else f"{100 * share:+.1f}%"
 
 
-def interval_text(case: Comparison) -> str:
+def interval_text(case: CaseComparison) -> str:
     """``[+6.7%, +7.3%]``."""
     if case.low is None or case.high is None:
         return ""
@@ -32,12 +32,12 @@ def reading_text(one: Reading | None, *, spread: bool = True) -> str:
     return f"{time_text(one.latency)}{reach}"
 
 
-def problem_of(case: Comparison) -> str:
+def problem_of(case: CaseComparison) -> str:
     """The problem's label."""
     return case.label.partition(" · ")[0]
 
 
-def problems_of(cases: Sequence[Comparison]) -> list[str]:
+def problems_of(cases: Sequence[CaseComparison]) -> list[str]:
     """The problems' labels, with the timing where there are several."""
     timings = [f" {case.facts.get('timer')} {case.facts.get('l2')}" for case in cases]
     several = len(set(timings)) > 1

@@ -13,7 +13,7 @@ from attnbench.cli import exit_codes, options, price
 from attnbench.cli.share import Share
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
     from attnbench.cli.compare_view import View
 
 
@@ -98,7 +98,7 @@ def command(
     return exit_codes.DONE
 
 
-def _show(found: Sequence[Compared], view: View) -> None:
+def _show(found: Sequence[RunComparison], view: View) -> None:
     """Print one comparison, or several with one base as a matrix."""
     from attnbench.cli.screen import data
 

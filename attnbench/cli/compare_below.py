@@ -9,12 +9,12 @@ from attnbench.cli.change_words import change_text, problem_of
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared, Comparison
+    from attnbench.analysis.compare import CaseComparison, RunComparison
 
 _SHOWN = 10  # of each kind
 
 
-def sections(one: Compared) -> Iterator[str]:
+def sections(one: RunComparison) -> Iterator[str]:
     """Cases that are on one side alone, fail now, or work again; the first of each kind."""
     for word, cases in one.changed_status().items():
         yield ""
@@ -25,7 +25,7 @@ def sections(one: Compared) -> Iterator[str]:
             yield f"  and {more:,} more (--json lists all)"
 
 
-def kernel_lines(one: Compared) -> Iterator[str]:
+def kernel_lines(one: RunComparison) -> Iterator[str]:
     """Cases whose executed kernels have other names; the first of them."""
     cases = one.kernels_changed
     if not cases:
@@ -38,8 +38,8 @@ def kernel_lines(one: Compared) -> Iterator[str]:
         yield f"  and {more:,} more (--json lists all)"
 
 
-def explanations(one: Compared, cases: Sequence[Comparison]) -> Iterator[str]:
-    """How each verdict was reached: launches, the smallest effect found, what would settle it."""
+def explanations(one: RunComparison, cases: Sequence[CaseComparison]) -> Iterator[str]:
+    """How each verdict was reached: processes, the smallest effect found, what would settle it."""
     yield ""
     if one.against is not None:
         yield (
@@ -49,7 +49,7 @@ def explanations(one: Compared, cases: Sequence[Comparison]) -> Iterator[str]:
     rows = {id(case): row for row, case in enumerate(one.comparisons)}
     for case in cases:
         old, new = case.base, case.new
-        launches = f"{old.launches if old else 0} and {new.launches if new else 0} launches"
+        processes = f"{old.processes if old else 0} and {new.processes if new else 0} processes"
         effect = (
             "no interval" if case.effect is None else f"finds {change_text(case.effect)} or more"
         )
@@ -58,11 +58,11 @@ def explanations(one: Compared, cases: Sequence[Comparison]) -> Iterator[str]:
         check = ""
         if resampled is not None:
             low, high = (change_text(end - 1) for end in resampled)
-            check = f"; launches alone, resampled: [{low}, {high}]"
-        yield f"  {label}: {case.verdict or 'no verdict'}; {launches}; {effect}{check}"
+            check = f"; processes alone, resampled: [{low}, {high}]"
+        yield f"  {label}: {case.verdict or 'no verdict'}; {processes}; {effect}{check}"
 
 
-def _fate(case: Comparison) -> str:
+def _fate(case: CaseComparison) -> str:
     before = time_text(case.base.latency) if case.base else case.base_status
     after = time_text(case.new.latency) if case.new else case.new_status
     first = (case.reason or "").partition("\n")[0]

@@ -10,11 +10,11 @@ from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted, shown_path
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
     from attnbench.analysis.sides import Side
 
 
-def heading(one: Compared) -> Iterator[str]:
+def heading(one: RunComparison) -> Iterator[str]:
     """Name both sides, and what they differ in beside their numbers."""
     yield from side_lines([one.base, one.new])
     for side in (one.base, one.new):
@@ -40,7 +40,7 @@ def pool_notes(side: Side) -> Iterator[str]:
         yield f"note  {remark}"
 
 
-def notes(one: Compared) -> Iterator[str]:
+def notes(one: RunComparison) -> Iterator[str]:
     """What both sides differ in beside their numbers."""
     for kind, word in (("chip", "another chip"), ("state", "state differs")):
         if texts := [what.text for what in one.differing if what.kind == kind]:
@@ -56,7 +56,7 @@ def notes(one: Compared) -> Iterator[str]:
     yield from _price_notes(one)
 
 
-def _price_notes(one: Compared) -> Iterator[str]:
+def _price_notes(one: RunComparison) -> Iterator[str]:
     """What an hour costs, or why that says nothing here."""
     prices = one.prices
     if prices == NO_PRICES:

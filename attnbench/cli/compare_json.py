@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from attnbench.analysis.dollars import NO_PRICES, Prices, dollars_a_million
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared, Comparison, Reading
+    from attnbench.analysis.compare import CaseComparison, Reading, RunComparison
     from attnbench.analysis.sides import Side
 
 
-def compared_facts(one: Compared) -> dict[str, Any]:
+def compared_facts(one: RunComparison) -> dict[str, Any]:
     """Two sides and all their cases; shares are shares (0.03), latencies are in µs.
 
     What a dollar buys is there where ``--price`` was given.
@@ -61,7 +61,7 @@ def side_facts(side: Side) -> dict[str, Any]:
     }
 
 
-def case_facts(case: Comparison, prices: Prices = NO_PRICES) -> dict[str, Any]:
+def case_facts(case: CaseComparison, prices: Prices = NO_PRICES) -> dict[str, Any]:
     """One case on both sides."""
     facts: dict[str, Any] = {
         "case_id": case.case_id,
@@ -96,5 +96,5 @@ def _reading(one: Reading | None) -> dict[str, Any] | None:
     return {
         "latency_us": one.latency * 1e6,
         "half_width": one.half_width,
-        "launches": one.launches,
+        "processes": one.processes,
     }

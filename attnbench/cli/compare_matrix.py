@@ -22,7 +22,7 @@ from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared, Comparison
+    from attnbench.analysis.compare import CaseComparison, RunComparison
     from attnbench.analysis.projection import Row
     from attnbench.cli.screen import Screen
     from attnbench.stats.families import Mean
@@ -45,7 +45,7 @@ class Line:
     cells: tuple[str, ...]
 
 
-def show_matrix(found: Sequence[Compared], screen: Screen, view: View) -> None:
+def show_matrix(found: Sequence[RunComparison], screen: Screen, view: View) -> None:
     """Print who is compared, the verdicts of each, the matrix, and what has no number."""
     for line in _headings(found):
         wrapped(screen, line)
@@ -70,7 +70,7 @@ def show_matrix(found: Sequence[Compared], screen: Screen, view: View) -> None:
         wrapped(screen, _DOLLARS_LEGEND, style="dim")
 
 
-def _headings(found: Sequence[Compared]) -> Iterator[str]:
+def _headings(found: Sequence[RunComparison]) -> Iterator[str]:
     """Name the base and every new side, then what each differs in."""
     sides = [found[0].base, *(one.new for one in found)]
     yield from side_lines(sides)
@@ -81,11 +81,11 @@ def _headings(found: Sequence[Compared]) -> Iterator[str]:
             yield text.replace("note  ", f"note  {one.new.name}: ", 1)
 
 
-def _measured(one: Compared) -> list[Comparison]:
+def _measured(one: RunComparison) -> list[CaseComparison]:
     return [case for case in one.comparisons if case.base and case.new]
 
 
-def _show_cases(found: Sequence[Compared], screen: Screen, view: View) -> None:
+def _show_cases(found: Sequence[RunComparison], screen: Screen, view: View) -> None:
     """A row for each case that at least one side can be compared on."""
     by_key = [{case.key: case for case in one.comparisons} for one in found]
     cases = {key: case for part in by_key for key, case in part.items()}
@@ -117,26 +117,26 @@ def _show_cases(found: Sequence[Compared], screen: Screen, view: View) -> None:
         screen.line(f"{counted(left, 'row')} not shown: --all", "dim")
 
 
-def _columns(found: Sequence[Compared]) -> tuple[str, ...]:
+def _columns(found: Sequence[RunComparison]) -> tuple[str, ...]:
     """The backend has a column unless all cases have one, or it is what sides are set apart by."""
     backends = {case.backend for one in found for case in one.comparisons}
     names = {one.new.name for one in found}
     return ("problem", "backend") if len(backends) > 1 and not backends <= names else ("problem",)
 
 
-def _head(case: Comparison, found: Sequence[Compared]) -> tuple[str, ...]:
+def _head(case: CaseComparison, found: Sequence[RunComparison]) -> tuple[str, ...]:
     return (problem_of(case), case.backend)[: len(_columns(found))]
 
 
-def _is_told(case: Comparison | None) -> bool:
+def _is_told(case: CaseComparison | None) -> bool:
     return case is not None and bool(case.base or case.new)
 
 
-def _matters(case: Comparison | None) -> bool:
+def _matters(case: CaseComparison | None) -> bool:
     return case is not None and (case.verdict != "same" or case.new is None)
 
 
-def _base_text(cases: Sequence[Comparison | None]) -> str:
+def _base_text(cases: Sequence[CaseComparison | None]) -> str:
     """The base's latency, or the status that stands for it: the same in all comparisons."""
     case = next((one for one in cases if one is not None and one.base is not None), None)
     if case is not None:
@@ -145,7 +145,7 @@ def _base_text(cases: Sequence[Comparison | None]) -> str:
     return "" if known is None else known.base_status
 
 
-def cell_text(case: Comparison | None, one: Compared) -> str:
+def cell_text(case: CaseComparison | None, one: RunComparison) -> str:
     """``+7.0% slower``, ``same``, ``1.43x``, ``1.43x, 0.94x/$``, ``oom``."""
     if case is None:
         return "missing"
@@ -160,18 +160,18 @@ def cell_text(case: Comparison | None, one: Compared) -> str:
     return case.verdict
 
 
-def _means(found: Sequence[Compared]) -> tuple[str, ...]:
+def _means(found: Sequence[RunComparison]) -> tuple[str, ...]:
     return tuple(_mean_text(one.mean, one) for one in found)
 
 
-def _mean_text(mean: Mean, one: Compared) -> str:
+def _mean_text(mean: Mean, one: RunComparison) -> str:
     if mean.ratio is None:
         return ""
     text = _gain(mean.ratio, one) if one.ratios_only else change_text(mean.ratio - 1)
     return f"{text} of {mean.n:,}"
 
 
-def _gain(ratio: float | None, one: Compared) -> str:
+def _gain(ratio: float | None, one: RunComparison) -> str:
     """The speed-up and, at given prices, the work a dollar."""
     if not ratio:
         return ""
@@ -179,7 +179,7 @@ def _gain(ratio: float | None, one: Compared) -> str:
     return f"{1 / ratio:.2f}x" + (f", {work:.2f}x/$" if work else "")
 
 
-def _show_projection(found: Sequence[Compared], screen: Screen, fields: Sequence[str]) -> None:
+def _show_projection(found: Sequence[RunComparison], screen: Screen, fields: Sequence[str]) -> None:
     """A row for each value of a few fields; several cases in a cell are their geometric mean."""
     from attnbench.analysis.projection import projected
 
@@ -201,7 +201,7 @@ def _show_projection(found: Sequence[Compared], screen: Screen, fields: Sequence
         wrapped(screen, f"[{number}] geometric mean over cases that vary in {text}")
 
 
-def _row_text(row: Row | None, one: Compared, footnotes: dict[str, int]) -> str:
+def _row_text(row: Row | None, one: RunComparison, footnotes: dict[str, int]) -> str:
     if row is None:
         return ""
     if len(row.comparisons) == 1:
@@ -216,7 +216,7 @@ def _row_text(row: Row | None, one: Compared, footnotes: dict[str, int]) -> str:
 
 
 def _print(
-    columns: Sequence[str], lines: Sequence[Line], found: Sequence[Compared], screen: Screen
+    columns: Sequence[str], lines: Sequence[Line], found: Sequence[RunComparison], screen: Screen
 ) -> None:
     """Print as many new sides beside each other as fit, and the others below."""
     has_base = any(line.base for line in lines)
@@ -238,7 +238,7 @@ def _print(
 def _rows(
     columns: Sequence[str],
     lines: Sequence[Line],
-    found: Sequence[Compared],
+    found: Sequence[RunComparison],
     begin: int,
     end: int,
 ) -> list[list[str]]:
@@ -250,7 +250,7 @@ def _rows(
 def _width(
     columns: Sequence[str],
     lines: Sequence[Line],
-    found: Sequence[Compared],
+    found: Sequence[RunComparison],
     begin: int,
     end: int,
 ) -> int:

@@ -9,8 +9,8 @@ from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_tex
 from attnbench.cli.change_words import problem_of, reading_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared
-    from attnbench.analysis.comparison import Comparison, Reading
+    from attnbench.analysis.compare import RunComparison
+    from attnbench.analysis.comparison import CaseComparison, Reading
 
 Rows = list[tuple[str, ...]]
 
@@ -20,10 +20,10 @@ DOLLARS_LEGEND = (
 )
 
 
-def ratio_tables(one: Compared, cases: Sequence[Comparison]) -> Iterator[tuple[Rows, str]]:
+def ratio_tables(one: RunComparison, cases: Sequence[CaseComparison]) -> Iterator[tuple[Rows, str]]:
     """Yield the table with all its columns, then with ever fewer, and which stand to the right.
 
-    What a million calls cost follows from the other columns and goes first, then how launches
+    What a million calls cost follows from the other columns and goes first, then how processes
     differ; what limits a case is in the ceiling that it has.
     """
     has_prices = one.prices != NO_PRICES
@@ -35,7 +35,7 @@ def ratio_tables(one: Compared, cases: Sequence[Comparison]) -> Iterator[tuple[R
         yield _table(one, cases, bound=False)
 
 
-def gain_text(one: Compared, ratio: float | None = None) -> str:
+def gain_text(one: RunComparison, ratio: float | None = None) -> str:
     """``0.71x as fast, 1.08x the work a dollar``, of a ratio of latencies or of the mean."""
     ratio = one.mean.ratio if ratio is None else ratio
     if ratio is None:
@@ -45,8 +45,8 @@ def gain_text(one: Compared, ratio: float | None = None) -> str:
 
 
 def _table(
-    one: Compared,
-    cases: Sequence[Comparison],
+    one: RunComparison,
+    cases: Sequence[CaseComparison],
     *,
     spread: bool = False,
     costs: bool = False,

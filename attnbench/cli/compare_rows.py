@@ -10,14 +10,14 @@ from attnbench.cli.change_words import change_text, interval_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
     from attnbench.analysis.projection import Row
     from attnbench.cli.screen import Screen
 
 _VALUES_SHOWN = 4
 
 
-def show_rows(one: Compared, screen: Screen, fields: Sequence[str]) -> None:
+def show_rows(one: RunComparison, screen: Screen, fields: Sequence[str]) -> None:
     """Print the rows; a geometric mean stands where several cases meet, and has no verdict."""
     from attnbench.analysis.projection import projected
 
@@ -49,7 +49,7 @@ def _change(row: Row) -> tuple[str, str, str]:
     return change_text(None if row.mean.ratio is None else row.mean.ratio - 1), "", counts
 
 
-def _gain(row: Row, one: Compared) -> tuple[str, str]:
+def _gain(row: Row, one: RunComparison) -> tuple[str, str]:
     """Across devices: the speed-up, and the work a dollar where both have a price."""
     ratio = row.mean.ratio
     work = one.prices.work(ratio)

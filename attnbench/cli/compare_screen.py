@@ -25,12 +25,12 @@ from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared, Comparison
+    from attnbench.analysis.compare import CaseComparison, RunComparison
     from attnbench.cli.screen import Screen
 
 _RANK = {"slower": 0, "faster": 1, "unclear": 2, "same": 3}
 _LEGEND = (
-    "latency is the geometric mean over launches, ± half of the 95 % interval between them; "
+    "latency is the geometric mean over processes, ± half of the 95 % interval between them; "
     "a change stands where it is sure, its 95 % interval always"
 )
 _ACROSS = (
@@ -38,7 +38,7 @@ _ACROSS = (
 )
 
 
-def show_one(one: Compared, screen: Screen, view: View) -> None:
+def show_one(one: RunComparison, screen: Screen, view: View) -> None:
     """Print one comparison."""
     for line in (*heading(one), "", verdict_line(one, view.threshold), ""):
         wrapped(screen, line)
@@ -58,7 +58,7 @@ def show_one(one: Compared, screen: Screen, view: View) -> None:
         wrapped(screen, _ACROSS, style="dim")
 
 
-def _show_table(one: Compared, screen: Screen, view: View) -> None:
+def _show_table(one: RunComparison, screen: Screen, view: View) -> None:
     """Print cases that both sides finished: all, or those that changed, and their mean."""
     cases = [case for case in one.comparisons if case.base and case.new]
     shown = sorted(cases, key=lambda case: _RANK.get(case.verdict or "", 0))
@@ -80,7 +80,7 @@ def _show_table(one: Compared, screen: Screen, view: View) -> None:
             wrapped(screen, line)
 
 
-def _print_rows(one: Compared, shown: Sequence[Comparison], screen: Screen) -> None:
+def _print_rows(one: RunComparison, shown: Sequence[CaseComparison], screen: Screen) -> None:
     """Print the table with as many columns as the screen has room for."""
     backends = {case.backend for case in shown}
     shared, problems = told_apart(problems_of(shown))
@@ -100,13 +100,15 @@ def _print_rows(one: Compared, shown: Sequence[Comparison], screen: Screen) -> N
     screen.table(lines, right=places)
 
 
-def _change_tables(one: Compared, cases: Sequence[Comparison]) -> Iterator[tuple[Rows, str]]:
-    """The table of changes, then without what launches differ by."""
+def _change_tables(
+    one: RunComparison, cases: Sequence[CaseComparison]
+) -> Iterator[tuple[Rows, str]]:
+    """The table of changes, then without what processes differ by."""
     yield _change_rows(one, cases, spread=True), "  rrr"
     yield _change_rows(one, cases, spread=False), "  rrr"
 
 
-def _change_rows(one: Compared, cases: Sequence[Comparison], *, spread: bool) -> Rows:
+def _change_rows(one: RunComparison, cases: Sequence[CaseComparison], *, spread: bool) -> Rows:
     header = ("problem", "backend", one.base.name, one.new.name, "change", "95% interval", "")
     lines = [
         (

@@ -16,7 +16,7 @@ from attnbench.units import bytes_text
 if TYPE_CHECKING:
     from attnbench.device.rates import Ceilings
     from attnbench.environment import Device, Environment
-    from attnbench.execute.crew import Crew
+    from attnbench.execute.crew import WorkerHandle
 
 OK, WARNING, PROBLEM, ABSENT = "ok", "warning", "problem", "absent"
 RESULTS = Path("results")
@@ -38,10 +38,10 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Look at everything, one finding at a time."""
-    from attnbench.execute.crew import Crew
+    from attnbench.execute.crew import WorkerHandle
 
     yield from software()
-    crew = Crew("auto")
+    crew = WorkerHandle("auto")
     try:
         environment = crew.environment
         yield from device(environment, crew.worker().pid)
@@ -82,7 +82,7 @@ def device(environment: Environment, worker: int) -> Iterator[Finding]:
         yield from _cpu(environment.device)
 
 
-def timing(crew: Crew, environment: Environment) -> Iterator[Finding]:
+def timing(crew: WorkerHandle, environment: Environment) -> Iterator[Finding]:
     """Whether known lengths and known bytes are read as what they are."""
     from attnbench.device.rates import Ceilings
     from attnbench.store.ceilings import store_ceilings, stored_ceilings
@@ -91,7 +91,7 @@ def timing(crew: Crew, environment: Environment) -> Iterator[Finding]:
     ceilings = Ceilings(**answer["ceilings"])
     if ceilings.sustained_gbps is None:
         ceilings = crew.sustained(ceilings)
-        store_ceilings(environment, ceilings.facts())
+        store_ceilings(environment, ceilings.to_dict())
     yield from rates(ceilings)
     for one in answer["selftest"]:
         yield Finding(
@@ -160,10 +160,10 @@ def load_average(read: Callable[[], tuple[float, float, float]] | None = None) -
 
 
 def _gpu(device: Device, worker: int) -> Iterator[Finding]:
-    from attnbench.device.nvml import Blind, find_board
+    from attnbench.device.nvml import NoTelemetry, find_board
 
     board = find_board(device.uuid)
-    if isinstance(board, Blind):
+    if isinstance(board, NoTelemetry):
         yield Finding(
             section="device",
             state=WARNING,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.cli.compare_json import case_facts, side_facts
 
 if TYPE_CHECKING:
-    from attnbench.analysis.gate import Judged, Ruling
+    from attnbench.analysis.gate import CaseRuling, Ruling
     from attnbench.analysis.selftest import Proof
 
 
@@ -23,7 +23,7 @@ def ruling_facts(ruling: Ruling) -> dict[str, Any]:
         "rule": {
             "source": ruling.rule_source,
             "max_slowdown": ruling.rule.max_slowdown,
-            "min_launches": ruling.rule.min_launches,
+            "min_processes": ruling.rule.min_processes,
             "inconclusive": ruling.rule.inconclusive,
         },
         "baselines": ruling.baselines,
@@ -49,13 +49,13 @@ def proof_facts(proof: Proof) -> dict[str, Any]:
     }
 
 
-def _judged(one: Judged) -> dict[str, Any]:
-    launches = one.launches
-    known = launches is not None and math.isfinite(launches)
+def _judged(one: CaseRuling) -> dict[str, Any]:
+    processes = one.processes
+    known = processes is not None and math.isfinite(processes)
     return {
         **case_facts(one.case),
         "ruling": one.ruling,
         "why": one.why,
-        "launches_needed": int(launches) if known and launches is not None else None,
-        "launches_would_do": None if launches is None else known,
+        "processes_needed": int(processes) if known and processes is not None else None,
+        "processes_would_do": None if processes is None else known,
     }

@@ -11,7 +11,7 @@ from attnbench.cli.change_words import problems_of
 from attnbench.cli.fitting import fitted, told_apart, wrapped
 
 if TYPE_CHECKING:
-    from attnbench.analysis.gate import Judged, Ruling
+    from attnbench.analysis.gate import CaseRuling, Ruling
     from attnbench.analysis.selftest import Proof
     from attnbench.cli.screen import Screen
 
@@ -72,7 +72,7 @@ def show_proof(proof: Proof, screen: Screen) -> None:
     screen.table(fitted(rows, screen.width), right=" r")
 
 
-def _show_cases(judged: Sequence[Judged], screen: Screen, *, remedies: bool) -> None:
+def _show_cases(judged: Sequence[CaseRuling], screen: Screen, *, remedies: bool) -> None:
     if not judged:
         return
     screen.line()

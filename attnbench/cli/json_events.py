@@ -14,7 +14,7 @@ from attnbench.execute.events import (
     CaseFinished,
     CaseStarted,
     Event,
-    LaunchStarted,
+    ProcessStarted,
     Remark,
     RunFinished,
     RunStarted,
@@ -55,10 +55,10 @@ def _started(event: RunStarted) -> dict[str, Any]:
     return {
         "run_name": event.run_name,
         "out": str(event.out),
-        "environment": event.environment.facts(),
+        "environment": event.environment.to_dict(),
         "cases": dict(Counter(one.status for one in plan.planned)),
         "predicted_s": plan.seconds,
-        "launches": event.launches,
+        "processes": event.processes,
         "resumed_rows": event.resumed_rows,
     }
 
@@ -66,7 +66,7 @@ def _started(event: RunStarted) -> dict[str, Any]:
 def _case_started(event: CaseStarted) -> dict[str, Any]:
     return {
         **_named(event.case, event.method),
-        "launch": event.launch,
+        "process": event.process,
         "position": event.position,
         "total": event.total,
     }
@@ -79,7 +79,7 @@ def _case_finished(event: CaseFinished) -> dict[str, Any]:
         "position": event.position,
         "total": event.total,
         "seconds_left": event.seconds_left,
-        **measured.facts(),
+        **measured.to_dict(),
         "latency_us": None if summary is None else summary.latency,
         "noise": None if summary is None else summary.noise,
     }
@@ -101,7 +101,7 @@ def _run_finished(event: RunFinished) -> dict[str, Any]:
 _KINDS: dict[type, str] = {
     RunStarted: "run_started",
     SelfTested: "self_tested",
-    LaunchStarted: "launch_started",
+    ProcessStarted: "process_started",
     CaseStarted: "case_started",
     CaseFinished: "case_finished",
     Beat: "beat",

@@ -49,7 +49,7 @@ def backends(*, probe: bool) -> Listing:
                 "version": one.version,
                 "about": one.about,
                 "options": sorted(one.options),
-                "capabilities": one.capabilities and one.capabilities.facts(),
+                "capabilities": one.capabilities and one.capabilities.to_dict(),
                 "state": one.state,
                 "library": one.library and asdict(one.library),
                 "gpus": list(one.gpus),
@@ -63,7 +63,7 @@ def can_text(capabilities: Capabilities) -> str:
 
     One that does no plain attention at all begins with ``only``.
     """
-    facts = capabilities.facts()
+    facts = capabilities.to_dict()
     words = [word for word in ("bwd", "fwd_bwd") if word in facts["modes"]]
     words += [word for word in ("causal", "window") if word in facts["masks"]]
     words += [name for name in _FEATURES if facts[name]]
@@ -145,7 +145,7 @@ def devices() -> Listing:
                 f"{flops:g} TFLOP/s" if known and flops else "",
             )
         )
-        facts.append({"device": word, **asdict(device), "ceilings": ceilings.facts()})
+        facts.append({"device": word, **asdict(device), "ceilings": ceilings.to_dict()})
     return Listing(rows, facts, "no device", right="   rrr")
 
 

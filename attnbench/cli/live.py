@@ -24,7 +24,7 @@ from attnbench.execute.events import (
     CaseFinished,
     CaseStarted,
     Event,
-    LaunchStarted,
+    ProcessStarted,
     Remark,
     RunFinished,
     RunStarted,
@@ -77,8 +77,8 @@ class LiveView:
                 self._start(event)
             case SelfTested():
                 self._say(summary.distrust_lines(event.grave), "red")
-            case LaunchStarted():
-                self.screen.line(f"launch {event.launch + 1} of {event.launches}", "dim")
+            case ProcessStarted():
+                self.screen.line(f"process {event.process + 1} of {event.processes}", "dim")
             case CaseStarted():
                 self._case, self._doing = event, ""
                 self._place = (event.position - 1, event.total)

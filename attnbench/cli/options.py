@@ -52,7 +52,7 @@ class OneOf(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check a word."""
         if value not in self.words:
-            from attnbench.selection import did_you_mean
+            from attnbench.filter import did_you_mean
 
             advice = did_you_mean(value, self.words)
             listed = f"it is one of {', '.join(self.words)}; got {value!r}"

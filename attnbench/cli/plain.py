@@ -17,7 +17,7 @@ from attnbench.execute.events import (
     Beat,
     CaseFinished,
     Event,
-    LaunchStarted,
+    ProcessStarted,
     Remark,
     RunFinished,
     RunStarted,
@@ -32,7 +32,7 @@ HEARTBEAT_S = 30.0
 class PlainView:
     """One line a finished case and a heartbeat, without a single control character.
 
-    ``folds`` writes the marks of GitHub Actions: a fold around each launch, an annotation for what
+    ``folds`` writes the marks of GitHub Actions: a fold around each process, an annotation for what
     went wrong.
     """
 
@@ -64,8 +64,8 @@ class PlainView:
             case SelfTested():
                 for line in summary.distrust_lines(event.grave):
                     self.screen.line(line, "red")
-            case LaunchStarted():
-                self._launch(event)
+            case ProcessStarted():
+                self._process(event)
             case CaseFinished():
                 self._case(event)
                 self._beat(event.position, event.total, event.seconds_left)
@@ -83,9 +83,9 @@ class PlainView:
         for line in summary.opening(event):
             self.screen.line(line)
 
-    def _launch(self, event: LaunchStarted) -> None:
+    def _process(self, event: ProcessStarted) -> None:
         self._unfold()
-        title = f"launch {event.launch + 1} of {event.launches}"
+        title = f"process {event.process + 1} of {event.processes}"
         if self._columns is not None and self._columns.in_common:
             title += f"   {self._columns.in_common}"
         self.screen.line(command("group", title) if self.folds else title)

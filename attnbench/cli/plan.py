@@ -77,9 +77,9 @@ def _show(plan: Plan, suite: Suite, *, every: bool) -> None:
     device = f"{plan.device.name}, {bytes_text(plan.device.free_bytes)} free"
     screen.line(f"device  {device}")
     largest = max((one.predicted_bytes for one in will_run), default=0)
-    launches = counted(plan.launches, "launch").replace("launchs", "launches")
+    processes = counted(plan.processes, "process")
     screen.line(
-        f"plan    {counted(len(will_run), 'case')} to run in {launches}, {about(plan.seconds)}; "
+        f"plan    {counted(len(will_run), 'case')} to run in {processes}, {about(plan.seconds)}; "
         f"the largest needs {bytes_text(largest)}"
     )
 
@@ -147,7 +147,7 @@ def _groups(plan: Plan) -> Iterator[tuple[str, ...]]:
         groups.setdefault((kind, one.case.backend_label), []).append(one)
     for (kind, backend), members in groups.items():
         able = [one for one in members if one.status == "run"]
-        seconds = plan.launches * sum(one.predicted_s for one in able)
+        seconds = plan.processes * sum(one.predicted_s for one in able)
         largest = max((one.predicted_bytes for one in able), default=0)
         cost = (duration_text(seconds), bytes_text(largest)) if able else ("", "")
         yield (kind, f"{len(able)} of {len(members)}", backend, *cost)
@@ -170,9 +170,9 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
     return {
         "device": asdict(plan.device),
-        "launches": plan.launches,
+        "processes": plan.processes,
         "seconds": plan.seconds,
-        "frontiers": [one.facts() for one in plan.frontiers],
+        "frontiers": [one.to_dict() for one in plan.frontiers],
         "cases": [
             {
                 "case_id": one.case.id,

@@ -58,7 +58,7 @@ def command(
         return exit_codes.DONE
     profiled = profile_case(request)
     if as_json:
-        click.echo(json.dumps(profiled.facts(), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(profiled.to_dict(), indent=1, ensure_ascii=False))
     else:
         show(profiled, data())
     return exit_codes.of_counts({profiled.status: 1})
@@ -107,13 +107,13 @@ def kernel_rows(profiled: Profiled, width: int) -> Iterator[tuple[str, ...]]:
 
 def moved_lines(profiled: Profiled) -> Iterator[str]:
     """Bytes through device memory beside the least that the problem needs, where counted."""
-    from attnbench.cost import price
+    from attnbench.cost import compute_cost
     from attnbench.units import bytes_text, significant
 
     moved, ratio = profiled.dram_bytes, profiled.moved_over_minimum
     if moved is None or ratio is None:
         return
-    least = bytes_text(price(profiled.case.problem).min_bytes)
+    least = bytes_text(compute_cost(profiled.case.problem).min_bytes)
     yield f"DRAM    {bytes_text(moved)} moved, {significant(ratio)} x the minimum of {least}"
 
 

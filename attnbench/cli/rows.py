@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from attnbench.case import Case
 from attnbench.cli.screen import GAP, cropped, padded
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.execute.events import CaseFinished
 from attnbench.measurement import BAD_STATUSES, Measurement
 from attnbench.method import Method
@@ -93,7 +93,7 @@ def figures(measured: Measurement, summary: Summary) -> tuple[str, str, str, str
 def share_of_peak(measured: Measurement, summary: Summary) -> str:
     """The nearer of the two limits: ``91% mem`` or ``63% flop``; empty where no peak is known."""
     derived = derive(
-        price(measured.case.problem),
+        compute_cost(measured.case.problem),
         summary.latency,
         measured.peak_bandwidth_gbps,
         measured.peak_tflops,

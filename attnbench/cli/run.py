@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @options.suite_choice
 @click.option("--out", type=options.FILE, metavar="FILE", help="The result file; must be new.")
 @click.option("--name", metavar="NAME", help="The run's name; its file is results/NAME.parquet.")
-@click.option("--launches", type=click.IntRange(1), metavar="N", help="Fresh processes a case.")
+@click.option("--processes", type=click.IntRange(1), metavar="N", help="Fresh processes a case.")
 @click.option("--budget", type=options.Duration(), metavar="10m", help="Stop after this long.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was cut off.")
 @click.option(
@@ -106,7 +106,7 @@ def _again(
 
 def _narrowed(settings: dict[str, Any]) -> list[str]:
     """What must be typed beside that to go on with the same run."""
-    flags = {"-k": settings["select"], "--launches": settings["launches"]}
+    flags = {"-k": settings["select"], "--processes": settings["processes"]}
     flags["--seed"] = settings["seed"] or None
     return [
         part for flag, value in flags.items() if value is not None for part in (flag, str(value))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _TIMING = ("prepare_us", "first_call_us", "check_us")
 _LEGEND = (
-    "latency is the geometric mean over launches; ± is half of the 95 % interval between them, "
-    "from 3 launches on; ~ is noisy"
+    "latency is the geometric mean over processes; ± is half of the 95 % interval between them, "
+    "from 3 processes on; ~ is noisy"
 )
 
 
@@ -175,7 +175,7 @@ def long_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
 
 
 def timing_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
-    """What each case took beside its latency, medians over launches."""
+    """What each case took beside its latency, medians over processes."""
     from attnbench.units import time_text
 
     yield ("problem", "backend", "latency", "prepare", "first call", "check", "whole case")
@@ -212,7 +212,7 @@ def cell(one: CaseRows) -> str:
 
 
 def latency_texts(latency: Latency, *, noisy: bool) -> tuple[str, str]:
-    """Write a latency and its interval between launches, with the mark of a noisy one."""
+    """Write a latency and its interval between processes, with the mark of a noisy one."""
     from attnbench.units import spread_text, time_text
 
     reach = "" if latency.half_width is None else spread_text(latency.half_width)
@@ -220,7 +220,7 @@ def latency_texts(latency: Latency, *, noisy: bool) -> tuple[str, str]:
 
 
 def share_text(one: CaseRows) -> str:
-    """The nearer limit's share: the best over launches is not taken, their median is."""
+    """The nearer limit's share: the best over processes is not taken, their median is."""
     from attnbench.cli.rows import percent_text
 
     shares = []
@@ -246,7 +246,7 @@ def case_facts(one: CaseRows) -> dict[str, Any]:
         "latency_us": None if latency is None else latency.centre * 1e6,
         "low_us": None if latency is None or latency.low is None else latency.low * 1e6,
         "high_us": None if latency is None or latency.high is None else latency.high * 1e6,
-        "launches": 0 if latency is None else latency.launches,
+        "processes": 0 if latency is None else latency.processes,
     }
 
 
@@ -254,7 +254,7 @@ def _machine_facts(path: Path) -> list[dict[str, Any]]:
     from attnbench.analysis.machine import machine_states
     from attnbench.store import read
 
-    return [one.facts() for one in machine_states(read(path).metadata)]
+    return [one.to_dict() for one in machine_states(read(path).metadata)]
 
 
 def _median_us(one: CaseRows, column: str) -> str:

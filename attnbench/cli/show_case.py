@@ -33,11 +33,11 @@ def show_case(one: CaseRows, screen: Screen) -> None:
 
 
 def sample_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line of each launch's samples in their order, then a histogram of all of them in µs."""
+    """A line of each process's samples in their order, then a histogram of all of them in µs."""
     for row in rows:
         samples = row["samples_us"]
         latency = f"{time_text(row['latency_us'] / 1e6):>9}  {len(samples):>4} samples"
-        yield f"launch {row['launch']:<2} {latency}  {sparkline(samples)}"
+        yield f"process {row['process']:<2} {latency}  {sparkline(samples)}"
     yield ""
     bins = list(histogram([one for row in rows for one in row["samples_us"]]))
     step = bins[0][1] - bins[0][0]
@@ -56,8 +56,8 @@ def _outcome(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     if one.reason:
         yield "reason", one.reason.replace("\n", "\n" + " " * (_NAMES + 1))
     if (latency := one.latency) is not None:
-        text = f"{time_text(latency.centre)} over {latency.launches} "
-        text += "launch" if latency.launches == 1 else "launches"
+        text = f"{time_text(latency.centre)} over {latency.processes} "
+        text += "process" if latency.processes == 1 else "processes"
         if latency.low is not None and latency.high is not None:
             text += f", 95 % interval {time_text(latency.low)} to {time_text(latency.high)}"
         yield "latency", text
@@ -67,7 +67,7 @@ def _outcome(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 
 def _calls(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say of how many calls a sample is the mean, where it is not of one in every launch."""
+    """Say of how many calls a sample is the mean, where it is not of one in every process."""
     counts = {row["calls_per_sample"] or 1 for row in rows if row["samples_us"]}
     if counts <= {1}:
         return ""

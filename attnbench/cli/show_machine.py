@@ -9,11 +9,11 @@ from attnbench.cli.fitting import wrapped
 from attnbench.units import duration_text, time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.machine import LaunchState, MachineState
+    from attnbench.analysis.machine import MachineState, ProcessState
     from attnbench.cli.screen import Screen
 
 _LEGEND = (
-    "canaries never change: what they take, first in a launch and by how much more last, is the "
+    "canaries never change: what they take, first in a process and by how much more last, is the "
     "machine's doing"
 )
 
@@ -22,9 +22,9 @@ def show_machine(state: MachineState, screen: Screen) -> None:
     """Print what the machine's timers read, and how steady the machine was."""
     for number, line in enumerate(selftest_lines(state)):
         screen.line(f"{'' if number else 'self-test':<10} {line}")
-    if state.launches:
+    if state.processes:
         screen.line()
-        screen.table(list(launch_rows(state.launches)), right="r" * 8)
+        screen.table(list(process_rows(state.processes)), right="r" * 8)
         wrapped(screen, _LEGEND, indent=0, style="dim")
 
 
@@ -37,25 +37,25 @@ def selftest_lines(state: MachineState) -> Iterator[str]:
             yield f"  {one['advice']}"
 
 
-def launch_rows(launches: tuple[LaunchState, ...]) -> Iterator[tuple[str, ...]]:
-    """A line a launch: each canary first and its change, the warm-up, notes."""
-    names = list(dict.fromkeys(name for one in launches for name in one.first or {}))
-    yield ("launch", *(cell for name in names for cell in (name, "")), "warm-up", "notes")
-    for one in launches:
+def process_rows(processes: tuple[ProcessState, ...]) -> Iterator[tuple[str, ...]]:
+    """A line a process: each canary first and its change, the warm-up, notes."""
+    names = list(dict.fromkeys(name for one in processes for name in one.first or {}))
+    yield ("process", *(cell for name in names for cell in (name, "")), "warm-up", "notes")
+    for one in processes:
         cells = []
         for name in names:
             first, change = (one.first or {}).get(name), one.changes.get(name)
             cells.append("" if first is None else time_text(first / 1e6))
             cells.append("" if change is None else f"{change:+.1%}")
-        yield (str(one.launch), *cells, _warmup(one), _remarks(one))
+        yield (str(one.process), *cells, _warmup(one), _remarks(one))
 
 
-def _warmup(one: LaunchState) -> str:
+def _warmup(one: ProcessState) -> str:
     if one.warmup_s is None:
         return "none"
     return duration_text(one.warmup_s) + ("" if one.flat else ", never flat")
 
 
-def _remarks(one: LaunchState) -> str:
+def _remarks(one: ProcessState) -> str:
     cut = "cut off" if one.last is None and one.failed is None else ""
     return ", ".join(filter(None, (*one.notes, one.failed or cut)))

@@ -45,7 +45,7 @@ def opening(started: RunStarted) -> Iterator[str]:
     """Say what is measured on, for how long, and where the rows will be."""
     yield f"device  {device_text(started.environment)}"
     yield f"stack   {stack_text(started.environment)}"
-    yield from plan_lines(started.plan, started.launches)
+    yield from plan_lines(started.plan, started.processes)
     if started.resumed_rows:
         yield f"resume  {counted(started.resumed_rows, 'row')} are there already and are kept"
     yield f"out     {shown_path(started.out)}"
@@ -75,10 +75,10 @@ def stack_text(environment: Environment) -> str:
     return ", ".join(f"{name} {version}" for name, version in named.items() if version)
 
 
-def plan_lines(plan: Plan, launches: int) -> Iterator[str]:
+def plan_lines(plan: Plan, processes: int) -> Iterator[str]:
     """How many cases will run and for how long; what will not, with the commonest reasons."""
     cases = len(plan.of_status("run"))
-    each = "1 launch" if launches == 1 else f"{launches} launches of each"
+    each = "1 process" if processes == 1 else f"{processes} processes of each"
     yield f"plan    {counted(cases, 'case')} to run, {each}, {about(plan.seconds)}"
     for status in ("unsupported", "skipped"):
         members = plan.of_status(status)
@@ -171,7 +171,8 @@ def shown_path(path: Path) -> str:
 
 def counted(count: int, noun: str) -> str:
     """``1 case``, ``2 cases``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else plural}"
 
 
 def _saved(finished: RunFinished, suite: str) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Tally:
             self.not_ok.append(measured)
 
     def cases_with(self, code: str) -> int:
-        """How many cases carry this note in some launch."""
+        """How many cases carry this note in some process."""
         return len(self.notes.get(code, ()))
 
     def share(self, elapsed_s: float, left_s: float | None) -> float:

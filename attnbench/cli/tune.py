@@ -31,7 +31,7 @@ _CHOICES = ("slot", "problems", "shipped", "before", "chosen", "after", "change"
 @click.option("--list", "only_list", is_flag=True, help="Say what would be measured; no GPU.")
 @click.option("--out", type=options.FILE, metavar="FILE", help="The table to write; must be new.")
 @click.option(
-    "--launches",
+    "--processes",
     type=click.IntRange(3),
     default=5,
     show_default=True,
@@ -104,7 +104,7 @@ def _measure(
         candidates=candidates,
         out=out,
         device=settings["device"],
-        launches=settings["launches"],
+        processes=settings["processes"],
         resume=settings["resume"],
         repro=shlex.join(
             ["attnbench", "run", words[1], *(w for x in trials.labels for w in ("--backend", x))]

@@ -3,7 +3,7 @@
 NOTES = {
     "NOISY": "the in-process interval is wider than max_noise",
     "FEW_SAMPLES": "fewer than 10 samples",
-    "FEW_LAUNCHES": "fewer launches than the suite asks for",
+    "FEW_PROCESSES": "fewer processes than the suite asks for",
     "L2_RESIDENT": "the working set fits into the last-level cache; no share of bandwidth",
     "LAUNCH_BOUND": "the host takes as long to enqueue a call as the device to do it",
     "THROTTLED": "the device lowered its clocks while sampling",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.case import BUILT_IN, Case, Options
+from attnbench.filter import case_fields
 from attnbench.problem import Problem
-from attnbench.selection import case_fields
 
 # How the inputs of a trial are laid out and what is in them; docs/conformance.md explains each.
 WAYS = {

@@ -80,7 +80,7 @@ class Driver(Protocol):
         """Return the host's monotonic clock; a scripted device keeps a clock of its own."""
         ...
 
-    def facts(self) -> Device:
+    def describe(self) -> Device:
         """Describe the device; ``free_bytes`` as of now."""
         ...
 

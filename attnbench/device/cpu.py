@@ -23,7 +23,7 @@ class Cpu:
     event_resolution_s = 0.0  # it has none
     clock_ns = staticmethod(time.perf_counter_ns)
 
-    def facts(self) -> Device:
+    def describe(self) -> Device:
         """Describe the CPU."""
         return cpu_facts()
 

@@ -13,7 +13,7 @@ from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from attnbench.device.base import Call, Profile, collect_garbage
-from attnbench.device.nvml import Blind, Board, find_board
+from attnbench.device.nvml import Board, NoTelemetry, find_board
 from attnbench.device.trace import device_kernels, device_span_s
 from attnbench.environment import Device
 from attnbench.errors import DeviceMissing
@@ -48,7 +48,7 @@ class Cuda:
         self._is_spoilt = False
         self._cycles_per_s = self._calibrated()
 
-    def facts(self) -> Device:
+    def describe(self) -> Device:
         """Describe the GPU; driver and power limit come from NVML where it answers."""
         uuid = None if self._uuid is None else f"GPU-{self._uuid}"
         properties = torch.cuda.get_device_properties(self.index)
@@ -62,10 +62,10 @@ class Cuda:
             index=self.index,
             cores=properties.multi_processor_count,
             llc_bytes=properties.L2_cache_size,
-            **{"uuid": uuid, **self._board.facts()},
+            **{"uuid": uuid, **self._board.to_dict()},
         )
 
-    def gauge(self) -> Board | Blind:
+    def gauge(self) -> Board | NoTelemetry:
         """Return NVML's view of this GPU, or one that knows nothing and says why."""
         return self._board
 
@@ -75,7 +75,7 @@ class Cuda:
         return None if uuid is None else str(uuid)
 
     @cached_property
-    def _board(self) -> Board | Blind:
+    def _board(self) -> Board | NoTelemetry:
         return find_board(self._uuid, index=self.index)
 
     def synchronize(self) -> None:

@@ -184,7 +184,7 @@ class Fake:
         """Return the host's clock."""
         return round(self.now_s * 1e9)
 
-    def facts(self) -> Device:
+    def describe(self) -> Device:
         """Describe a device that is on no datasheet."""
         return Device(
             kind=self.kind,

@@ -32,7 +32,7 @@ _MILLI = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blind:
+class NoTelemetry:
     """A GPU that NVML does not show; ``reason`` says why."""
 
     reason: str
@@ -45,7 +45,7 @@ class Blind:
         """Know nothing."""
         return None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Know nothing."""
         return {}
 
@@ -85,7 +85,7 @@ class Board:
             return None
         return _scaled(self._ask("energy", self.nvml.nvmlDeviceGetTotalEnergyConsumption))
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return UUID, driver, power limit (W) and MIG profile, as a Device stores them."""
         limit = self._ask("power limit", self.nvml.nvmlDeviceGetEnforcedPowerLimit)
         return {
@@ -125,7 +125,7 @@ class Board:
             return None
 
 
-def find_board(uuid: str | None, *, index: int = 0, nvml: Any = None) -> Board | Blind:
+def find_board(uuid: str | None, *, index: int = 0, nvml: Any = None) -> Board | NoTelemetry:
     """Find a GPU by the UUID that CUDA gives it, with or without its ``GPU-``.
 
     ``index`` is torch's, the place in CUDA_VISIBLE_DEVICES: only that variable names a MIG slice.
@@ -133,14 +133,14 @@ def find_board(uuid: str | None, *, index: int = 0, nvml: Any = None) -> Board |
     if nvml is None:
         nvml = _library()
         if isinstance(nvml, str):
-            return Blind(reason=nvml)
+            return NoTelemetry(reason=nvml)
     refused = []
     for name in _names(uuid, index):
         try:
             return _board_of(nvml, name)
         except nvml.NVMLError as error:
             refused.append(f"{name}: {error}")
-    return Blind(reason="; ".join(refused) or "torch does not tell this GPU's UUID")
+    return NoTelemetry(reason="; ".join(refused) or "torch does not tell this GPU's UUID")
 
 
 def others(listed: tuple[int, ...], own: int) -> tuple[int, ...]:

@@ -56,7 +56,7 @@ class Ceilings:
         """The best matrix product of a dtype; of any dtype on a CPU, where all share one unit."""
         return self.best_tflops if device_kind == "cpu" else self.tflops.get(dtype)
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
 

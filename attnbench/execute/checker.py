@@ -12,15 +12,15 @@ from typing import Any
 
 from attnbench.case import Case
 from attnbench.environment import Device
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import CaseChecked, Listener
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.launch import Walker
 from attnbench.execute.plan import RUN, Known, PlannedCase, make_plan
 from attnbench.execute.predict import Predictor
+from attnbench.execute.process import CaseRunner
 from attnbench.execute.request import RunRequest
-from attnbench.execute.survey import Survey, survey
+from attnbench.execute.survey import Preflight, survey
 from attnbench.measure.reduce import reduced, upcast
 
 
@@ -50,7 +50,7 @@ def check(request: RunRequest, listener: Listener) -> CheckFinished:
     cases = request.cases()
     checked: list[CaseChecked] = []
     with Interrupt() as interrupt, ExitStack() as closing:
-        crew = Crew(request.device)
+        crew = WorkerHandle(request.device)
         closing.callback(crew.lost)
         ground = survey(cases, crew)
         desk = _Desk(request, ground, interrupt, closing, crew)
@@ -74,11 +74,11 @@ class _Desk:
     """Decides how a case is checked, and opens the interpreter's worker when it is first needed."""
 
     request: RunRequest
-    ground: Survey
+    ground: Preflight
     interrupt: Interrupt
     closing: ExitStack
-    crew: Crew
-    _walkers: dict[bool, Walker] = field(default_factory=dict)
+    crew: WorkerHandle
+    _walkers: dict[bool, CaseRunner] = field(default_factory=dict)
 
     def check(self, planned: PlannedCase) -> dict[str, Any]:
         """Check one case as it stands, or as the interpreter can take it."""
@@ -96,14 +96,14 @@ class _Desk:
         facts = self._walker(interpret=True).check(stand_in)
         return {**facts, "notes": [*facts.get("notes", ()), *notes]}
 
-    def _walker(self, *, interpret: bool) -> Walker:
+    def _walker(self, *, interpret: bool) -> CaseRunner:
         if interpret not in self._walkers:
             crew = self.crew
             if interpret:
-                crew = Crew("cpu", interpret=True)
+                crew = WorkerHandle("cpu", interpret=True)
                 self.closing.callback(crew.lost)
             settings, ceilings = self.request.settings, self.ground.ceilings
-            walker = Walker(crew, settings, ceilings, self.interrupt, lambda _: None)
+            walker = CaseRunner(crew, settings, ceilings, self.interrupt, lambda _: None)
             self._walkers[interpret] = walker
         return self._walkers[interpret]
 

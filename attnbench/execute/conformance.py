@@ -18,16 +18,16 @@ from attnbench.conformance import THEMES, Trial, trial_fields, trials_of, undecl
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Environment
 from attnbench.errors import NothingSelected
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.errand import Stopped
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.launch import Walker
 from attnbench.execute.plan import RUN, Known, PlannedCase, known_backend
+from attnbench.execute.process import CaseRunner
+from attnbench.filter import parse
 from attnbench.measure.reduce import reduced, upcast
 from attnbench.measurement import BAD_STATUSES
 from attnbench.method import Measure, Method
 from attnbench.registry import Registry
-from attnbench.selection import parse
 from attnbench.units import duration_text
 
 # Of one interpreted call; what is predicted to take longer is tried at a smaller size.
@@ -112,11 +112,11 @@ class Examiner:
         if self.is_interpreted:
             crew = self._crew("cpu", interpret=True)
         heard = interrupt or Interrupt()
-        self._walker = Walker(crew, Measure(), Ceilings(), heard, lambda _: None)
+        self._walker = CaseRunner(crew, Measure(), Ceilings(), heard, lambda _: None)
 
-    def _crew(self, device: str, *, interpret: bool = False) -> Crew:
+    def _crew(self, device: str, *, interpret: bool = False) -> WorkerHandle:
         self._closing.close()  # one worker at a time
-        crew = Crew(device, interpret=interpret)
+        crew = WorkerHandle(device, interpret=interpret)
         self._closing.callback(crew.lost)
         return crew
 
@@ -208,8 +208,8 @@ def picked(trials: list[Trial], select: str | None, subject: Case) -> list[Trial
     """
     if select is None:
         return trials
-    selection = parse(select, extra=(*dict(subject.options), "theme", "way"))
-    found = [one for one in trials if selection.matches(trial_fields(one))]
+    chosen = parse(select, extra=(*dict(subject.options), "theme", "way"))
+    found = [one for one in trials if chosen.matches(trial_fields(one))]
     if not found:
         raise NothingSelected(
             f"nothing to try: {select!r} picks none of the {len(trials)} trials of "
@@ -236,11 +236,11 @@ def _one_by_one(
             return
 
 
-def _known(subject: Case, crew: Crew) -> Known:
+def _known(subject: Case, crew: WorkerHandle) -> Known:
     """What a backend can do, and whether it is Triton's; a third-party one is asked in a worker."""
     name, source = subject.backend, subject.source
     if source == BUILT_IN:
-        return known_backend(Registry().facts(name, folder=Path.cwd()))
+        return known_backend(Registry().describe(name, folder=Path.cwd()))
     capabilities = crew.capabilities([subject])[name, source]
     return Known(capabilities=capabilities, is_triton=crew.probe(name, source)["is_triton"])
 

@@ -25,7 +25,7 @@ _INSTALL = 'python -m pip install "attnbench[torch]"'
 
 
 @dataclass(slots=True)
-class Crew:
+class WorkerHandle:
     """Opens workers on one device; at most one lives at a time.
 
     ``python`` is the interpreter that they run in (None: this one) and ``search`` what they import
@@ -86,7 +86,7 @@ class Crew:
             self._worker = None
 
     def dismiss(self) -> None:
-        """End the worker in good order: the next launch gets a fresh process."""
+        """End the worker in good order: the next process gets a fresh process."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
@@ -108,7 +108,7 @@ class Crew:
             EnvironmentProblem: the worker did not live to answer.
 
         """
-        message = {"op": "sustained", "ceilings": ceilings.facts()}
+        message = {"op": "sustained", "ceilings": ceilings.to_dict()}
         answer = self._ask("sustained rates", message)
         return Ceilings(**answer["ceilings"])
 
@@ -197,4 +197,4 @@ def _environment_of(answer: dict[str, Any], python: str | None) -> Environment:
         raise DeviceMissing(answer["message"], hint=answer["hint"])
     if error is not None:
         raise RuntimeError(answer["message"])
-    return Environment.from_facts(answer["environment"])
+    return Environment.from_dict(answer["environment"])

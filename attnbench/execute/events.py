@@ -27,7 +27,7 @@ class RunStarted:
     out: Path
     environment: Environment
     plan: Plan
-    launches: int
+    processes: int
     resumed_rows: int = 0
 
 
@@ -48,20 +48,20 @@ class SelfTested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchStarted:
-    """A fresh worker begins to walk the suite; launches count from 0."""
+class ProcessStarted:
+    """A fresh worker begins to walk the suite; processes count from 0."""
 
-    launch: int
-    launches: int
+    process: int
+    processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseStarted:
-    """A case goes to the worker. ``position`` counts from 1 over all launches of the run."""
+    """A case goes to the worker. ``position`` counts from 1 over all processes of the run."""
 
     case: Case
     method: Method
-    launch: int
+    process: int
     position: int
     total: int
 
@@ -133,7 +133,7 @@ class RunFinished:
 Event = (
     RunStarted
     | SelfTested
-    | LaunchStarted
+    | ProcessStarted
     | CaseStarted
     | CaseFinished
     | CaseChecked

@@ -21,7 +21,7 @@ from attnbench.store.writer import RunWriter
 _CaseKey = tuple[str, str | None]
 
 
-class Ledger:
+class RunRecorder:
     """Appends rows and remembers, per case and method, how it stands."""
 
     def __init__(self, writer: RunWriter, identity: RunIdentity, redo: Redo = "none") -> None:
@@ -42,10 +42,10 @@ class Ledger:
         """Rows in the journal."""
         return self._writer.row_count
 
-    def covers(self, planned: PlannedCase, launch: int) -> bool:
-        """Say whether this case needs nothing more in this launch."""
+    def covers(self, planned: PlannedCase, process: int) -> bool:
+        """Say whether this case needs nothing more in this process."""
         return any(
-            key in self._ended or self._before.covers(*key, launch) for key in self._keys(planned)
+            key in self._ended or self._before.covers(*key, process) for key in self._keys(planned)
         )
 
     def larger_than_oom(self, planned: PlannedCase) -> PlannedCase | None:
@@ -56,14 +56,14 @@ class Ledger:
         return small
 
     def write_plan(self, plan: Plan) -> None:
-        """Write what the plan decided: one row a case that will not run, launch NULL."""
+        """Write what the plan decided: one row a case that will not run, process NULL."""
         self._planned = frozenset((one.case.id, one.method.id) for one in plan.planned)
         for planned in plan.planned:
             if planned.status != RUN and not self.covers(planned, 0):
                 self.rule_out(planned, planned.status, planned.reason or planned.status)
 
     def rule_out(self, planned: PlannedCase, status: str, reason: str) -> None:
-        """Write the one row, without a launch, of a case that is not measured."""
+        """Write the one row, without a process, of a case that is not measured."""
         self.record(Measurement(case=planned.case, status=status, reason=reason), planned)
 
     def record(self, measurement: Measurement, planned: PlannedCase) -> Summary | None:
@@ -116,11 +116,11 @@ class Ledger:
         return self._writer.finish()
 
     def _count(self, row: Mapping[str, Any]) -> None:
-        launch = row.get("launch")
+        process = row.get("process")
         statuses = self._statuses[row["case_id"], row.get("method_id")]
-        if launch is not None:
+        if process is not None:
             statuses.pop(None, None)  # measured after all, whatever an earlier plan said
-        statuses[launch] = row["status"]
+        statuses[process] = row["status"]
         if row["status"] == "ok":
             place = f"{row['problem_id']} {row.get('method_id')}"
             self._logs[place][row["backend_label"]].append(math.log(row["latency_us"]))

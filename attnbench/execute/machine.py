@@ -1,4 +1,4 @@
-"""What a file says of its machine: the self-test once, canaries first and last in each launch.
+"""What a file says of its machine: the self-test once, canaries first and last in each process.
 
 All of it is stored as records beside the rows. None of it can end a run: what fails is a record.
 """
@@ -12,11 +12,11 @@ from typing import Any
 
 from attnbench.device.rates import Ceilings
 from attnbench.errors import EnvironmentProblem
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.events import SelfTested
 from attnbench.store.writer import RunWriter
 
-# The first of a launch; the rest is compared with them. A copy hangs on the memory's clock, which
+# The first of a process; the rest is compared with them. A copy hangs on the memory's clock, which
 # NVIDIA holds fixed; product and softmax hang on the SM's.
 _ON_THE_CLOCK = ("gemm", "softmax")
 _DRIFT = 0.02  # as between the two readings of a case
@@ -26,7 +26,7 @@ _DRIFT = 0.02  # as between the two readings of a case
 class Machine:
     """Writes the records of one run, or of one side of ``ab``."""
 
-    crew: Crew
+    crew: WorkerHandle
     writer: RunWriter
     tell: Callable[[SelfTested], None]
     _first: dict[str, float] | None = None
@@ -35,7 +35,7 @@ class Machine:
         """Test the timers in the first worker; return what makes the machine unbelievable."""
         record: dict[str, Any] = {"record": "selftest", "at": time.time()}
         try:
-            tests = self.crew.selftest(ceilings.facts(), brief=True)["selftest"]
+            tests = self.crew.selftest(ceilings.to_dict(), brief=True)["selftest"]
         except EnvironmentProblem as error:
             tests = [_unanswered(error)]
         self.writer.record({**record, "tests": tests})
@@ -43,17 +43,17 @@ class Machine:
         self.tell(event)
         return event.grave
 
-    def launch_begins(self, launch: int) -> None:
+    def process_begins(self, process: int) -> None:
         """Warm the device, then time the canaries."""
-        self._first = self._canaries(launch, "first", warm=True)
+        self._first = self._canaries(process, "first", warm=True)
 
-    def launch_ends(self, launch: int) -> None:
+    def process_ends(self, process: int) -> None:
         """Time them again, unless the worker died with the last case: a new one costs seconds."""
         if self.crew.is_open:
-            self._canaries(launch, "last", warm=False)
+            self._canaries(process, "last", warm=False)
 
-    def _canaries(self, launch: int, when: str, *, warm: bool) -> dict[str, float] | None:
-        record: dict[str, Any] = {"record": "canaries", "launch": launch, "when": when}
+    def _canaries(self, process: int, when: str, *, warm: bool) -> dict[str, float] | None:
+        record: dict[str, Any] = {"record": "canaries", "process": process, "when": when}
         try:
             answer = self.crew.canaries(warm=warm)
         except EnvironmentProblem as error:

@@ -28,7 +28,7 @@ class PlannedCase:
     """One case under one method; ``status`` is run, unsupported or skipped.
 
     ``predicted_bytes`` is the peak of device memory that the case will need, ``predicted_s`` the
-    time that it takes in one launch, reference and all.
+    time that it takes in one process, reference and all.
     """
 
     case: Case
@@ -56,7 +56,7 @@ class Frontier:
     swept_fits: int | None
     swept_over: int | None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
 
@@ -70,7 +70,7 @@ class Plan:
 
     device: Device
     planned: tuple[PlannedCase, ...]
-    launches: int
+    processes: int
     frontiers: tuple[Frontier, ...] = ()
 
     def of_status(self, status: str) -> tuple[PlannedCase, ...]:
@@ -80,7 +80,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Predicted time of the whole run."""
-        return self.launches * sum(one.predicted_s for one in self.of_status(RUN))
+        return self.processes * sum(one.predicted_s for one in self.of_status(RUN))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def make_plan(
                     predicted_s=seconds,
                 )
             )
-    return Plan(device=predictor.device, planned=tuple(planned), launches=measure.launches)
+    return Plan(device=predictor.device, planned=tuple(planned), processes=measure.processes)
 
 
 def _decide(
@@ -169,7 +169,7 @@ def _decide(
         return SKIPPED, reason, needed, seconds
     if seconds > measure.case_limit_s:
         limit = f"case_limit_s {measure.case_limit_s:g}"
-        return SKIPPED, f"about {duration_text(seconds)} a launch, over {limit}", needed, seconds
+        return SKIPPED, f"about {duration_text(seconds)} a process, over {limit}", needed, seconds
     if device.kind == "cuda":
         seconds += measure.energy_s  # asked for, and so no reason to skip
     return RUN, None, needed, seconds

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from attnbench.case import Case
-from attnbench.cost import Cost, price
+from attnbench.cost import Cost, compute_cost
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
 from attnbench.measure.sizes import (
@@ -45,7 +45,7 @@ class Predictor:
 
     def work_s(self, problem: Problem, cost: Cost | None = None) -> float:
         """Seconds that the ceilings allow for one call without credit for the mask."""
-        cost = cost or price(problem)
+        cost = cost or compute_cost(problem)
         bandwidth = (self.ceilings.peak_bandwidth_gbps or 1) * 1e9
         tflops = self.ceilings.peak_tflops(problem.dtype, self.device.kind)
         flops = (tflops or self.ceilings.best_tflops or 1e-3) * 1e12
@@ -77,7 +77,7 @@ class Predictor:
         return last_s + (work - last_work) * slowness
 
     def case_s(self, case: Case, measure: Measure) -> float:
-        """Predict one case in one launch, drawing the inputs and the reference included."""
+        """Predict one case in one process, drawing the inputs and the reference included."""
         call_s = self.call_s(case)
         samples = min(MAX_SAMPLES, max(MIN_SAMPLES, measure.sample_s / call_s))
         sampling_s = min(samples * call_s, max(measure.sample_s, MIN_SAMPLES * call_s))

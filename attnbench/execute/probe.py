@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.environment import Environment
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.plugin import BackendFacts
 
 
@@ -15,7 +15,7 @@ def environment(device: str = "auto") -> Environment:
         DeviceMissing: torch sees no such device.
 
     """
-    crew = Crew(device)
+    crew = WorkerHandle(device)
     try:
         return crew.environment
     finally:
@@ -24,7 +24,7 @@ def environment(device: str = "auto") -> Environment:
 
 def probe(backends: list[BackendFacts], device: str = "auto") -> dict[str, dict[str, object]]:
     """Import third-party backends in a worker: their capabilities, or the error in words."""
-    crew = Crew(device)
+    crew = WorkerHandle(device)
     try:
         return {one.name: crew.probe(one.name, one.source) for one in backends}
     finally:

@@ -31,7 +31,7 @@ class RunRequest:
     device: str = "auto"
     out: Path | None = None
     name: str | None = None
-    launches: int | None = None
+    processes: int | None = None
     budget_s: float | None = None
     resume: bool = False
     redo: Redo = "none"
@@ -46,9 +46,9 @@ class RunRequest:
     def settings(self) -> Measure:
         """The suite's measure block with what the command line says instead."""
         measure = self.suite.measure
-        if self.launches is None:
+        if self.processes is None:
             return measure
-        return Measure(**{**measure.facts(), "launches": self.launches})
+        return Measure(**{**measure.to_dict(), "processes": self.processes})
 
     def cases(self) -> list[Case]:
         """The suite's cases that are selected.

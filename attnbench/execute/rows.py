@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from attnbench.case import Case
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.environment import Environment
 from attnbench.measurement import Measurement
 from attnbench.method import Method
@@ -84,7 +84,7 @@ def make_row(
 
 def case_columns(case: Case) -> dict[str, Any]:
     """Problem, backend and cost columns of a case."""
-    problem, cost = case.problem, price(case.problem)
+    problem, cost = case.problem, compute_cost(case.problem)
     return {
         "problem_id": problem.id,
         "case_id": case.id,
@@ -105,7 +105,7 @@ def case_columns(case: Case) -> dict[str, Any]:
 
 def _time_columns(measurement: Measurement, summary: Summary) -> dict[str, Any]:
     derived = derive(
-        price(measurement.case.problem),
+        compute_cost(measurement.case.problem),
         summary.latency,
         measurement.peak_bandwidth_gbps,
         measurement.peak_tflops,

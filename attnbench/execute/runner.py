@@ -1,4 +1,4 @@
-"""A run from its suite to its parquet: plan, launches, journal, and events for whoever listens.
+"""A run from its suite to its parquet: plan, processes, journal, and events for whoever listens.
 
 The parent process imports neither torch nor a third-party backend; it decides, writes and tells,
 and leaves everything that computes to the worker.
@@ -14,28 +14,28 @@ from typing import Any
 from attnbench import __version__
 from attnbench.case import Case
 from attnbench.errors import InputError
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import (
     Beat,
     CaseFinished,
     CaseStarted,
-    LaunchStarted,
     Listener,
+    ProcessStarted,
     Remark,
     RunFinished,
     RunStarted,
 )
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.launch import Walker, shuffled
-from attnbench.execute.ledger import Ledger
+from attnbench.execute.ledger import RunRecorder
 from attnbench.execute.machine import Machine
 from attnbench.execute.pilot import fly
 from attnbench.execute.plan import RUN, Plan, PlannedCase, make_plan
 from attnbench.execute.predict import Predictor
+from attnbench.execute.process import CaseRunner, shuffled
 from attnbench.execute.request import RunRequest
 from attnbench.execute.rows import RunIdentity
-from attnbench.execute.survey import Survey, survey
+from attnbench.execute.survey import Preflight, survey
 from attnbench.measurement import Measurement
 from attnbench.store.resume import MUST_MATCH, differences
 from attnbench.store.writer import RunWriter
@@ -53,7 +53,7 @@ def run(request: RunRequest, listener: Listener) -> RunFinished:
     """
     cases = request.cases()
     with Interrupt() as interrupt:
-        crew = Crew(request.device)
+        crew = WorkerHandle(request.device)
         try:
             ground = survey(cases, crew)
             with _open(request, ground) as writer:
@@ -63,7 +63,7 @@ def run(request: RunRequest, listener: Listener) -> RunFinished:
             crew.lost()
 
 
-def _open(request: RunRequest, ground: Survey) -> RunWriter:
+def _open(request: RunRequest, ground: Preflight) -> RunWriter:
     """Begin the run's journal, or go on with one after comparing what must not differ."""
     out, exists = request.place(ground.environment.device)
     header = _header(request, ground, out.stem)
@@ -81,10 +81,10 @@ def _open(request: RunRequest, ground: Survey) -> RunWriter:
     return writer
 
 
-def _header(request: RunRequest, ground: Survey, name: str) -> dict[str, Any]:
+def _header(request: RunRequest, ground: Preflight, name: str) -> dict[str, Any]:
     """What the footer of the result file holds."""
-    # More launches of the same method are a reason to resume, not a difference.
-    method = {k: v for k, v in request.settings.facts().items() if k != "launches"}
+    # More processes of the same method are a reason to resume, not a difference.
+    method = {k: v for k, v in request.settings.to_dict().items() if k != "processes"}
     return {
         "run_id": uuid.uuid4().hex[:12],
         "run_name": name,
@@ -93,12 +93,12 @@ def _header(request: RunRequest, ground: Survey, name: str) -> dict[str, Any]:
         "suite_sha256": request.suite.sha256,
         "run_args": request.run_args,
         "device_id": ground.environment.device.id,
-        "environment": ground.environment.facts(),
-        "ceilings": ground.ceilings.facts(),
+        "environment": ground.environment.to_dict(),
+        "ceilings": ground.ceilings.to_dict(),
         "method": method,
         "baseline": request.suite.baseline,
         "source": request.suite.source,
-        "published": [one.facts() for one in request.suite.published],
+        "published": [one.to_dict() for one in request.suite.published],
         "seed": request.seed,
     }
 
@@ -110,9 +110,9 @@ class _Execution:
         self,
         request: RunRequest,
         listener: Listener,
-        crew: Crew,
+        crew: WorkerHandle,
         interrupt: Interrupt,
-        ground: Survey,
+        ground: Preflight,
         writer: RunWriter,
     ) -> None:
         self._request = request
@@ -135,20 +135,20 @@ class _Execution:
             repro=request.repro or f"attnbench run {request.suite.name}",
             environment=ground.environment,
         )
-        self._ledger = Ledger(writer, identity, request.redo)
+        self._ledger = RunRecorder(writer, identity, request.redo)
         self._machine = Machine(crew, writer, listener)
         self._distrust: tuple[str, ...] = ()
         interrupt.on_first = self._say_stopping
-        self._walker = Walker(crew, request.settings, ground.ceilings, interrupt, self._beat)
+        self._walker = CaseRunner(crew, request.settings, ground.ceilings, interrupt, self._beat)
         self._position, self._total = 0, 0
         self._left_s, self._spent_s, self._foreseen_s = 0.0, 0.0, 0.0
 
     def run(self, cases: list[Case]) -> RunFinished:
-        """Self-test, pilot, plan, launches, file."""
+        """Self-test, pilot, plan, processes, file."""
         try:
             self._distrust = self._machine.self_test(self._ground.ceilings)
             plan = self._plan(cases)
-            interrupted = self._launches(plan)
+            interrupted = self._processes(plan)
         except Stopped:
             interrupted = True
         if not interrupted:
@@ -181,7 +181,7 @@ class _Execution:
                 out=self._out,
                 environment=ground.environment,
                 plan=plan,
-                launches=settings.launches,
+                processes=settings.processes,
                 resumed_rows=self._resumed_rows,
             )
         )
@@ -190,47 +190,47 @@ class _Execution:
             # It hung or crashed already; doing it again would only cost the same once more.
             reason = piloted.reason or piloted.status
             measurement = Measurement(
-                case=planned.case, status=piloted.status, reason=reason, launch=0
+                case=planned.case, status=piloted.status, reason=reason, process=0
             )
             self._record(measurement, planned)
         return plan
 
-    def _launches(self, plan: Plan) -> bool:
-        """Walk the suite once a launch; return whether the user stopped the run."""
-        launches = self._request.settings.launches
-        queue = [list(self._waiting(plan, launch)) for launch in range(launches)]
+    def _processes(self, plan: Plan) -> bool:
+        """Walk the suite once a process; return whether the user stopped the run."""
+        processes = self._request.settings.processes
+        queue = [list(self._waiting(plan, process)) for process in range(processes)]
         self._total = sum(map(len, queue))
-        self._left_s = sum(one.predicted_s for launch in queue for one in launch)
+        self._left_s = sum(one.predicted_s for process in queue for one in process)
         resumed = ["RESUMED"] if self._resumed_rows else []
-        for launch, waiting in enumerate(queue):
+        for process, waiting in enumerate(queue):
             if not waiting:
                 continue
-            if self._crew.is_open and launch > 0:
-                self._crew.dismiss()  # a launch is a fresh process
+            if self._crew.is_open and process > 0:
+                self._crew.dismiss()  # each process is a fresh one
             if self._interrupt.heard():
                 return True
-            self._tell(LaunchStarted(launch=launch, launches=launches))
-            self._machine.launch_begins(launch)
+            self._tell(ProcessStarted(process=process, processes=processes))
+            self._machine.process_begins(process)
             for planned in waiting:
                 if self._interrupt.heard():
                     return True
                 if self._out_of_time():
                     return False
-                self._one(planned, launch, resumed)
+                self._one(planned, process, resumed)
                 resumed = []
-            self._machine.launch_ends(launch)
+            self._machine.process_ends(process)
         return self._interrupt.asked and self._position < self._total
 
-    def _waiting(self, plan: Plan, launch: int) -> Iterator[PlannedCase]:
-        for planned in shuffled(plan.of_status(RUN), self._request.seed, launch):
-            if not self._ledger.covers(planned, launch):
+    def _waiting(self, plan: Plan, process: int) -> Iterator[PlannedCase]:
+        for planned in shuffled(plan.of_status(RUN), self._request.seed, process):
+            if not self._ledger.covers(planned, process):
                 yield planned
 
-    def _one(self, planned: PlannedCase, launch: int, notes: list[str]) -> None:
+    def _one(self, planned: PlannedCase, process: int, notes: list[str]) -> None:
         """Measure one case, or find that it need not be tried any more."""
         self._position += 1
         self._left_s -= planned.predicted_s
-        if self._ledger.covers(planned, launch):
+        if self._ledger.covers(planned, process):
             return
         if self._request.oom_skip and not self._ledger.is_known(planned):
             small = self._ledger.larger_than_oom(planned)
@@ -244,12 +244,12 @@ class _Execution:
             CaseStarted(
                 case=planned.case,
                 method=planned.method,
-                launch=launch,
+                process=process,
                 position=self._position,
                 total=self._total,
             )
         )
-        measurement = self._walker.measure(planned, launch, *notes)
+        measurement = self._walker.measure(planned, process, *notes)
         self._spent_s += measurement.seconds or 0.0
         self._foreseen_s += planned.predicted_s
         self._record(measurement, planned)

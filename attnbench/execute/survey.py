@@ -8,7 +8,7 @@ from pathlib import Path
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Environment
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.plan import Known, known_backend
 from attnbench.registry import Registry
 from attnbench.store.ceilings import store_ceilings, stored_ceilings
@@ -18,7 +18,7 @@ Backends = dict[tuple[str, str], Known]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Preflight:
     """The ground a run stands on."""
 
     environment: Environment
@@ -26,7 +26,7 @@ class Survey:
     backends: Backends
 
 
-def survey(cases: list[Case], crew: Crew) -> Survey:
+def survey(cases: list[Case], crew: WorkerHandle) -> Preflight:
     """Open the device, import third-party backends in the worker, have the ceilings measured once.
 
     Raises:
@@ -35,11 +35,11 @@ def survey(cases: list[Case], crew: Crew) -> Survey:
     """
     environment = crew.environment
     backends = known_backends(cases, crew)
-    return Survey(environment=environment, ceilings=ceilings_of(crew), backends=backends)
+    return Preflight(environment=environment, ceilings=ceilings_of(crew), backends=backends)
 
 
 def known_backends(
-    cases: list[Case], crew: Crew | None = None, *, elsewhere: bool = False
+    cases: list[Case], crew: WorkerHandle | None = None, *, elsewhere: bool = False
 ) -> Backends:
     """Say what may be asked of each backend of some cases; third-party ones only through a crew.
 
@@ -51,12 +51,12 @@ def known_backends(
         key = (case.backend, case.source)
         if key not in found:
             reference = case.source if case.source.endswith(".py") else case.backend
-            facts = Registry().facts(reference, folder=Path.cwd(), name=case.backend)
+            facts = Registry().describe(reference, folder=Path.cwd(), name=case.backend)
             found[key] = known_backend(facts, probed.get(key), elsewhere=elsewhere)
     return found
 
 
-def ceilings_of(crew: Crew) -> Ceilings:
+def ceilings_of(crew: WorkerHandle) -> Ceilings:
     """Measure the device's ceilings and keep the best that was ever seen of it.
 
     What is stored was measured once with care; a run looks again, in case that was a busy moment.
@@ -67,5 +67,5 @@ def ceilings_of(crew: Crew) -> Ceilings:
         best = crew.ceilings(_REPEATS)
     else:
         best = crew.ceilings(_REPEATS_AGAIN).best_of(Ceilings(**stored))
-    store_ceilings(environment, best.facts())
+    store_ceilings(environment, best.to_dict())
     return best

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
 Message = dict[str, Any]
 _PR_SET_PDEATHSIG = 1
@@ -79,7 +79,7 @@ class Worker:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._bench: Bench | None = None
+        self._bench: DeviceContext | None = None
 
     def hello(self, message: Message) -> Message:
         """Open the device and say what it is."""
@@ -88,13 +88,13 @@ class Worker:
         except ImportError as error:
             return {"error": "TorchMissing", "message": str(error)}
         from attnbench.errors import DeviceMissing
-        from attnbench.measure.bench import Bench
+        from attnbench.measure.bench import DeviceContext
 
         try:
-            self._bench = Bench.open(message["device"], stage=self._channel.enter)
+            self._bench = DeviceContext.open(message["device"], stage=self._channel.enter)
         except DeviceMissing as error:
             return {"error": "DeviceMissing", "message": error.message, "hint": error.hint}
-        return {"environment": self._bench.environment.facts()}
+        return {"environment": self._bench.environment.to_dict()}
 
     def probe(self, message: Message) -> Message:
         """Import backends and say what they can do, or why they cannot be imported."""
@@ -110,7 +110,7 @@ class Worker:
 
     def ceilings(self, message: Message) -> Message:
         """Measure the device's best rates."""
-        return {"ceilings": self._open().measure_ceilings(message["repeats"]).facts()}
+        return {"ceilings": self._open().measure_ceilings(message["repeats"]).to_dict()}
 
     def sustained(self, message: Message) -> Message:
         """Measure what the device holds, beside the best rates that are known of it."""
@@ -119,7 +119,7 @@ class Worker:
         bench = self._open()
         if message["ceilings"]:
             bench.ceilings = Ceilings(**message["ceilings"])
-        return {"ceilings": bench.sustain_ceilings().facts()}
+        return {"ceilings": bench.sustain_ceilings().to_dict()}
 
     def selftest(self, message: Message) -> Message:
         """Time what is known, against ceilings that were measured before or, without them, now."""
@@ -130,7 +130,7 @@ class Worker:
         return answer
 
     def canaries(self, message: Message) -> Message:
-        """Time what never changes, at the ends of a launch."""
+        """Time what never changes, at the ends of a process."""
         from attnbench.measure.canary import answer_canaries  # reaches torch
 
         return answer_canaries(message, self._open())
@@ -143,7 +143,7 @@ class Worker:
         self._channel.stage = "idle"
         return answer
 
-    def _open(self) -> Bench:
+    def _open(self) -> DeviceContext:
         assert self._bench is not None, "hello comes first"
         return self._bench
 

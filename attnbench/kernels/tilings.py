@@ -146,7 +146,7 @@ class Tiling:
     before_us: float | None = None
     after_us: float | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         found = {**asdict(self.slot), "tile": str(self.tile), "source": self.source}
         measured = {"before_us": self.before_us, "after_us": self.after_us}
@@ -196,7 +196,7 @@ class Table:
             for name, one in self.sources.items()
             if name in used
         )
-        rows = ",\n".join(f"  {json.dumps(one.facts())}" for one in self.tilings)
+        rows = ",\n".join(f"  {json.dumps(one.to_dict())}" for one in self.tilings)
         head = f' "format": {FORMAT},\n "made_by": {json.dumps(MADE_BY)},'
         return f'{{\n{head}\n "sources": {{\n{sources}\n }},\n "tiles": [\n{rows}\n ]\n}}\n'
 

@@ -11,11 +11,11 @@ from attnbench.measure.compiled import Compiling
 from attnbench.method import Measure, Method
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class CaseSettings:
     """How to treat a case: its method, the suite's settings; a pilot stops after two calls."""
 
     method: Method
@@ -24,12 +24,12 @@ class Orders:
 
 
 @dataclass(slots=True)
-class Attempt:
+class CaseContext:
     """One case under way: what it is, where it runs, and what was found so far."""
 
     case: Case
-    orders: Orders
-    bench: Bench
+    orders: CaseSettings
+    bench: DeviceContext
     found: dict[str, Any] = field(default_factory=dict)
     call_s: float | None = None
     prepared: Prepared | None = None

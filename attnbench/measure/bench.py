@@ -31,7 +31,7 @@ from attnbench.registry import Registry
 _CPU_SHARE = 0.9  # of what is available, before malloc fails instead of the machine swapping
 
 
-class Shared:
+class ProblemInputs:
     """The inputs of one problem, made once for all its backends, and their reference."""
 
     def __init__(self, problem: Problem, driver: Driver) -> None:
@@ -54,20 +54,22 @@ class Shared:
         return self.reference_of_inputs
 
 
-class Bench:
+class DeviceContext:
     """One opened device and everything that outlives a case on it."""
 
     def __init__(self, driver: Driver, stage: Callable[[str], None]) -> None:
         self.driver = driver
         self.enter = stage
-        self.device: Device = driver.facts()
+        self.device: Device = driver.describe()
         self.ceilings: Ceilings | None = None
-        self._shared: Shared | None = None
+        self._shared: ProblemInputs | None = None
         self._modules: dict[tuple[str, str], ModuleType] = {}
         collect_garbage()
 
     @classmethod
-    def open(cls, device: str, *, stage: Callable[[str], None], own_process: bool = True) -> Bench:
+    def open(
+        cls, device: str, *, stage: Callable[[str], None], own_process: bool = True
+    ) -> DeviceContext:
         """Open ``auto``, ``cpu`` or ``cuda[:N]``.
 
         A worker has a process of its own, whose threads and memory are limited to what measuring
@@ -116,12 +118,12 @@ class Bench:
         """Make the buffer that empties the last-level cache."""
         return Flush(self.driver, self.device.llc_bytes)
 
-    def shared_for(self, problem: Problem) -> Shared:
+    def shared_for(self, problem: Problem) -> ProblemInputs:
         """Inputs of this problem; those of another are dropped first, to have their memory back."""
         if self._shared is None or self._shared.problem != problem:
             self._shared = None
             self.driver.release()
-            self._shared = Shared(problem, self.driver)
+            self._shared = ProblemInputs(problem, self.driver)
         return self._shared
 
     def forget_inputs(self) -> None:

@@ -1,7 +1,7 @@
-"""Canaries: three calls that never change, first and last in each launch, and a warm device.
+"""Canaries: three calls that never change, first and last in each process, and a warm device.
 
 What a case took can change for its own sake; what these take changes with the machine's state
-alone. They are stored beside the rows, so that two launches, runs or machines of one name can be
+alone. They are stored beside the rows, so that two processes, runs or machines of one name can be
 told apart by more than the cases themselves.
 """
 
@@ -21,7 +21,7 @@ from attnbench.measure.selftest import one_thread
 from attnbench.measure.timers import make_timer
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
 _SAMPLES = 7
 _COPY_BYTES = {"cpu": 32 * 10**6, "cuda": 10**9}
@@ -42,7 +42,7 @@ class Warmed:
     seconds: float
     flat: bool | None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"warmup_s": self.seconds, "flat": self.flat}
 
@@ -111,12 +111,12 @@ def is_flat(seen: list[tuple[float, float]]) -> bool:
     return max(recent) - min(recent) <= FLAT * statistics.median(recent)
 
 
-def answer_canaries(message: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
+def answer_canaries(message: Mapping[str, Any], bench: DeviceContext) -> dict[str, Any]:
     """From a worker's ``canaries`` message to its answer; ``warm`` drives the device first."""
     driver = bench.driver
     answer: dict[str, Any] = {"at": time.time()}
     if message.get("warm") and driver.kind == "cuda":
-        answer |= warm_device(driver, _products(driver)).facts()
+        answer |= warm_device(driver, _products(driver)).to_dict()
     with one_thread(driver):
         answer["us"] = read_canaries(driver, canary_calls(driver, bench.device))
     driver.release()

@@ -38,7 +38,7 @@ class Compiling:
         # Where nothing was compiled there is nothing to reset, and on CUDA a reset would import the
         # whole compiler: seconds of every worker.
         if Frames.now().total:
-            # The limit is one of the process: without this the ninth problem of a launch would run
+            # The limit is one of the process: without this the ninth problem of a process would run
             # as plain Python, and its time would hang on the order of the cases.
             torch.compiler.reset()
         self._begun = self._settled = Frames.now()

@@ -28,7 +28,7 @@ from attnbench.measure.reference import Reference
 from attnbench.plugin import Inputs
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
 # A call that says this of itself adds up in no fixed order, and is not held to bits.
 _UNORDERED = "NONDETERMINISTIC"
@@ -44,12 +44,12 @@ class _Trial:
 
     case: Case
     way: str
-    bench: Bench
+    bench: DeviceContext
     faults: list[tuple[str, str]] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=lambda: dict(_NO_NUMBER))
 
 
-def conform(case: Case, way: str, bench: Bench) -> dict[str, Any]:
+def conform(case: Case, way: str, bench: DeviceContext) -> dict[str, Any]:
     """Put a backend to one trial; status ok, incorrect, unsupported, oom or failed.
 
     ``faults`` lists (kind, words): ``output``, or one of ``conformance.BEHAVIOURS``.

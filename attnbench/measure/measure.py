@@ -1,4 +1,4 @@
-"""One case in one launch: prepare, first call, check, memory, warm-up, samples, check again.
+"""One case in one process: prepare, first call, check, memory, warm-up, samples, check again.
 
 Nothing a backend does escapes as an exception; what came of it is the status of a Measurement, and
 no case has a latency unless its output passed.
@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attnbench.case import Case
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.errors import Unsupported
-from attnbench.measure.attempt import Attempt, Orders
+from attnbench.measure.attempt import CaseContext, CaseSettings
 from attnbench.measure.calls import Outputs, Prepared
 from attnbench.measure.check import check
 from attnbench.measure.inputs import checksum, input_bytes, matmul_precision, redraw
@@ -26,9 +26,9 @@ from attnbench.measurement import Measurement
 from attnbench.stats.summary import summarize
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench, Shared
+    from attnbench.measure.bench import DeviceContext, ProblemInputs
 
-__all__ = ["Orders", "measure", "rehearse"]
+__all__ = ["CaseSettings", "measure", "rehearse"]
 
 _MICRO = 1e6
 # A case is about sixteen calls long: ten samples, three warm-up calls, the checks.
@@ -38,9 +38,9 @@ _SECOND_LOOKS = 3
 _PILOT_CALLS, _PILOT_S = 20, 0.15
 
 
-def measure(case: Case, orders: Orders, bench: Bench) -> Measurement:
+def measure(case: Case, orders: CaseSettings, bench: DeviceContext) -> Measurement:
     """Run one case and say what came of it."""
-    attempt = Attempt(case, orders, bench)
+    attempt = CaseContext(case, orders, bench)
     method = orders.method
     attempt.found |= {"timer": method.timer, "l2": method.l2, "isolation": "worker"}
     attempt.found["started_at"] = time.time()
@@ -51,16 +51,16 @@ def measure(case: Case, orders: Orders, bench: Bench) -> Measurement:
     return Measurement(case=case, status=status, reason=reason, **attempt.found)
 
 
-def rehearse(case: Case, orders: Orders, bench: Bench) -> dict[str, Any]:
+def rehearse(case: Case, orders: CaseSettings, bench: DeviceContext) -> dict[str, Any]:
     """Call and check a case without timing it: the pilot of a run, and ``attnbench check``."""
-    attempt = Attempt(case, orders, bench)
+    attempt = CaseContext(case, orders, bench)
     status, reason = _settle(attempt, _rehearse)
     names = ("notes", "error_rel", "error_ratio", "deterministic", "seconds", "first_call_us")
     known = {name: attempt.found[name] for name in names if name in attempt.found}
     return {"status": status, "reason": reason, "call_s": attempt.call_s, **known}
 
 
-def _settle(attempt: Attempt, steps: Any) -> tuple[str, str | None]:
+def _settle(attempt: CaseContext, steps: Any) -> tuple[str, str | None]:
     """Take the steps and turn whatever ends them into a status and a reason."""
     bench = attempt.bench
     began = attempt.now_s()
@@ -79,7 +79,7 @@ def _settle(attempt: Attempt, steps: Any) -> tuple[str, str | None]:
     return status, reason
 
 
-def _tear_down(attempt: Attempt) -> None:
+def _tear_down(attempt: CaseContext) -> None:
     """A backend that fails while undoing has already said what it had to say."""
     bound = (*attempt.others, *([attempt.prepared] if attempt.prepared else []))
     attempt.prepared, attempt.others = None, ()
@@ -88,7 +88,7 @@ def _tear_down(attempt: Attempt) -> None:
             one.teardown()
 
 
-def _rehearse(attempt: Attempt) -> None:
+def _rehearse(attempt: CaseContext) -> None:
     prepared, shared, outputs = _start(attempt)
     if attempt.orders.pilot:
         attempt.call_s = _quickest(attempt, prepared)
@@ -97,7 +97,7 @@ def _rehearse(attempt: Attempt) -> None:
         _check(attempt, outputs, shared.reference())
 
 
-def _quickest(attempt: Attempt, prepared: Prepared) -> float:
+def _quickest(attempt: CaseContext, prepared: Prepared) -> float:
     """The quickest of a few calls: one alone may have met another process on its core."""
     driver = attempt.bench.driver
     assert attempt.call_s is not None
@@ -113,7 +113,7 @@ def _quickest(attempt: Attempt, prepared: Prepared) -> float:
     return best
 
 
-def _measure_all(attempt: Attempt) -> None:
+def _measure_all(attempt: CaseContext) -> None:
     attempt.bench.enter("prepare")
     capabilities = attempt.bench.module_of(attempt.case).capabilities
     if reason := capabilities.why_not_timer(attempt.orders.method.timer):
@@ -134,7 +134,7 @@ def _measure_all(attempt: Attempt) -> None:
     _physics(attempt)
 
 
-def _start(attempt: Attempt) -> tuple[Prepared, Shared, Outputs]:
+def _start(attempt: CaseContext) -> tuple[Prepared, ProblemInputs, Outputs]:
     """Inputs, prepare, and two calls: the first pays for compilers, both must agree to the bit."""
     case, bench, found = attempt.case, attempt.bench, attempt.found
     options = dict(case.options)
@@ -166,7 +166,7 @@ def _start(attempt: Attempt) -> tuple[Prepared, Shared, Outputs]:
     return prepared, shared, outputs
 
 
-def _timed_outputs(attempt: Attempt, prepared: Prepared) -> tuple[Outputs, float]:
+def _timed_outputs(attempt: CaseContext, prepared: Prepared) -> tuple[Outputs, float]:
     driver = attempt.bench.driver
     driver.synchronize()
     start = attempt.now_s()
@@ -175,7 +175,7 @@ def _timed_outputs(attempt: Attempt, prepared: Prepared) -> tuple[Outputs, float
     return outputs, attempt.now_s() - start
 
 
-def _stop_if_slow(attempt: Attempt) -> None:
+def _stop_if_slow(attempt: CaseContext) -> None:
     assert attempt.call_s is not None
     limit_s, needed_s = attempt.orders.settings.case_limit_s, _CALLS_A_CASE * attempt.call_s
     if needed_s > 2 * limit_s:
@@ -185,7 +185,7 @@ def _stop_if_slow(attempt: Attempt) -> None:
         )
 
 
-def _check(attempt: Attempt, outputs: Outputs, reference: Reference) -> None:
+def _check(attempt: CaseContext, outputs: Outputs, reference: Reference) -> None:
     result = check(outputs, reference)
     attempt.found["error_rel"] = result.error_rel
     attempt.found["error_ratio"] = result.error_ratio
@@ -194,7 +194,7 @@ def _check(attempt: Attempt, outputs: Outputs, reference: Reference) -> None:
         raise Incorrect(result.reason)
 
 
-def _check_redrawn(attempt: Attempt, prepared: Prepared, shared: Shared) -> None:
+def _check_redrawn(attempt: CaseContext, prepared: Prepared, shared: ProblemInputs) -> None:
     """Draw an input again in place: a call that remembered its answer is found out.
 
     Where the inputs had copies, the call on the last of them must be right, too.
@@ -214,7 +214,7 @@ def _check_redrawn(attempt: Attempt, prepared: Prepared, shared: Shared) -> None
             raise Incorrect(f"the call wrote its inputs{where}")
 
 
-def _memory(attempt: Attempt, prepared: Prepared) -> None:
+def _memory(attempt: CaseContext, prepared: Prepared) -> None:
     """Peak, workspace and executed kernels of one profiled call."""
     found = attempt.found
     profile = attempt.bench.driver.profile(prepared.timed)
@@ -227,10 +227,10 @@ def _memory(attempt: Attempt, prepared: Prepared) -> None:
     found["kernels"] = profile.kernels
 
 
-def _physics(attempt: Attempt) -> None:
+def _physics(attempt: CaseContext) -> None:
     """Compare the rates with the device's ceilings; measure those afresh before accusing."""
     bench, found, l2 = attempt.bench, attempt.found, attempt.found["l2"]
-    cost = price(attempt.case.problem)
+    cost = compute_cost(attempt.case.problem)
     latency_s = summarize(found["samples_us"]).latency / _MICRO
     llc = bench.device.llc_bytes or 0
     resident = is_resident(found["input_bytes"] + found["output_bytes"], llc, l2)

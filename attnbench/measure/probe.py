@@ -24,7 +24,7 @@ _STANDS_IN_FOR = "sm_90"
 def backend_of(case: Case) -> BackendFacts:
     """Look a case's backend up again where it came from."""
     reference = case.source if case.source.endswith(".py") else case.backend
-    return Registry().facts(reference, folder=Path("/"), name=case.backend)
+    return Registry().describe(reference, folder=Path("/"), name=case.backend)
 
 
 def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
     name = wanted["name"]
     reference = wanted["source"] if wanted["source"].endswith(".py") else name
     try:
-        module = registry.load(registry.facts(reference, folder=Path("/"), name=name))
+        module = registry.load(registry.describe(reference, folder=Path("/"), name=name))
         if hasattr(module, "library"):
             module.library.load()
     except AttnbenchError as error:
@@ -43,7 +43,7 @@ def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
         return {"name": name, "error": f"{type(error).__name__}: {error}", "hint": None}
     return {
         "name": name,
-        "capabilities": module.capabilities.facts(),
+        "capabilities": module.capabilities.to_dict(),
         "is_triton": hasattr(module, "inspected"),
         "seconds": time.perf_counter() - started,
     }

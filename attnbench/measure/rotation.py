@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from attnbench.measure.bench import Bench, Shared
+from attnbench.measure.bench import DeviceContext, ProblemInputs
 from attnbench.measure.calls import Prepared
 from attnbench.measure.inputs import input_bytes
 from attnbench.measure.outcome import TooSlow
@@ -37,8 +37,8 @@ class Rotation:
 def rotate(
     first: Prepared,
     bind: Callable[[Inputs], Prepared],
-    shared: Shared,
-    bench: Bench,
+    shared: ProblemInputs,
+    bench: DeviceContext,
     *,
     prepared_bytes: int,
     limit_s: float,
@@ -55,7 +55,7 @@ def rotate(
     count = copies_for(problem, bench.device.llc_bytes)
     driver.release()
     missing = (count - 1 - len(shared.copies)) * input_bytes(shared.inputs)
-    if missing + (count - 1) * prepared_bytes > _ROOM * driver.facts().free_bytes:
+    if missing + (count - 1) * prepared_bytes > _ROOM * driver.describe().free_bytes:
         return None
     members = [first]
     deadline_ns = driver.clock_ns() + limit_s * 1e9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnbench.measure.attempt import Attempt
+from attnbench.measure.attempt import CaseContext
 from attnbench.measure.calls import Prepared
 from attnbench.measure.energy import joules_a_call
 from attnbench.measure.rotation import Rotation, rotate
@@ -16,12 +16,12 @@ from attnbench.method import ROTATE
 from attnbench.stats.summary import summarize
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Shared
+    from attnbench.measure.bench import ProblemInputs
 
 _MICRO = 1e6
 
 
-def sample(attempt: Attempt, prepared: Prepared, shared: Shared) -> None:
+def sample(attempt: CaseContext, prepared: Prepared, shared: ProblemInputs) -> None:
     """Warm up, then take samples until the stop rule ends them, watching the device around them."""
     bench, method, found = attempt.bench, attempt.orders.method, attempt.found
     driver, settings = bench.driver, attempt.orders.settings
@@ -46,7 +46,7 @@ def sample(attempt: Attempt, prepared: Prepared, shared: Shared) -> None:
     attempt.note(*notes)
 
 
-def _timer(attempt: Attempt, prepared: Prepared, shared: Shared) -> Timer:
+def _timer(attempt: CaseContext, prepared: Prepared, shared: ProblemInputs) -> Timer:
     """Make the caches cold as the method says, and the timer over what that leaves to call."""
     bench, method, found = attempt.bench, attempt.orders.method, attempt.found
     bench.enter("rotate")
@@ -65,7 +65,7 @@ def _timer(attempt: Attempt, prepared: Prepared, shared: Shared) -> Timer:
     return make_timer(method.timer, bench.driver, prepared.timed, flush, others=others)
 
 
-def _rotation(attempt: Attempt, prepared: Prepared, shared: Shared) -> Rotation | None:
+def _rotation(attempt: CaseContext, prepared: Prepared, shared: ProblemInputs) -> Rotation | None:
     module, options = attempt.bench.module_of(attempt.case), dict(attempt.case.options)
     return rotate(
         prepared,
@@ -77,7 +77,7 @@ def _rotation(attempt: Attempt, prepared: Prepared, shared: Shared) -> Rotation 
     )
 
 
-def _remark(attempt: Attempt, samples: list[float], timer: Timer) -> None:
+def _remark(attempt: CaseContext, samples: list[float], timer: Timer) -> None:
     """Note what the samples say of themselves."""
     summary = summarize(samples)
     if timer.host_s is not None:

@@ -26,7 +26,7 @@ from attnbench.measure.timers import make_timer, refuse_stray_work
 from attnbench.stats.summary import summarize
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
 _TRIES = 3  # a neighbour may spoil one
 _SAMPLES = 10
@@ -53,7 +53,7 @@ class SelfTest:
     advice: str | None = None
     grave: bool = False
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, for the parent."""
         return asdict(self)
 
@@ -90,14 +90,14 @@ def self_test(
             )
 
 
-def answer_selftest(message: dict[str, Any], bench: Bench) -> dict[str, Any]:
+def answer_selftest(message: dict[str, Any], bench: DeviceContext) -> dict[str, Any]:
     """From a worker's ``selftest`` message to its answer, the ceilings that it used among it."""
     known = message.get("ceilings")
     ceilings = Ceilings(**known) if known else bench.measure_ceilings(repeats=1)
     tests = self_test(bench.driver, bench.device, ceilings, brief=message.get("brief", False))
-    done = [one.facts() for one in tests]
+    done = [one.to_dict() for one in tests]
     bench.driver.release()
-    return {"selftest": done, "ceilings": ceilings.facts()}
+    return {"selftest": done, "ceilings": ceilings.to_dict()}
 
 
 def spin(driver: Driver) -> SelfTest:

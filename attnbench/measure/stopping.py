@@ -1,6 +1,6 @@
-"""When enough is enough: a budget within one launch, never a claim.
+"""When enough is enough: a budget within one process, never a claim.
 
-How sure a number is comes from between launches. The rule looks at precision and time alone, never
+How sure a number is comes from between processes. The rule looks at precision and time alone, never
 at a difference between two backends, so it cannot favour one.
 """
 
@@ -24,7 +24,7 @@ LOOKS = (10, 12, 16, 20, 26, 32, 40, 50, 64, 80, 100, 128, 160)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
-    """The stop rule of one case in one launch; times in seconds.
+    """The stop rule of one case in one process; times in seconds.
 
     ``precise``: the 95 % in-process half-width is under ``max_noise``. ``samples``: 200 are in.
     ``time``: ``sample_s`` has passed and 10 are in. ``cut``: the case's own limit has passed and 3

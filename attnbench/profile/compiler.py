@@ -33,7 +33,7 @@ def compile_share(request: Row) -> Iterator[Row]:
     Without ``cases`` the backend's own are taken. ``index`` of a row is its case's.
     """
     registry = Registry()
-    facts = registry.facts(request["reference"], folder=Path(request["folder"]))
+    facts = registry.describe(request["reference"], folder=Path(request["folder"]))
     module = registry.load(facts)
     part, parts = request["share"]
     cases = inspected_cases(module)

@@ -44,12 +44,12 @@ class Inspected:
         bracket = f"[{options}]" if options else ""
         return f"{self.arch} {self.problem}{bracket} {self.kernel}"
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> Inspected:
+    def from_dict(cls, facts: Mapping[str, Any]) -> Inspected:
         """Rebuild what ``facts`` wrote."""
         resources = facts["resources"]
         return cls(
@@ -77,7 +77,7 @@ def inspect_cases(
     request = {"reference": backend, "folder": str(Path.cwd()), "archs": [arch], "cases": plain}
     found: list[list[Inspected]] = [[] for _ in cases]
     for row in _answers(request, None):
-        found[row["index"]].append(Inspected.from_facts(row))
+        found[row["index"]].append(Inspected.from_dict(row))
     return found
 
 
@@ -104,7 +104,7 @@ def inspect(
     """
     check_archs(archs)
     request = {"reference": backend, "folder": str(folder or Path.cwd()), "archs": list(archs)}
-    rows = [Inspected.from_facts(row) for row in _answers(request, jobs)]
+    rows = [Inspected.from_dict(row) for row in _answers(request, jobs)]
     return sorted(rows, key=lambda one: one.key)
 
 
@@ -161,7 +161,7 @@ def _rows_of(worker: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 def to_json(rows: Iterable[Inspected]) -> str:
     """Write the rows as a document that may serve as a baseline; a line a kernel, for diffs."""
-    lines = ",\n".join(json.dumps(one.facts(), sort_keys=True) for one in rows)
+    lines = ",\n".join(json.dumps(one.to_dict(), sort_keys=True) for one in rows)
     return f'{{"made_by": "{_TOOL}", "kernels": [\n{lines}\n]}}\n'
 
 
@@ -175,7 +175,7 @@ def read_baseline(path: Path) -> list[Inspected]:
     hint = f"write one: {_TOOL} BACKEND --json > {path}"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return [Inspected.from_facts(one) for one in document["kernels"]]
+        return [Inspected.from_dict(one) for one in document["kernels"]]
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint=hint) from error
     except (ValueError, KeyError, TypeError) as error:

@@ -53,8 +53,8 @@ class ProfileRequest:
         """
         out = out or self.place
         job: dict[str, Any] = {
-            "case": self.case.facts(),
-            "measure": self.settings.facts(),
+            "case": self.case.to_dict(),
+            "measure": self.settings.to_dict(),
             "device": self.device,
             "tool": self.tool.name,
             "out": str(out),

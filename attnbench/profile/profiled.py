@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.case import Case
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 
 READ_BYTES, WRITTEN_BYTES = "dram_read_bytes", "dram_written_bytes"
 
@@ -64,13 +64,13 @@ class Profiled:
     def moved_over_minimum(self) -> float | None:
         """Bytes moved over the least that the problem needs (cost model 1)."""
         moved = self.dram_bytes
-        return None if moved is None else moved / price(self.case.problem).min_bytes
+        return None if moved is None else moved / compute_cost(self.case.problem).min_bytes
 
     def share(self, kernel: Kernel) -> float:
         """A kernel's part of the time of all."""
         return kernel.total_s / self.total_s if self.total_s else 0.0
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
             "case_id": self.case.id,
@@ -91,7 +91,7 @@ class Profiled:
                 for one in self.kernels
             ],
             "dram_bytes": self.dram_bytes,
-            "min_bytes": price(self.case.problem).min_bytes,
+            "min_bytes": compute_cost(self.case.problem).min_bytes,
             "moved_over_minimum": self.moved_over_minimum,
             "files": [str(one) for one in self.files],
         }

@@ -19,7 +19,7 @@ from typing import Any
 from attnbench.case import Case
 from attnbench.device.base import Driver
 from attnbench.errors import AttnbenchError, DeviceMissing, EnvironmentProblem, Unsupported
-from attnbench.measure.bench import Bench
+from attnbench.measure.bench import DeviceContext
 from attnbench.measure.calls import Prepared
 from attnbench.measure.inputs import matmul_precision
 from attnbench.measure.outcome import outcome
@@ -114,11 +114,11 @@ def answer_to(job: Facts) -> Facts:
     """Call one case once under a profiler; say what device it was, and what went wrong."""
     answer: Facts = {"status": "ok", "reason": None}
     try:
-        bench = Bench.open(job["device"], stage=lambda _: None)
+        bench = DeviceContext.open(job["device"], stage=lambda _: None)
     except DeviceMissing as error:
         return {"error": error.message, "hint": error.hint}
     answer["device"] = bench.device.name
-    case = Case.from_facts(job["case"])
+    case = Case.from_dict(job["case"])
     try:
         with matmul_precision(case.problem):
             _call_once(case, job, bench, answer)
@@ -129,7 +129,7 @@ def answer_to(job: Facts) -> Facts:
     return answer
 
 
-def _call_once(case: Case, job: Facts, bench: Bench, answer: Facts) -> None:
+def _call_once(case: Case, job: Facts, bench: DeviceContext, answer: Facts) -> None:
     driver = bench.driver
     module = bench.module_of(case)
     options = dict(case.options)
@@ -140,7 +140,7 @@ def _call_once(case: Case, job: Facts, bench: Bench, answer: Facts) -> None:
     try:
         for _ in range(_WARM_CALLS):
             prepared.timed()
-        method = Measure.from_facts(job["measure"]).methods(case.problem, bench.device)[0]
+        method = Measure.from_dict(job["measure"]).methods(case.problem, bench.device)[0]
         if method.l2 == "cold":
             bench.flush()()
         driver.synchronize()

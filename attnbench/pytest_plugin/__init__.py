@@ -112,7 +112,7 @@ def pytest_benchmark_update_machine_info(
     from attnbench.pytest_plugin.place import opened
 
     if (place := opened(config)) is not None:
-        machine_info["attnbench"] = place.facts()
+        machine_info["attnbench"] = place.to_dict()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

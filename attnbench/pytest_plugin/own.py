@@ -96,7 +96,7 @@ def problems_of(marker: pytest.Mark) -> list[Problem]:
 
 def _value(name: str, value: Any) -> Any:
     """Read a value as a suite reads it."""
-    from attnbench.selection import did_you_mean
+    from attnbench.filter import did_you_mean
     from attnbench.suite.fields import PROBLEM
     from attnbench.suite.readers import ValueFault
 

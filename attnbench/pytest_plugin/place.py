@@ -11,7 +11,7 @@ import pytest
 from attnbench.store.export.pytest_benchmark import DEVICE_COLUMNS
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
 _KEY: pytest.StashKey[Place] = pytest.StashKey()
 
@@ -20,14 +20,14 @@ _KEY: pytest.StashKey[Place] = pytest.StashKey()
 class Place:
     """An opened device with the inputs of the problem at hand."""
 
-    bench: Bench
+    bench: DeviceContext
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What a file of pytest-benchmark says of the device: nothing that changes by itself."""
         environment = self.bench.environment
         device = environment.device
         known = {
-            **environment.facts(),
+            **environment.to_dict(),
             "device_id": device.id,
             "device_name": device.name,
             "device_uuid": device.uuid,
@@ -61,13 +61,13 @@ def close(config: pytest.Config) -> None:
         del config.stash[_KEY]
 
 
-def _open(word: str) -> Bench:
+def _open(word: str) -> DeviceContext:
     """Open a device as a worker does, but leave the process's memory limit and threads alone."""
     from attnbench.errors import AttnbenchError
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
     try:
-        return Bench.open(word, stage=lambda _: None, own_process=False)
+        return DeviceContext.open(word, stage=lambda _: None, own_process=False)
     except AttnbenchError as error:
         # No other test of attnbench can do better: say it once, with the code of a run.
         pytest.exit(f"--attnbench-device {word}: {error}", returncode=error.exit_code)

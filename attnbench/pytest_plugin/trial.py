@@ -17,14 +17,14 @@ from attnbench.problem import Problem
 from attnbench.store.export.pytest_benchmark import KEY
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import Bench
+    from attnbench.measure.bench import DeviceContext
 
 
 def try_out(
     module: ModuleType,
     problem: Problem,
     options: dict[str, Any],
-    bench: Bench,
+    bench: DeviceContext,
     benchmark: Any,
     **facts: Any,
 ) -> None:
@@ -55,7 +55,11 @@ def try_out(
 
 
 def _prepared(
-    module: ModuleType, problem: Problem, options: dict[str, Any], bench: Bench, benchmark: Any
+    module: ModuleType,
+    problem: Problem,
+    options: dict[str, Any],
+    bench: DeviceContext,
+    benchmark: Any,
 ) -> tuple[Prepared, CheckResult]:
     """Prepare and check before anything is timed."""
     __tracebackhide__ = True
@@ -79,7 +83,7 @@ def _raising(error: Exception) -> Any:
     return call
 
 
-def _timed(prepared: Prepared, bench: Bench) -> Any:
+def _timed(prepared: Prepared, bench: DeviceContext) -> Any:
     """The call with a synchronisation behind it: without one a GPU's would be a launch alone."""
     if bench.driver.kind == "cpu":
         return prepared.timed
@@ -92,7 +96,7 @@ def _timed(prepared: Prepared, bench: Bench) -> Any:
     return call
 
 
-def _recheck(prepared: Prepared, bench: Bench, problem: Problem) -> None:
+def _recheck(prepared: Prepared, bench: DeviceContext, problem: Problem) -> None:
     """Draw an input again in place: a call that remembered its answer is found out."""
     shared = bench.shared_for(problem)
     redraw(shared.inputs, prepared.redrawn)

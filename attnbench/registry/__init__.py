@@ -21,10 +21,10 @@ from typing import Any
 
 from attnbench.case import BUILT_IN
 from attnbench.errors import BackendImportError, InputError, OptionError
+from attnbench.filter import did_you_mean
 from attnbench.library import Library
 from attnbench.plugin import BackendFacts, Capabilities, OptionFacts
 from attnbench.registry.source import Source, read_source
-from attnbench.selection import did_you_mean
 from attnbench.store.committed import recorded_gpus
 
 BUILT_INS = {
@@ -79,7 +79,7 @@ class Registry:
     def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None) -> None:
         self._given = None if entry_points is None else list(entry_points)
 
-    def facts(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
         """Say what is known of a backend without importing it.
 
         Args:
@@ -141,7 +141,7 @@ class Registry:
         known, rows = {}, []
         for point in sorted(self._points(), key=lambda one: one.name):
             try:
-                facts = self.facts(point.name, folder=Path())
+                facts = self.describe(point.name, folder=Path())
             except InputError as error:
                 source = _distribution_of(point)
                 state = f"broken: {error.message}"

@@ -114,7 +114,7 @@ def picture(
     """
     from attnbench.report.canvas import drawing
     from attnbench.report.figures import FIGURES
-    from attnbench.report.model import Absent
+    from attnbench.report.model import MissingFigure
     from attnbench.report.page import make_subject, source_line
     from attnbench.report.points import gather
     from attnbench.report.standalone import MODES
@@ -131,7 +131,7 @@ def picture(
     subject = replace(subject, comparisons=loaded.comparisons)
     with drawing():
         drawn = FIGURES[figure](subject)
-    if isinstance(drawn, Absent):
+    if isinstance(drawn, MissingFigure):
         raise NothingSelected(f"there is no figure {figure!r}: {drawn.why}")
     path = Path(out).expanduser()
     check_writable(path.parent)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attnbench.measurement import STATUSES
-from attnbench.report.model import CaseTable, Column, ReasonGroup, Subject
+from attnbench.report.model import CaseTable, Column, ReasonGroup, ReportData
 from attnbench.report.points import Point
 from attnbench.units import bytes_text, count_text, significant
 
@@ -26,21 +26,21 @@ _COLUMNS = (
     Column("kv_heads", "key-value heads", is_number=True, is_minor=True),
     Column("head_dim", "width of a head", is_number=True, is_minor=True),
     Column("dtype", "of queries and output", is_minor=True),
-    Column("latency_us", "µs, geometric mean over launches; lower is better", is_number=True),
-    Column("interval", "±%, half of the 95 % interval between launches", is_number=True),
+    Column("latency_us", "µs, geometric mean over processes; lower is better", is_number=True),
+    Column("interval", "±%, half of the 95 % interval between processes", is_number=True),
     Column("vs_best", "latency over that of the fastest backend of the problem", is_number=True),
     Column("gbps", "GB/s of the least traffic; higher is better", is_number=True),
     Column("pct_bandwidth", "% of the best bandwidth measured", is_number=True),
     Column("tflops", "TFLOP/s; higher is better", is_number=True),
     Column("peak_bytes", "most memory during a call; lower is better", is_number=True),
-    Column("launches", "fresh processes", is_number=True),
+    Column("processes", "fresh processes", is_number=True),
     Column("notes", "what the measurement carries"),
     Column("repro", "the command that measures this case alone"),
 )
 _RUN = Column("run", "which of the runs")
 
 
-def case_table(subject: Subject) -> CaseTable:
+def case_table(subject: ReportData) -> CaseTable:
     """Make a line of every case; a run's name is a column only where there are several."""
     several = len({point.run for point in subject.points}) > 1
     best = {id(point): one.best.seconds for one in subject.contests for point in one.points}
@@ -102,7 +102,7 @@ def _measured(point: Point, best: float | None) -> tuple[tuple[str, Any], ...]:
         _number(point.bandwidth_share, 1),
         _number(point.tflops),
         ("", None) if peak is None else (bytes_text(peak), round(peak)),
-        (str(latency.launches), latency.launches),
+        (str(latency.processes), latency.processes),
     )
 
 

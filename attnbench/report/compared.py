@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnbench.analysis.compare import THRESHOLD, Compared, compare_sides, sides_of
+from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, sides_of
 from attnbench.analysis.compare_text import verdict_line
 from attnbench.analysis.dollars import priced
 from attnbench.analysis.sides import Side
@@ -17,17 +17,17 @@ from attnbench.errors import NotComparable, NothingSelected, ResultFileError
 class Comparisons:
     """Each pair of a base and another side, and why sides are missing from them."""
 
-    pairs: tuple[Compared, ...] = ()
+    pairs: tuple[RunComparison, ...] = ()
     refused: tuple[str, ...] = ()
     threshold: float = THRESHOLD
 
     @property
-    def judged(self) -> list[Compared]:
+    def judged(self) -> list[RunComparison]:
         """The pairs on one kind of device: they have verdicts."""
         return [one for one in self.pairs if not one.ratios_only]
 
     @property
-    def across(self) -> list[Compared]:
+    def across(self) -> list[RunComparison]:
         """The pairs of different devices: they have ratios alone."""
         return [one for one in self.pairs if one.ratios_only]
 
@@ -89,7 +89,7 @@ def _named(sides: Sequence[Side]) -> list[Side]:
     return list(sides)
 
 
-def _sentence(one: Compared, threshold: float) -> str:
+def _sentence(one: RunComparison, threshold: float) -> str:
     counts = verdict_line(one, threshold)
     mean = ""
     if one.mean.ratio is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.energy import energies
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared, Comparison
+    from attnbench.analysis.compare import CaseComparison, RunComparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +21,15 @@ class Gain:
 
     word: str
     axis: str
-    of: Callable[[Comparison], float | None]
+    of: Callable[[CaseComparison], float | None]
     ceiling: float | None
 
 
-def gains_of(pair: Compared) -> tuple[Gain, ...]:
+def gains_of(pair: RunComparison) -> tuple[Gain, ...]:
     """Return as fast, then a joule and a dollar; a figure is None where it is not known."""
     spent = energies(pair.base), energies(pair.new)
 
-    def a_joule(one: Comparison) -> float | None:
+    def a_joule(one: CaseComparison) -> float | None:
         before, after = (side.get(one.case_id) for side in spent)
         # Only where both sides know it one way.
         if before is None or after is None or before.counted != after.counted:

@@ -20,7 +20,7 @@ MOST_DATA_ROWS = 300  # of the table under a figure; the table of all cases has 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class ReportData:
     """What every figure is made from.
 
     ``styles`` has every backend, the best first. ``baseline`` is what speed-ups are against, and
@@ -89,7 +89,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class MissingFigure:
     """A figure that there is no data for, and why."""
 
     name: str
@@ -103,7 +103,7 @@ class Section:
 
     name: str
     title: str
-    figures: tuple[Figure | Absent, ...]
+    figures: tuple[Figure | MissingFigure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Page:
     advice: str = ""
 
 
-def backend_keys(subject: Subject, shown: Sequence[str]) -> tuple[Key, ...]:
+def backend_keys(subject: ReportData, shown: Sequence[str]) -> tuple[Key, ...]:
     """Return the legend of the backends that a figure shows, the greys as one line."""
     present = set(shown)
     named = [style for label, style in subject.styles.items() if label in present]

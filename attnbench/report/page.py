@@ -12,16 +12,16 @@ from attnbench.analysis.doubts import doubts, flattering
 from attnbench.analysis.published import published_lines
 from attnbench.analysis.table import ranked
 from attnbench.errors import NothingSelected, OptionError
+from attnbench.filter import did_you_mean
 from attnbench.measurement import STATUSES
 from attnbench.metrics import METRICS
 from attnbench.report import cases, palette, winners
 from attnbench.report.compared import Comparisons
 from attnbench.report.facets import shared
 from attnbench.report.figures import sections
-from attnbench.report.model import Page, Subject, backend_keys
+from attnbench.report.model import Page, ReportData, backend_keys
 from attnbench.report.points import Point, drawn, gather
 from attnbench.report.provenance import provenance
-from attnbench.selection import did_you_mean
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def make_subject(
     *,
     baseline: str | None,
     colours: Mapping[str, int],
-) -> Subject:
+) -> ReportData:
     """Decide once, for all figures, who is fastest, who is the baseline and who looks how.
 
     Raises:
@@ -113,7 +113,7 @@ def make_subject(
         _check_label(named, labels)
     asked = [footer.get("baseline") for footer in metadata.values()]
     base, why = _baseline(baseline, asked, points, found)
-    return Subject(
+    return ReportData(
         points=tuple(points),
         contests=tuple(found),
         styles=palette.styles(labels, colours),
@@ -174,11 +174,11 @@ def _title(points: Sequence[Point]) -> str:
 
 
 def source_line(points: Sequence[Point]) -> str:
-    """Where a picture comes from: suite, device, day, how many ok cases and launches."""
+    """Where a picture comes from: suite, device, day, how many ok cases and processes."""
     ok = drawn(points)
     day = dict(_chips(points)).get("measured", "")
-    launches = max((p.latency.launches for p in ok if p.latency), default=0)
-    each = "1 launch" if launches == 1 else f"{launches} launches"
+    processes = max((p.latency.processes for p in ok if p.latency), default=0)
+    each = "1 process" if processes == 1 else f"{processes} processes"
     parts = (_title(points), day, f"{len(ok)} ok cases", f"up to {each}", "made by attnbench")
     return ", ".join(filter(None, parts))
 

@@ -1,7 +1,7 @@
 """Cases as points of figures: one problem, one backend, one latency, in one run.
 
 A point is drawn when its case is ok, that is when all of its rows are. Rates are those of the
-case's latency over launches, not an average of the launches' rates.
+case's latency over processes, not an average of the processes' rates.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Point:
         return 100 * rate / float(peak)
 
     def middle(self, column: str) -> float | None:
-        """Return the median of a column over the launches; None where no row has it."""
+        """Return the median of a column over the processes; None where no row has it."""
         known = [row[column] for row in self.case.rows if row[column] is not None]
         return float(median(known)) if known else None
 

@@ -1,7 +1,7 @@
 """Who is fastest on each problem, where that is a tie, and the verdict in words.
 
-A win is a tie when it is under 2 % or when the intervals between launches overlap. Where a case has
-too few launches for an interval the 2 % decide alone.
+A win is a tie when it is under 2 % or when the intervals between processes overlap. Where a case
+has too few processes for an interval the 2 % decide alone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Contest:
 
 
 def ties(best: Point, other: Point) -> bool:
-    """Whether a win is too small, or the two intervals between launches overlap."""
+    """Whether a win is too small, or the two intervals between processes overlap."""
     assert best.latency is not None and other.latency is not None  # noqa: PT018
     return is_tie(best.latency, other.latency)
 

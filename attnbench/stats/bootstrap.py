@@ -14,12 +14,12 @@ RESAMPLES = 9999
 def ratio_interval(
     base: Sequence[float], new: Sequence[float], *, paired: bool = False, seed: int = 0
 ) -> tuple[float, float] | None:
-    """95 % interval of new / base (geometric means of launches) by resampling whole launches.
+    """95 % interval of new / base (geometric means of processes) by resampling whole processes.
 
     Latencies in any unit, the same on both sides. It knows of no other session than those it was
-    given, and below about ten launches a side it is too narrow (B. Efron and R. Tibshirani, An
+    given, and below about ten processes a side it is too narrow (B. Efron and R. Tibshirani, An
     Introduction to the Bootstrap, 13.3); it is a cross-check and never a verdict. None below three
-    launches on a side.
+    processes on a side.
 
     Raises:
         ValueError: paired sides of different lengths.
@@ -27,7 +27,7 @@ def ratio_interval(
     """
     from scipy.stats import bootstrap
 
-    if min(len(base), len(new)) < 3:  # noqa: PLR2004  two launches have but three resamples
+    if min(len(base), len(new)) < 3:  # noqa: PLR2004  two processes have but three resamples
         return None
     one, other = np.log(np.asarray(base)), np.log(np.asarray(new))
     found = bootstrap(

@@ -1,4 +1,4 @@
-"""The one number of a launch for a hundred thousand launches at once.
+"""The one number of a process for a hundred thousand processes at once.
 
 The same rule as ``summary.summarize`` on one list: exp of the mean of the middle half of the log
 samples, and the median below eight samples. A verdict reads samples alone and derives the rest.

@@ -122,7 +122,7 @@ def _prior_of(rounds: Array) -> VariancePrior:
 def _replaced(first: Difference, judged: Difference, where: Flags) -> Difference:
     """The first difference with the judged one in the rows ``where``."""
     parts = {}
-    for name in ("estimate", "se", "df", "kept", "launch_variance", "fixed_variance"):
+    for name in ("estimate", "se", "df", "kept", "process_variance", "fixed_variance"):
         values = getattr(first, name).copy()
         values[where] = getattr(judged, name)
         parts[name] = values

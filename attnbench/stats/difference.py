@@ -1,7 +1,7 @@
 """Differences of log latency between two sides, for many cases at once.
 
 Every array here has a case a row. A difference is new - base on the log scale, so that swapping the
-sides changes its sign alone and a change of unit cancels. One observation is one launch, or one
+sides changes its sign alone and a change of unit cancels. One observation is one process, or one
 round of `ab`: what happens inside a process is not replication.
 """
 
@@ -20,7 +20,7 @@ Counts = NDArray[np.int64]
 CONFIDENCE = 0.95
 TRIM = 0.1  # the share cut off at either end, and at least one value
 FEWEST_TRIMMED = 8  # rounds below which none is cut off: the interval would be too narrow
-FEWEST_TRIMMED_LAUNCHES = 5  # of one run, whose interval is taken from other runs
+FEWEST_TRIMMED_PROCESSES = 5  # of one run, whose interval is taken from other runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +40,16 @@ class Centre:
 class Difference:
     """New minus base in log latency, with its standard error and degrees of freedom.
 
-    ``launch_variance`` is what one more launch of the new side draws from and ``kept`` how many the
-    estimate is over; ``fixed_variance`` is the part of ``se``² that no launch of it makes smaller.
-    NaN where a case has no interval.
+    ``process_variance`` is what one more process of the new side draws from and ``kept`` how many
+    the estimate is over; ``fixed_variance`` is the part of ``se``² that no process of it makes
+    smaller. NaN where a case has no interval.
     """
 
     estimate: Array
     se: Array
     df: Array
     kept: Array
-    launch_variance: Array
+    process_variance: Array
     fixed_variance: Array
 
     @property
@@ -77,7 +77,7 @@ class Difference:
 
     def without(self, rows: NDArray[np.bool_]) -> Difference:
         """Return the same without the intervals of these rows; their estimates stay."""
-        parts = ("se", "df", "launch_variance", "fixed_variance")
+        parts = ("se", "df", "process_variance", "fixed_variance")
         return replace(
             self, **{name: np.where(rows, np.nan, getattr(self, name)) for name in parts}
         )
@@ -130,7 +130,7 @@ def centre(values: Array, *, trim: float = TRIM, fewest: int = FEWEST_TRIMMED) -
 
 
 def paired(rounds: Array, *, prior: VariancePrior | None = None, trim: float = TRIM) -> Difference:
-    """Moderated t over rounds: ``rounds[case, round]`` is new - base of two adjacent launches.
+    """Moderated t over rounds: ``rounds[case, round]`` is new - base of two adjacent processes.
 
     The prior is fitted to these cases unless one is given.
     """
@@ -145,13 +145,13 @@ def paired(rounds: Array, *, prior: VariancePrior | None = None, trim: float = T
         se=np.where(known, np.sqrt(squared), np.nan),
         df=np.where(known, df, np.nan),
         kept=one.kept,
-        launch_variance=np.where(known, variance, np.nan),
+        process_variance=np.where(known, variance, np.nan),
         fixed_variance=np.zeros_like(variance),
     )
 
 
 def unpaired(base: Centre, new: Centre, *, prior: VariancePrior | None = None) -> Difference:
-    """Moderated t between two independent sets of launches with one common variance a case.
+    """Moderated t between two independent sets of processes with one common variance a case.
 
     It knows nothing of what moves between two runs; ``attnbench.stats.history`` adds that.
     """
@@ -171,7 +171,7 @@ def unpaired(base: Centre, new: Centre, *, prior: VariancePrior | None = None) -
         se=np.where(known, np.sqrt(squared), np.nan),
         df=np.where(known, df, np.nan),
         kept=new.kept,
-        launch_variance=np.where(known, variance, np.nan),
+        process_variance=np.where(known, variance, np.nan),
         fixed_variance=np.where(known, fixed, np.nan),
     )
 

@@ -2,10 +2,10 @@
 
 A stored baseline was measured in another session. Between sessions the whole machine shifts
 (clocks, temperature, driver state), and each case a little of its own. Neither can be seen inside
-one run, so the spread between launches alone would call unchanged code slower in most suites. Here
+one run, so the spread between processes alone would call unchanged code slower in most suites. Here
 the error of new - base has three parts:
 
-- launches: what one fresh process differs from the next, over the number of launches;
+- processes: what one fresh process differs from the next, over their number;
 - the session of a case: from five baselines on how they differ among themselves, each case's
   variance moderated by those of its neighbours; below that, how far the cases of the two sides lie
   apart once their common shift is taken off;
@@ -46,7 +46,7 @@ class Against:
 
 
 def against_baselines(base: list[Centre], new: Centre) -> Against:
-    """Compare one run with stored ones, given the launches' centre of each case in each run."""
+    """Compare one run with stored ones, given the processes' centre of each case in each run."""
     values = np.stack([one.mean for one in base], axis=1)
     count = np.count_nonzero(np.isfinite(values), axis=1)
     runs = np.where(count > 0, count, np.nan)
@@ -58,24 +58,24 @@ def against_baselines(base: list[Centre], new: Centre) -> Against:
     else:
         spread, spread_df = _suite_spread(within, estimate, 1 + 1 / runs)
     with np.errstate(invalid="ignore", divide="ignore"):
-        launches = within.launch_variance
-        # Baselines of more launches than the new run have less of its noise.
+        processes = within.process_variance
+        # Baselines of more processes than the new run have less of its noise.
         shorter = np.maximum(1 / new.kept - 1 / _mean_kept(base), 0.0)
         spread = spread * _inflation(estimate, spread * (1 + 1 / runs))
         variance = (shift_variance + spread) * (1 + 1 / runs)
-        variance += np.where(np.isfinite(launches), launches * shorter, 0.0)
+        variance += np.where(np.isfinite(processes), processes * shorter, 0.0)
         df = _satterthwaite(
             np.full_like(spread, shift_variance), np.full_like(spread, shift_df), spread, spread_df
         )
         known = np.isfinite(estimate) & np.isfinite(within.se)
-        own = np.where(np.isfinite(launches), launches / new.kept, 0.0)
+        own = np.where(np.isfinite(processes), processes / new.kept, 0.0)
     return Against(
         difference=Difference(
             estimate=np.where(known, estimate, np.nan),
             se=np.where(known, np.sqrt(variance), np.nan),
             df=np.where(known, df, np.nan),
             kept=new.kept,
-            launch_variance=launches,
+            process_variance=processes,
             fixed_variance=np.where(known, np.maximum(variance - own, 0.0), np.nan),
         ),
         shift=float(shifts[-1]),
@@ -146,7 +146,7 @@ def _satterthwaite(one: Array, one_df: Array, other: Array, other_df: Array) -> 
 
 
 def _pooled(base: list[Centre]) -> Centre:
-    """One centre over the launches of all baselines; its variance is that within the runs."""
+    """One centre over the processes of all baselines; its variance is that within the runs."""
     df = sum(one.df for one in base)
     kept = sum(np.where(np.isfinite(one.mean), one.kept, 0.0) for one in base)
     total = sum(np.where(one.df > 0, one.df * one.variance, 0.0) for one in base)

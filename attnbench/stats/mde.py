@@ -26,8 +26,8 @@ def minimum_effect(difference: Difference, limit: Array | float, *, family: int)
     return effect
 
 
-def launches_needed(difference: Difference, limit: Array | float) -> Array:
-    """How many launches of the new side would bring the whole interval to one side of the limit.
+def processes_needed(difference: Difference, limit: Array | float) -> Array:
+    """How many processes of the new side would bring the whole interval to one side of the limit.
 
     Infinite where no number would: what is in the way is the difference between sessions, or the
     estimate lies on the limit itself. NaN without an interval. The estimate is taken as it is, so
@@ -35,9 +35,9 @@ def launches_needed(difference: Difference, limit: Array | float) -> Array:
     """
     inside = np.log1p(np.broadcast_to(limit, difference.estimate.shape))
     room = np.abs(inside - difference.estimate)
-    # With more launches there are more degrees of freedom, too; the present ones are the safe side.
+    # More processes bring more degrees of freedom; the present ones are on the safe side.
     allowed = (room / quantile(difference.df, (1 + CONFIDENCE) / 2)) ** 2
     left = allowed - difference.fixed_variance
     with np.errstate(invalid="ignore", divide="ignore"):
-        count = np.where(left > 0, np.ceil(difference.launch_variance / left), np.inf)
+        count = np.where(left > 0, np.ceil(difference.process_variance / left), np.inf)
     return np.where(np.isfinite(difference.se), np.maximum(count, difference.kept), np.nan)

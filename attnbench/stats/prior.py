@@ -1,6 +1,6 @@
 """How much the variance of one case may lean on those of its neighbours.
 
-A handful of launches gives a poor variance; two hundred cases of one run give a good idea of what
+A handful of processes gives a poor variance; two hundred cases of one run give a good idea of what
 variances are like there. Both are joined by the empirical-Bayes rule of G. K. Smyth, Linear models
 and empirical Bayes methods (Statistical Applications in Genetics and Molecular Biology 3, 2004):
 variances come from a scaled inverse chi-squared distribution whose two parameters are fitted from
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 FEWEST_CASES = 5  # below it the spread of variances is not known, and each stands alone
-MOST_DF = 20.0  # neighbours never count for more than this many launches
+MOST_DF = 20.0  # neighbours never count for more than this many processes
 _FLOOR_SHARE = 1e-4  # of the median variance; a timer's ticks can make a variance 0
 _SMALLEST = 1e-12  # a relative spread of one in a million: below every timer's resolution
 
 
 @dataclass(frozen=True, slots=True)
 class VariancePrior:
-    """What a variance is like before its own launches are seen: ``df`` launches' worth of it."""
+    """What a variance is like before its own processes are seen: ``df`` processes' worth of it."""
 
     df: float
     variance: float

@@ -1,4 +1,4 @@
-"""The one number of a launch and its in-process interval.
+"""The one number of a process and its in-process interval.
 
 ``latency`` is exp of the mean of the middle half of the log samples: on a quantised timer a median
 jumps by whole ticks where this dithers, and spikes are gone as with a median. The interval is the
@@ -19,7 +19,7 @@ FEW_SAMPLES = 8  # below this the middle half is one or two samples; the median 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Samples of one launch, in the unit of the samples.
+    """Samples of one process, in the unit of the samples.
 
     ``low`` and ``high`` bound the centre at 95 % and are None below six samples, where no pair of
     order statistics reaches 95 %. ``noise`` is the interval's half-width relative to the latency.
@@ -42,7 +42,7 @@ class Summary:
 
 
 def summarize(samples: Sequence[float]) -> Summary:
-    """Summarise the samples of one launch.
+    """Summarise the samples of one process.
 
     Raises:
         ValueError: no sample, or one that is not finite and above zero.

@@ -24,7 +24,7 @@ from attnbench.measurement import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Columns whose words are a closed list; for ``notes``, a list column, each element is.
 CLOSED: dict[str, tuple[str, ...]] = {
@@ -58,7 +58,7 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("device_id", "string", "12 hex digits over what makes a device the same"),
             ("environment_id", "string", "12 hex digits over device and software"),
             ("case_label", "string", "the case for people"),
-            ("launch", "int64", "which fresh process, from 0; NULL: decided by the plan"),
+            ("process", "int64", "which fresh process, from 0; NULL: decided by the plan"),
             ("seq", "int64", "the position in the order of measuring"),
             ("started_at", "timestamp[us, UTC]", "when the case began"),
         ),
@@ -132,13 +132,13 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ),
             ("warmup_s", "float64", "seconds of warm-up"),
             ("stop_reason", "string", "why sampling ended"),
-            ("isolation", "string", "what a launch is"),
+            ("isolation", "string", "what a process is"),
         ),
     ),
     (
         "status",
         (
-            ("status", "string", "what came of the case in this launch"),
+            ("status", "string", "what came of the case in this process"),
             ("reason", "string", "why, where it is not ok"),
             ("notes", "list<string>", "codes that the value carries"),
             ("repro", "string", "the command that measures this row alone"),
@@ -160,7 +160,7 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("prepare_us", "float64", "µs"),
             ("check_us", "float64", "µs"),
             ("launch_overhead_us", "float64", "µs of the host to enqueue a call"),
-            ("seconds", "float64", "s that the case took in this launch"),
+            ("seconds", "float64", "s that the case took in this process"),
         ),
     ),
     (

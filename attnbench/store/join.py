@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # One execution of a suite, seen in two files (a copy, a merged file beside its parts), counts once.
-_KEY = ("run_id", "side", "case_id", "method_id", "launch")
+_KEY = ("run_id", "side", "case_id", "method_id", "process")
 _Place = tuple[int, int]
 
 
@@ -46,8 +46,8 @@ def _require_equal(tables: Sequence[tuple[Path, pa.Table]], first: _Place, secon
         return
     differing = [name for name in one.column_names if not one[name].equals(other[name])]
     label = one["case_label"][0].as_py() or one["case_id"][0].as_py()
-    launch = one["launch"][0].as_py()
-    where = "" if launch is None else f", launch {launch}"
+    process = one["process"][0].as_py()
+    where = "" if process is None else f", process {process}"
     raise ResultFileError(
         f"{tables[first[0]][0]} and {tables[second[0]][0]} disagree about one row of one run\n"
         f"  {label}{where}: {', '.join(differing[:5])}",

@@ -20,7 +20,7 @@ from attnbench.errors import ResultFileError
 from attnbench.store.atomic import explained, sync_folder, writing
 from attnbench.store.columns import SCHEMA_VERSION
 from attnbench.store.rows import Row, encoded
-from attnbench.store.upgrade import refuse_newer
+from attnbench.store.upgrade import refuse_newer, upgrade_row
 
 SUFFIX = ".journal"
 RECORD = "record"  # no column has this name
@@ -206,9 +206,9 @@ def read_records(path: Path) -> list[Row]:
 def _after_header(path: Path) -> Iterator[Row]:
     with _opened(path) as file:
         lines = _whole_lines(file, path)
-        _header(next(lines, None), path)
+        header, _ = _header(next(lines, None), path)
         for line, _ in lines:
-            yield line
+            yield upgrade_row(line, header.schema_version)
 
 
 def _record_line(facts: Mapping[str, object]) -> bytes:

@@ -13,14 +13,14 @@ from attnbench.store.atomic import writing
 from attnbench.store.columns import COLUMNS, SCHEMA_VERSION, arrow_schema
 from attnbench.store.diagnose import foreign, unreadable
 from attnbench.store.rows import REQUIRED, RowKey
-from attnbench.store.upgrade import refuse_newer, upgrade
+from attnbench.store.upgrade import refuse_newer, upgrade_run, upgrade_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VERSION_KEY = "attnbench.schema_version"
 RUN_KEY = "attnbench.run"
-_KEY_COLUMNS = ["case_id", "method_id", "launch"]
+_KEY_COLUMNS = ["case_id", "method_id", "process"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def read_footer(path: Path) -> Footer:
     refuse_newer(path, written, _highest(identity, "attnbench_version"))
     if not set(REQUIRED) <= set(schema.names):
         raise foreign(path, schema.names)
-    return Footer(written, run, rows)
+    return Footer(written, upgrade_run(run, written), rows)
 
 
 def read_table(path: Path, written: int, columns: Collection[str] | None = None) -> pa.Table:
@@ -125,7 +125,7 @@ def conformed(
     """
     import pyarrow as pa
 
-    table = upgrade(table, written)
+    table = upgrade_table(table, written)
     schema = arrow_schema()
     if wanted is not None:
         schema = pa.schema([field for field in schema if field.name in wanted])

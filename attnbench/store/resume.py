@@ -33,14 +33,14 @@ class Done:
     keys: frozenset[RowKey]
     ended: frozenset[tuple[str, str | None]]
 
-    def covers(self, case_id: str, method_id: str, launch: int) -> bool:
-        """Tell whether this case needs no measuring in this launch.
+    def covers(self, case_id: str, method_id: str, process: int) -> bool:
+        """Tell whether this case needs no measuring in this process.
 
-        It has a row; or the plan ruled it out; or it ended other than ok in some launch, after
+        It has a row; or the plan ruled it out; or it ended other than ok in some process, after
         which a run does not try it again.
         """
         return (
-            RowKey(case_id, method_id, launch) in self.keys
+            RowKey(case_id, method_id, process) in self.keys
             or (case_id, method_id) in self.ended
             or (case_id, None) in self.ended
         )

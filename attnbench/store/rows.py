@@ -27,16 +27,16 @@ _INT64_MAX = 2**63 - 1
 
 
 class RowKey(NamedTuple):
-    """What one row of a run is about; ``launch`` None is what the plan decided."""
+    """What one row of a run is about; ``process`` None is what the plan decided."""
 
     case_id: str
     method_id: str | None
-    launch: int | None
+    process: int | None
 
 
 def row_key(row: Mapping[str, Any]) -> RowKey:
     """Return the key of a row."""
-    return RowKey(row["case_id"], row.get("method_id"), row.get("launch"))
+    return RowKey(row["case_id"], row.get("method_id"), row.get("process"))
 
 
 def checked(row: Mapping[str, object]) -> Row:
@@ -86,7 +86,7 @@ def standing(rows: Iterable[Mapping[str, Any]]) -> list[int]:
     last: dict[RowKey, int] = {}
     for position, row in enumerate(rows):
         key = row_key(row)
-        if key.launch is not None:
+        if key.process is not None:
             last.pop(RowKey(key.case_id, key.method_id, None), None)
             last.pop(RowKey(key.case_id, None, None), None)
         last[key] = position

@@ -93,7 +93,7 @@ def read(path: Source) -> Run:
 
 
 def load(paths: Source | Iterable[Source]) -> pd.DataFrame:
-    """Read result files into one data frame: a row is one case in one launch.
+    """Read result files into one data frame: a row is one case in one process.
 
     ``paths`` is a file, a folder (every ``*.parquet`` below it), a pattern such as
     ``results/**/*.parquet``, the ``.journal`` of an unfinished run, or several of these. Every

@@ -15,7 +15,6 @@ from attnbench.store.diagnose import missing
 from attnbench.store.journal import (
     Journal,
     journal_path,
-    read_header,
     read_records,
     read_rows,
 )
@@ -166,11 +165,10 @@ class RunWriter:
 
 def tables_of(journal: Path) -> Iterator[pa.Table]:
     """Yield the standing rows of a journal as tables of a row group each, in bounded memory."""
-    written = read_header(journal).schema_version
     stands = set(standing(read_rows(journal)))
     rows = (row for position, row in enumerate(read_rows(journal)) if position in stands)
     while group := list(islice(rows, _GROUP_ROWS)):
-        yield conformed(to_table(group), written, journal)
+        yield conformed(to_table(group), SCHEMA_VERSION, journal)
 
 
 def told(run: Mapping[str, Any], journal: Path) -> dict[str, Any]:

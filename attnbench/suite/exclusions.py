@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from attnbench.selection import Selection, check_condition, did_you_mean, from_map
-from attnbench.suite.faults import Fault
+from attnbench.filter import Filter, check_condition, did_you_mean, from_map
+from attnbench.suite.diagnostics import Diagnostic
 from attnbench.suite.source import Source
 from attnbench.suite.variants import Backends
 
@@ -19,7 +19,7 @@ _NO_FIELDS = ("label", "case_label", "case_id", "problem_id", "weight")
 class Exclusion:
     """One map; ``place`` is ``suites/decode.yaml:14``."""
 
-    selection: Selection
+    chosen: Filter
     place: str
     names_backend: bool
     removed: int = 0
@@ -39,7 +39,7 @@ class Exclusions:
     def remove(self, fields: Mapping[str, Any], count: int = 1) -> bool:
         """Whether cases with these fields are left out; ``count`` says how many they are."""
         for one in self.ones:
-            if one.selection.matches(fields):
+            if one.chosen.matches(fields):
                 one.removed += count
                 return True
         return False
@@ -51,7 +51,7 @@ class Exclusions:
 
     def report(self) -> str:
         """Say which map removed how many cases, and where it stands."""
-        lines = [(f"  {one.removed} by", one.selection.text, one.place) for one in self.ones]
+        lines = [(f"  {one.removed} by", one.chosen.text, one.place) for one in self.ones]
         wide = max((len(text) for _, text, _ in lines), default=0)
         return "\n".join(f"{how} {text:{wide}}   {place}" for how, text, place in lines)
 
@@ -61,7 +61,7 @@ def exclusions_of(
     maps: Sequence[Mapping[str, Any]],
     backends: Backends,
     options: Iterable[str],
-) -> tuple[Exclusions, list[Fault]]:
+) -> tuple[Exclusions, list[Diagnostic]]:
     """Read the maps; ``options`` are the names that stand beside a problem's fields."""
     exclusions, faults = Exclusions(), []
     names = {*options, "backend", "backend_label"}
@@ -82,17 +82,17 @@ def exclusions_of(
 
 def _wrong(
     source: Source, index: int, pair: tuple[str, Any], backends: Backends, names: set[str]
-) -> Fault | None:
+) -> Diagnostic | None:
     name, value = pair
     path = ("exclude", index, name)
     if name in _NO_FIELDS:
         message = f"exclude goes by fields, not by {name}"
-        return Fault(message, source.key_place(path), "name the fields that it has")
+        return Diagnostic(message, source.key_place(path), "name the fields that it has")
     if wrong := check_condition(name, value, extra=names):
         message, advice, is_key = wrong
         if is_key and backends.faults:
             return None  # it may be an option of a backend that is not known yet
-        return Fault(
+        return Diagnostic(
             message, source.key_place(path) if is_key else source.value_place(path), advice
         )
     if name not in ("backend", "backend_label") or backends.faults:
@@ -103,5 +103,5 @@ def _wrong(
         if word not in known:
             place = source.value_place((*path, at) if isinstance(value, list) else path)
             message = f"no {name} {word!r} in this suite"
-            return Fault(message, place, did_you_mean(word, known))
+            return Diagnostic(message, place, did_you_mean(word, known))
     return None

@@ -11,10 +11,10 @@ from attnbench import models
 from attnbench.batch import Request, parse_requests
 from attnbench.case import Case
 from attnbench.errors import InputError, ProblemError
+from attnbench.filter import plain_fields
 from attnbench.problem import FIELDS, REQUIRED, Problem
-from attnbench.selection import plain_fields
+from attnbench.suite.diagnostics import Diagnostic, Place
 from attnbench.suite.exclusions import Exclusions
-from attnbench.suite.faults import Fault, Place
 from attnbench.suite.grid import Grid, Picks
 from attnbench.suite.variants import Variant
 
@@ -38,7 +38,7 @@ class Expansion:
 
     cases: list[Case] = field(default_factory=list)
     derived: dict[str, str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
     total: int = 0
 
 
@@ -155,7 +155,7 @@ class _Expander:
         trouble.places.setdefault(self.grid.place(name, picks))
         trouble.cases += len(left)
 
-    def fault(self, key: tuple[str, int | None], trouble: _Trouble) -> Fault:
+    def fault(self, key: tuple[str, int | None], trouble: _Trouble) -> Diagnostic:
         """Make one fault of one kind of trouble, however many cases have it."""
         (first, hint), *others = trouble.messages.items()
         place, *more_places = trouble.places
@@ -170,7 +170,7 @@ class _Expander:
         advice = hint if hint is not None and hint.startswith("did you mean") else ""
         if hint and not advice:
             more.insert(0, hint)
-        return Fault(first, place, advice, affects=affects, more=tuple(more))
+        return Diagnostic(first, place, advice, affects=affects, more=tuple(more))
 
 
 def _groups(model: models.Model, phase: str, tp: int) -> tuple[models.LayerGroup, ...]:

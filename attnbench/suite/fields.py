@@ -16,7 +16,7 @@ from attnbench.suite.readers import Reader, flag, off_or_from, real, share, text
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class FieldSpec:
     """One key with a single value; ``values`` and ``default`` are for people."""
 
     name: str
@@ -57,21 +57,21 @@ _SHARE_SCHEMA = {
 _TEXT_SCHEMA = {"type": "string", "minLength": 1}
 
 
-def _count(name: str, default: str, about: str, low: int = 1) -> Leaf:
+def _count(name: str, default: str, about: str, low: int = 1) -> FieldSpec:
     schema = _COUNT_SCHEMA if low else _SIZE_SCHEMA
     kind = "whole number above 0" if low else "whole number from 0"
-    return Leaf(name, whole(low), kind, default, about, schema)
+    return FieldSpec(name, whole(low), kind, default, about, schema)
 
 
-def _number(name: str, default: str, about: str, *, zero: bool = False) -> Leaf:
+def _number(name: str, default: str, about: str, *, zero: bool = False) -> FieldSpec:
     bound = {"minimum": 0} if zero else {"exclusiveMinimum": 0}
     kind = "number from 0" if zero else "number above 0"
-    return Leaf(name, real(zero=zero), kind, default, about, {"type": "number", **bound})
+    return FieldSpec(name, real(zero=zero), kind, default, about, {"type": "number", **bound})
 
 
-def _energy(name: str) -> Leaf:
+def _energy(name: str) -> FieldSpec:
     low = ENERGY_WINDOW_S
-    return Leaf(
+    return FieldSpec(
         name,
         off_or_from(low, "a board's energy counter moves in steps of up to 100 ms"),
         f"0, or a number from {low:g}",
@@ -81,20 +81,20 @@ def _energy(name: str) -> Leaf:
     )
 
 
-def _word(name: str, words: tuple[str, ...], default: str, about: str) -> Leaf:
-    return Leaf(name, word(words), ", ".join(words), default, about, {"enum": list(words)})
+def _word(name: str, words: tuple[str, ...], default: str, about: str) -> FieldSpec:
+    return FieldSpec(name, word(words), ", ".join(words), default, about, {"enum": list(words)})
 
 
-def _flag(name: str, about: str) -> Leaf:
-    return Leaf(name, flag, "true, false", "false", about, {"type": "boolean"})
+def _flag(name: str, about: str) -> FieldSpec:
+    return FieldSpec(name, flag, "true, false", "false", about, {"type": "boolean"})
 
 
-def _text(name: str, default: str, about: str, values: str = "text") -> Leaf:
-    return Leaf(name, text, values, default, about, _TEXT_SCHEMA)
+def _text(name: str, default: str, about: str, values: str = "text") -> FieldSpec:
+    return FieldSpec(name, text, values, default, about, _TEXT_SCHEMA)
 
 
-def _share(name: str, default: str, about: str) -> Leaf:
-    return Leaf(name, share, "share: 3% or 0.03", default, about, _SHARE_SCHEMA)
+def _share(name: str, default: str, about: str) -> FieldSpec:
+    return FieldSpec(name, share, "share: 3% or 0.03", default, about, _SHARE_SCHEMA)
 
 
 # name: (default, what it means), in the order of Problem; the kinds follow from attnbench.problem.
@@ -141,7 +141,7 @@ _PROBLEM: dict[str, tuple[str, str]] = {
 }
 
 
-def _problem_leaf(name: str) -> Leaf:
+def _problem_leaf(name: str) -> FieldSpec:
     default, about = _PROBLEM[name]
     if name in CHOICES:
         return _word(name, CHOICES[name], default, about)
@@ -157,15 +157,15 @@ def _problem_leaf(name: str) -> Leaf:
     return _text(name, default, about, values)
 
 
-PROBLEM: dict[str, Leaf] = {name: _problem_leaf(name) for name in _PROBLEM}
+PROBLEM: dict[str, FieldSpec] = {name: _problem_leaf(name) for name in _PROBLEM}
 
-MEASURE: dict[str, Leaf] = {
+MEASURE: dict[str, FieldSpec] = {
     leaf.name: leaf
     for leaf in (
-        _count("launches", "3", "fresh processes"),
+        _count("processes", "3", "fresh processes"),
         _number("warmup_s", "0.1", "seconds of warm-up, and at least 3 calls", zero=True),
         _number(
-            "sample_s", "0.3", "seconds of sampling in a launch: 10 to 200 samples, 3 at least"
+            "sample_s", "0.3", "seconds of sampling in a process: 10 to 200 samples, 3 at least"
         ),
         _share("max_noise", "1%", "stop earlier when the in-process interval is under it"),
         _energy("energy_s"),
@@ -180,16 +180,16 @@ MEASURE: dict[str, Leaf] = {
 # These two may be lists: each way of timing is measured.
 MEASURE_LISTS = ("timer", "l2")
 
-GATE: dict[str, Leaf] = {
+GATE: dict[str, FieldSpec] = {
     leaf.name: leaf
     for leaf in (
         _share("max_slowdown", "2%", "how much slower a case may become"),
-        _count("min_launches", "5", "launches without which a case is inconclusive"),
+        _count("min_processes", "5", "processes without which a case is inconclusive"),
         _word("inconclusive", ("warn", "fail", "pass"), "warn", "what an inconclusive gate does"),
     )
 }
 
-LIMIT: dict[str, Leaf] = {
+LIMIT: dict[str, FieldSpec] = {
     leaf.name: leaf
     for leaf in (
         _text("where", "", "the cases that this limit is for", "FILTER"),
@@ -197,7 +197,7 @@ LIMIT: dict[str, Leaf] = {
     )
 }
 
-PUBLISHED: dict[str, Leaf] = {
+PUBLISHED: dict[str, FieldSpec] = {
     leaf.name: leaf
     for leaf in (
         _text("where", "", "the cases that the figure is for", "FILTER"),
@@ -211,7 +211,7 @@ PUBLISHED: dict[str, Leaf] = {
 FIGURES = ("latency_us", "tflops", "gbps")
 
 
-def markdown(table: Mapping[str, Leaf]) -> str:
+def markdown(table: Mapping[str, FieldSpec]) -> str:
     """Write a table for docs/suites.md."""
     head = "| key | what it may say | default | meaning |\n|---|---|---|---|\n"
     rows = [

@@ -9,7 +9,7 @@ from itertools import combinations, product
 from typing import Any
 
 from attnbench.models import GIVEN
-from attnbench.suite.faults import Fault, Place
+from attnbench.suite.diagnostics import Diagnostic, Place
 from attnbench.suite.fields import PROBLEM
 from attnbench.suite.overrides import Override
 from attnbench.suite.source import Path, Source
@@ -82,7 +82,7 @@ class Grid:
 
 def grid_of(
     source: Source, sections: Mapping[str, Any], overrides: Sequence[Override]
-) -> tuple[Grid, list[Fault]]:
+) -> tuple[Grid, list[Diagnostic]]:
     """Make the grid of a file's ``problem`` and ``sweep``, and of ``--set``."""
     replaced = {one.field for one in overrides}
     if "model" in replaced:
@@ -96,7 +96,7 @@ def grid_of(
     faults = list(_twice(source, axes))
     if grid.size > MOST_PROBLEMS:
         message = f"the sweep multiplies to {grid.size} problems, more than {MOST_PROBLEMS}"
-        faults.append(Fault(message, source.key_place(("sweep",))))
+        faults.append(Diagnostic(message, source.key_place(("sweep",))))
     return grid, faults
 
 
@@ -115,14 +115,14 @@ def _file_axes(source: Source, sweep: Mapping[str, Any], replaced: set[str]) -> 
         yield Axis(name, tuple(entries), source.key_place(("sweep", name)))
 
 
-def _twice(source: Source, axes: Sequence[Axis]) -> Iterator[Fault]:
+def _twice(source: Source, axes: Sequence[Axis]) -> Iterator[Diagnostic]:
     """Find fields that two axes set."""
     for one, other in combinations(axes, 2):
         for field in one.fields:
             if field in other.fields:
                 message = f"{field} stands in two axes, {one.name} and {other.name}"
                 places = [_field_place(source, axis, field) for axis in (one, other)]
-                yield Fault(message, places[1], "keep one", also=(places[0], "and here"))
+                yield Diagnostic(message, places[1], "keep one", also=(places[0], "and here"))
 
 
 def _field_place(source: Source, axis: Axis, field: str) -> Place:

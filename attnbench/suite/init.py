@@ -25,7 +25,7 @@ backends:
   # ./my_attn.py:                     # a file of your own, seen from this folder
 
 baseline: sdpa                        # what speed-ups are against
-measure: {{launches: 3, case_limit_s: 5}}
+measure: {{processes: 3, case_limit_s: 5}}
 gate: {{max_slowdown: 3%}}
 """
 

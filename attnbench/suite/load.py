@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.errors import InputError, NothingSelected, SuiteError
+from attnbench.filter import did_you_mean, find_mistake, parse
 from attnbench.method import Measure
 from attnbench.plugin import Catalogue
-from attnbench.selection import did_you_mean, find_mistake, parse
 from attnbench.suite import overrides as command_line
 from attnbench.suite import source as yaml
+from attnbench.suite.diagnostics import Diagnostic, rendered
 from attnbench.suite.exclusions import Exclusions, exclusions_of
 from attnbench.suite.expand import Expansion, expand
-from attnbench.suite.faults import Fault, rendered
 from attnbench.suite.grid import grid_of
 from attnbench.suite.values import Gate, Limit, Published, Suite
 from attnbench.suite.variants import Backends, from_file, from_words
@@ -160,7 +160,7 @@ class _Loader:
         place = self.source.value_place(("baseline",))
         advice = did_you_mean(baseline, labels)
         self.faults.append(
-            Fault(f"no backend {baseline!r} in this suite", place, advice, more=more)
+            Diagnostic(f"no backend {baseline!r} in this suite", place, advice, more=more)
         )
 
     def check_filters(self, options: Iterable[str]) -> None:
@@ -168,7 +168,7 @@ class _Loader:
         for path, text in _filters(self.source.data):
             if mistake := find_mistake(text, extra=options):
                 place = self.source.within(path, mistake.start, mistake.width)
-                self.faults.append(Fault(mistake.message, place, mistake.advice))
+                self.faults.append(Diagnostic(mistake.message, place, mistake.advice))
 
     def expand(self, words: Sequence[str], backends: Backends, exclusions: Exclusions) -> Expansion:
         """Make the cases, if what they are made of is right."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.selection import did_you_mean
-from attnbench.suite.faults import Fault, Place
-from attnbench.suite.fields import PROBLEM, Leaf
+from attnbench.filter import did_you_mean
+from attnbench.suite.diagnostics import Diagnostic, Place
+from attnbench.suite.fields import PROBLEM, FieldSpec
 from attnbench.suite.readers import ValueFault
 
 _FLAG = "--set "
@@ -24,20 +24,20 @@ class Override:
     place: Place
 
 
-def read(words: Iterable[str]) -> tuple[list[Override], list[Fault]]:
+def read(words: Iterable[str]) -> tuple[list[Override], list[Diagnostic]]:
     """Read every ``--set``."""
     overrides: list[Override] = []
-    faults: list[Fault] = []
+    faults: list[Diagnostic] = []
     for word in words:
         field, equals, rest = word.partition("=")
         place = _place(word, 0, len(field))
         if not equals or not rest:
-            faults.append(Fault(f"{word!r} sets nothing", place, "write --set kv_len=1k,4k"))
+            faults.append(Diagnostic(f"{word!r} sets nothing", place, "write --set kv_len=1k,4k"))
         elif field not in PROBLEM:
             advice = did_you_mean(field, PROBLEM)
-            faults.append(Fault(f"unknown field {field!r}", place, advice))
+            faults.append(Diagnostic(f"unknown field {field!r}", place, advice))
         elif any(one.field == field for one in overrides):
-            faults.append(Fault(f"{field} is set twice", place, f"write --set {field}=a,b"))
+            faults.append(Diagnostic(f"{field} is set twice", place, f"write --set {field}=a,b"))
         else:
             override, wrong = _one(word, field, rest)
             overrides.append(override)
@@ -45,7 +45,7 @@ def read(words: Iterable[str]) -> tuple[list[Override], list[Fault]]:
     return overrides, faults
 
 
-def _one(word: str, field: str, rest: str) -> tuple[Override, list[Fault]]:
+def _one(word: str, field: str, rest: str) -> tuple[Override, list[Diagnostic]]:
     values, places, faults = [], [], []
     start = len(field) + 1
     for text in rest.split(","):
@@ -55,11 +55,11 @@ def _one(word: str, field: str, rest: str) -> tuple[Override, list[Fault]]:
             values.append(PROBLEM[field](_typed(PROBLEM[field], text.strip())))
             places.append(place)
         except ValueFault as fault:
-            faults.append(Fault(fault.message, place, fault.advice))
+            faults.append(Diagnostic(fault.message, place, fault.advice))
     return Override(field, tuple(values), tuple(places), _place(word, 0, len(field))), faults
 
 
-def _typed(leaf: Leaf, text: str) -> Any:
+def _typed(leaf: FieldSpec, text: str) -> Any:
     """Read a word of the command line as the kind of value that a file would hold."""
     kind = leaf.schema.get("type")
     if kind == "boolean":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from attnbench.selection import did_you_mean
+from attnbench.filter import did_you_mean
 from attnbench.units import parse_count
 
 

@@ -17,7 +17,15 @@ from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from attnbench.models import MODELS
-from attnbench.suite.fields import GATE, LIMIT, MEASURE, MEASURE_LISTS, PROBLEM, PUBLISHED, Leaf
+from attnbench.suite.fields import (
+    GATE,
+    LIMIT,
+    MEASURE,
+    MEASURE_LISTS,
+    PROBLEM,
+    PUBLISHED,
+    FieldSpec,
+)
 from attnbench.suite.readers import ValueFault, scalar, text, whole
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -106,7 +114,7 @@ def _map_of(kind: Any) -> Any:
     return GenericAlias(dict, (str, kind))
 
 
-def _leaf(leaf: Leaf) -> Any:
+def _leaf(leaf: FieldSpec) -> Any:
     """Return the type of a single value; a few may also be lists of it."""
     schema: Any = leaf.schema
     if leaf.name == "model":
@@ -118,7 +126,7 @@ def _leaf(leaf: Leaf) -> Any:
     return _checked(_as_list, either, _list_of(one))
 
 
-def _axis_of(leaf: Leaf) -> Any:
+def _axis_of(leaf: FieldSpec) -> Any:
     item = dict(leaf.schema)
     schema: dict[str, Any] = {"type": "array", "minItems": 1, "items": item}
     if "k" in str(item.get("anyOf")):
@@ -128,7 +136,7 @@ def _axis_of(leaf: Leaf) -> Any:
     return _checked(partial(_axis, leaf.name), schema, _list_of(_leaf(leaf)))
 
 
-def _about(leaf: Leaf) -> str:
+def _about(leaf: FieldSpec) -> str:
     return f"{leaf.about} (default: {leaf.default})" if leaf.default else leaf.about
 
 
@@ -138,7 +146,7 @@ def _model(name: str, fields: dict[str, Any], base: Any = None) -> Any:
     return create_model(name, **config, **fields)
 
 
-def _keys(table: dict[str, Leaf], required: tuple[str, ...] = ()) -> dict[str, Any]:
+def _keys(table: dict[str, FieldSpec], required: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
         name: (
             _leaf(leaf),

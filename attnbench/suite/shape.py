@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attnbench.selection import did_you_mean
-from attnbench.suite.faults import Fault
+from attnbench.filter import did_you_mean
+from attnbench.suite.diagnostics import Diagnostic
 from attnbench.suite.fields import FIGURES, GATE, LIMIT, MEASURE, PROBLEM, PUBLISHED
 from attnbench.suite.schema import TOP_KEYS, SuiteModel
 from attnbench.suite.source import Path, Source
@@ -41,7 +41,7 @@ class Shape:
 
     sections: Mapping[str, Any]
     faulty: frozenset[str]
-    faults: tuple[Fault, ...]
+    faults: tuple[Diagnostic, ...]
 
     def is_right(self, *sections: str) -> bool:
         """Whether none of these sections has a fault."""
@@ -71,28 +71,28 @@ def _errors(data: dict[str, Any]) -> list[tuple[Path, str, dict[str, Any]]]:
     return []
 
 
-def _fault(source: Source, path: Path, kind: str, details: dict[str, Any]) -> Fault:
+def _fault(source: Source, path: Path, kind: str, details: dict[str, Any]) -> Diagnostic:
     where = _section(path[:-1])
     if kind == "leaf":
-        return Fault(details["message"], source.value_place(path), details["advice"])
+        return Diagnostic(details["message"], source.value_place(path), details["advice"])
     if kind == "missing":
         place = source.key_place(path[:-1])
-        return Fault(f"{where} needs the key {path[-1]!r}", place)
+        return Diagnostic(f"{where} needs the key {path[-1]!r}", place)
     if kind == "extra_forbidden":
         return _unknown_key(source, path, where)
     if _is_unknown_axis(path, source.data):
         return _unknown_key(source, path[:2], "sweep")
     what = _KINDS.get(kind, "something else")
-    return Fault(f"{_section(path)} is {what}", source.value_place(path), _how(path))
+    return Diagnostic(f"{_section(path)} is {what}", source.value_place(path), _how(path))
 
 
-def _unknown_key(source: Source, path: Path, where: str) -> Fault:
+def _unknown_key(source: Source, path: Path, where: str) -> Diagnostic:
     name = str(path[-1])
     allowed = keys_allowed(path[:-1])
     named = tuple(key for key in allowed if key != name)
     more = (f"keys allowed here: {', '.join(named)}",) if len(named) < 20 else ()  # noqa: PLR2004
     message = f"unknown key {name!r} in {where}"
-    return Fault(message, source.key_place(path), did_you_mean(name, named), more=more)
+    return Diagnostic(message, source.key_place(path), did_you_mean(name, named), more=more)
 
 
 def keys_allowed(path: Path) -> tuple[str, ...]:
@@ -125,8 +125,8 @@ def _how(path: Path) -> str:
     return ""
 
 
-def _empty_figures(source: Source, sections: Mapping[str, Any]) -> Iterable[Fault]:
+def _empty_figures(source: Source, sections: Mapping[str, Any]) -> Iterable[Diagnostic]:
     for index, one in enumerate(sections.get("published", ())):
         if not any(one.get(name) is not None for name in FIGURES):
             message = f"a published figure needs one of {', '.join(FIGURES)}"
-            yield Fault(message, source.value_place(("published", index)))
+            yield Diagnostic(message, source.value_place(("published", index)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.errors import InputError
-from attnbench.selection import did_you_mean, nearest
+from attnbench.filter import did_you_mean, nearest
 
 _PACKAGE = Path(__file__).parents[1]
 _ABOUT = re.compile(r"^about: *(.*\S)", re.MULTILINE)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import SuiteError
-from attnbench.suite.faults import Fault, Place, rendered
+from attnbench.suite.diagnostics import Diagnostic, Place, rendered
 
 if TYPE_CHECKING:
     from ruamel.yaml.error import YAMLError
@@ -93,7 +93,7 @@ class Source:
         return _place(self.name, self.lines, span)
 
 
-def read(text: str, name: str) -> tuple[Source, list[Fault]]:
+def read(text: str, name: str) -> tuple[Source, list[Diagnostic]]:
     """Read a suite's text; duplicate keys and the like are faults beside the values.
 
     Raises:
@@ -115,13 +115,13 @@ def read(text: str, name: str) -> tuple[Source, list[Fault]]:
     except YAMLError as error:
         raise SuiteError([_syntax(error, name, lines).render()]) from None
     except RecursionError:
-        raise SuiteError([Fault(f"{name} is nested too deeply", None).render()]) from None
+        raise SuiteError([Diagnostic(f"{name} is nested too deeply", None).render()]) from None
     except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
         # The parser's own slips on text that is no YAML.
-        raise SuiteError([Fault(f"{name} is no YAML: {error}", None).render()]) from None
+        raise SuiteError([Diagnostic(f"{name} is no YAML: {error}", None).render()]) from None
     what = "is empty" if root is None else "is no map of keys and values"
     more = ("attnbench init writes one to begin with",)
-    raise SuiteError(rendered([Fault(f"{name} {what}", None, more=more)]))
+    raise SuiteError(rendered([Diagnostic(f"{name} {what}", None, more=more)]))
 
 
 class _Builder:
@@ -132,7 +132,7 @@ class _Builder:
         self.lines = lines
         self.keys: dict[Path, Span] = {}
         self.values: dict[Path, Span] = {}
-        self.faults: list[Fault] = []
+        self.faults: list[Diagnostic] = []
         self.seen: set[int] = set()
 
     def build(self, node: Any, path: Path) -> Any:
@@ -177,17 +177,17 @@ class _Builder:
         first = _place(self.name, self.lines, self.keys[*path, key])
         second = _place(self.name, self.lines, span)
         message = f"the key {key!r} stands twice{where}"
-        self.faults.append(Fault(message, second, also=(first, "it stands here already")))
+        self.faults.append(Diagnostic(message, second, also=(first, "it stands here already")))
 
     def blank_after_colon(self, key: str, span: Span) -> None:
         word = key.rstrip(":")
         place = _place(self.name, self.lines, span)
         advice = f"write {{{word}: }}, with a blank after the colon"
-        self.faults.append(Fault(f"{key!r} is one word here, colon and all", place, advice))
+        self.faults.append(Diagnostic(f"{key!r} is one word here, colon and all", place, advice))
 
     def refuse(self, node: Node, what: str, advice: str) -> None:
         place = _place(self.name, self.lines, self.span(node))
-        self.faults.append(Fault(f"{what} has no meaning in a suite", place, advice))
+        self.faults.append(Diagnostic(f"{what} has no meaning in a suite", place, advice))
 
     def span(self, node: Node) -> Span:
         start, end = node.start_mark, node.end_mark
@@ -226,25 +226,25 @@ def _place(name: str, lines: tuple[str, ...], span: Span) -> Place:
     return Place(name, line + 1, min(span.column, len(text)), span.width, text)
 
 
-def _syntax(error: YAMLError, name: str, lines: tuple[str, ...]) -> Fault:
+def _syntax(error: YAMLError, name: str, lines: tuple[str, ...]) -> Diagnostic:
     """Say what the parser could not read, in the words of a suite where there are some."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = str(getattr(error, "problem", "") or getattr(error, "reason", "") or "")
     if mark is None:
         place = _position(error, name, lines)
-        return Fault(f"{name} is no text that YAML allows: {problem or 'unreadable'}", place)
+        return Diagnostic(f"{name} is no text that YAML allows: {problem or 'unreadable'}", place)
     if "could not find expected ':'" in problem:
         mark = getattr(error, "context_mark", None) or mark
     place = _place(name, lines, Span(mark.line, mark.column, 1))
     at = place.text[place.column : place.column + 1]
     if at == "\t":
-        return Fault("a tab cannot indent YAML", place, "use blanks")
+        return Diagnostic("a tab cannot indent YAML", place, "use blanks")
     if at == "[" and problem.startswith("expected ',' or"):
         return _bracketed_label(place)
     for theirs, ours, advice in _WORDS:
         if theirs in problem:
-            return Fault(ours, place, advice)
-    return Fault(f"no YAML: {problem}", place)
+            return Diagnostic(ours, place, advice)
+    return Diagnostic(f"no YAML: {problem}", place)
 
 
 def _position(error: YAMLError, name: str, lines: tuple[str, ...]) -> Place | None:
@@ -259,10 +259,10 @@ def _position(error: YAMLError, name: str, lines: tuple[str, ...]) -> Place | No
     return None
 
 
-def _bracketed_label(place: Place) -> Fault:
+def _bracketed_label(place: Place) -> Diagnostic:
     before, after = place.text[: place.column], place.text[place.column :]
     name, brackets = _WORD_BEFORE.search(before), _BRACKETS.match(after)
     label = f"{name[0] if name else ''}{brackets[0] if brackets else ''}"
     start = place.column - (len(name[0]) if name else 0)
     whole = Place(place.name, place.line, start, len(label), place.text)
-    return Fault("a label with brackets needs quotes here", whole, f"write '{label}'")
+    return Diagnostic("a label with brackets needs quotes here", whole, f"write '{label}'")

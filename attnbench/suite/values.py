@@ -9,15 +9,15 @@ from typing import Any
 
 from attnbench.case import Case
 from attnbench.errors import NothingSelected
+from attnbench.filter import Filter, case_fields, parse
 from attnbench.method import Measure
-from attnbench.selection import Selection, case_fields, parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """How much slower the cases that ``where`` picks may become; 0.03 is 3 %."""
 
-    where: Selection
+    where: Filter
     max_slowdown: float
 
 
@@ -27,7 +27,7 @@ class Gate:
 
     max_slowdown: float = 0.02
     limits: tuple[Limit, ...] = ()
-    min_launches: int = 5
+    min_processes: int = 5
     inconclusive: str = "warn"
     given: bool = False
 
@@ -44,14 +44,14 @@ class Gate:
 class Published:
     """A figure of others for the cases that ``where`` picks, with the hardware it is from."""
 
-    where: Selection
+    where: Filter
     device: str
     backend: str
     latency_us: float | None = None
     tflops: float | None = None
     gbps: float | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, for the result file."""
         return {
             "where": self.where.text,
@@ -103,8 +103,8 @@ class Suite:
             NothingSelected: it picks none.
 
         """
-        selection = parse(text, extra=self.options)
-        cases = tuple(case for case in self.cases if selection.matches(case_fields(case)))
+        chosen = parse(text, extra=self.options)
+        cases = tuple(case for case in self.cases if chosen.matches(case_fields(case)))
         if not cases:
             raise NothingSelected(
                 f"nothing to run: {text!r} picks none of {len(self.cases)} cases",

@@ -11,9 +11,9 @@ from typing import Any
 
 from attnbench.case import Options, backend_label, option_text
 from attnbench.errors import InputError
+from attnbench.filter import did_you_mean
 from attnbench.plugin import BackendFacts, Catalogue, OptionFacts
-from attnbench.selection import did_you_mean
-from attnbench.suite.faults import Fault, Place
+from attnbench.suite.diagnostics import Diagnostic, Place
 from attnbench.suite.readers import ValueFault
 from attnbench.suite.source import Source
 from attnbench.units import parse_count
@@ -45,7 +45,7 @@ class Backends:
 
     variants: list[Variant] = field(default_factory=list)
     facts: dict[str, BackendFacts] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def from_file(
         given = block or {}
         place = source.key_place(("backends", key))
         try:
-            facts = catalogue.facts(key, folder=folder, name=given.get("name"))
+            facts = catalogue.describe(key, folder=folder, name=given.get("name"))
         except InputError as error:
             backends.faults.append(_unknown(error, place))
             continue
@@ -92,7 +92,7 @@ def from_file(
             first = source.key_place(("backends", keys[facts.name]))
             message = f"two backends have the name {facts.name!r}"
             also = (first, "give one of them a name: of its own")
-            backends.faults.append(Fault(message, place, also=also))
+            backends.faults.append(Diagnostic(message, place, also=also))
             continue
         keys[facts.name] = key
         choices: dict[str, list[Any]] = {}
@@ -101,7 +101,7 @@ def from_file(
         known = {name: values for name, values in choices.items() if name in facts.options}
         backends.add(facts, known)
     if not blocks:
-        backends.faults.append(Fault("backends names none", source.value_place(("backends",))))
+        backends.faults.append(Diagnostic("backends names none", source.value_place(("backends",))))
     return backends
 
 
@@ -113,7 +113,7 @@ def _values(
     path = ("backends", key, "options", name)
     if advice := _unknown_option(facts, name):
         message = f"{facts.name} has no option {name!r}"
-        backends.faults.append(Fault(message, source.key_place(path), advice))
+        backends.faults.append(Diagnostic(message, source.key_place(path), advice))
         return []
     good = []
     for index, value in enumerate(raw if isinstance(raw, list) else [raw]):
@@ -121,7 +121,7 @@ def _values(
             good.append(_checked(facts.options[name], value))
         except ValueFault as fault:
             at = source.value_place((*path, index) if isinstance(raw, list) else path)
-            backends.faults.append(Fault(fault.message, at, fault.advice))
+            backends.faults.append(Diagnostic(fault.message, at, fault.advice))
     return good
 
 
@@ -142,7 +142,9 @@ def from_words(
         place = Place("command line", None, len(flag) + 1, len(word), text)
         match = _LABEL.fullmatch(word)
         if match is None:
-            fault = Fault(f"{word!r} is no backend", place, "write sdpa or 'sdpa[kernel=math]'")
+            fault = Diagnostic(
+                f"{word!r} is no backend", place, "write sdpa or 'sdpa[kernel=math]'"
+            )
             backends.faults.append(fault)
             continue
         same = [one for one in file.variants if word in (one.name, one.label)]
@@ -151,10 +153,10 @@ def from_words(
             continue
         try:
             reference = match["reference"]
-            facts = file.facts.get(reference) or catalogue.facts(reference, folder=folder)
+            facts = file.facts.get(reference) or catalogue.describe(reference, folder=folder)
             backends.add(facts, _choices(facts, match["options"] or ""))
         except ValueFault as wrong:
-            backends.faults.append(Fault(wrong.message, place, wrong.advice))
+            backends.faults.append(Diagnostic(wrong.message, place, wrong.advice))
         except InputError as error:
             backends.faults.append(_unknown(error, place))
     return backends
@@ -174,8 +176,8 @@ def _choices(facts: BackendFacts, text: str) -> dict[str, list[Any]]:
     return choices
 
 
-def _unknown(error: InputError, place: Place) -> Fault:
-    return Fault(error.message, place, more=() if error.hint is None else (error.hint,))
+def _unknown(error: InputError, place: Place) -> Diagnostic:
+    return Diagnostic(error.message, place, more=() if error.hint is None else (error.hint,))
 
 
 def _unknown_option(facts: BackendFacts, name: str) -> str | None:

@@ -15,7 +15,7 @@ IDS = [str(path.relative_to(ROOT)) for path in FILES]
 
 each_file = pytest.mark.parametrize("path", FILES, ids=IDS)
 
-MAX_FILE_LINES = 400
+MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 MAY_PRINT = ("attnbench/cli/", "attnbench/execute/worker.py")
 # A kernel is one function, because Triton inlines nothing that Python could split.

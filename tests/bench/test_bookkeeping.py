@@ -40,14 +40,14 @@ def test_a_row_is_made(benchmark):
         facts = Measurement(
             case=planned.case,
             status="ok",
-            launch=0,
+            process=0,
             check="passed",
             samples_us=tuple(float(100 + n % 7) for n in range(200)),
             stop_reason="samples",
             peak_bandwidth_gbps=4300.0,
             peak_tflops=780.0,
-        ).facts()
-        row, _ = make_row(identity, Measurement.from_facts(planned.case, facts), method)
+        ).to_dict()
+        row, _ = make_row(identity, Measurement.from_dict(planned.case, facts), method)
         return encoded(row)
 
     line = benchmark(book)
@@ -58,17 +58,17 @@ def test_a_row_is_made(benchmark):
 @pytest.mark.torch
 def test_a_case_in_the_worker(benchmark):
     """One tiny case with next to no warm-up and samples: inputs, check and profile included."""
-    from attnbench.measure.bench import Bench
-    from attnbench.measure.measure import Orders, measure
+    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.measure import CaseSettings, measure
     from attnbench.method import Measure
 
     problem = Problem(q_len=1, kv_len=64, q_heads=2, head_dim=16, dtype="fp32")
     case = Case(problem=problem, backend="sdpa")
     settings = Measure(warmup_s=0.0, sample_s=0.0, max_noise=10.0)
-    bench = Bench.open("cpu", stage=lambda _: None)
+    bench = DeviceContext.open("cpu", stage=lambda _: None)
     bench.measure_ceilings()
     method = Method(timer="wall", l2="warm", warmup_s=0.0)
-    orders = Orders(method=method, settings=settings)
+    orders = CaseSettings(method=method, settings=settings)
 
     measured = benchmark(measure, case, orders, bench)
 

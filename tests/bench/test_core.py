@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnbench.case import Case
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.problem import Problem
 
 pytest.importorskip("pytest_benchmark")
@@ -31,7 +31,7 @@ def problems(count=CASES):
 
 def cases():
     made = [Case(problem=problem, backend="naive") for problem in problems()]
-    return [(case.id, price(case.problem)) for case in made]
+    return [(case.id, compute_cost(case.problem)) for case in made]
 
 
 def test_ten_thousand_cases_are_made_named_and_priced_in_a_second(benchmark):
@@ -55,7 +55,7 @@ def test_a_ragged_batch_of_a_thousand_requests(benchmark):
 
     def made():
         problem = Problem(requests=text, q_heads=32, head_dim=128, dtype="bf16", mask="causal")
-        return price(problem), problem.id
+        return compute_cost(problem), problem.id
 
     cost, _ = benchmark(made)
 
@@ -68,7 +68,7 @@ def test_block_sparse_at_128k_tokens(benchmark):
     seeds = iter(range(10))
 
     def made():
-        return price(Problem(**one, attention="block_sparse", seed=next(seeds)))
+        return compute_cost(Problem(**one, attention="block_sparse", seed=next(seeds)))
 
     cost = benchmark.pedantic(made, rounds=2)
 

@@ -24,7 +24,7 @@ def honest(inputs):
     return torch.nn.functional.scaled_dot_product_attention(
         inputs.q, inputs.k, inputs.v, scale=inputs.scale)
 """
-MEASURE = "{launches: 2, warmup_s: 0.01, sample_s: 0.02, compile_s: 60, case_limit_s: 5}"
+MEASURE = "{processes: 2, warmup_s: 0.01, sample_s: 0.02, compile_s: 60, case_limit_s: 5}"
 
 
 class Bed:

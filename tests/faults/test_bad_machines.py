@@ -43,7 +43,7 @@ problem: {q_len: 16, kv_len: 48, q_heads: 2, head_dim: 16, dtype: fp32}
 backends:
   naive:
   sdpa:
-measure: {launches: 1, warmup_s: 0.01, sample_s: 0.02}
+measure: {processes: 1, warmup_s: 0.01, sample_s: 0.02}
 """
 
 

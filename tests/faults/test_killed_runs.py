@@ -24,7 +24,7 @@ def prepare(inputs: Inputs):
     return call
 """
 LENGTHS = "[16, 24, 32, 40, 48, 56, 64, 72]"
-MEASURE = "{launches: 2, warmup_s: 0.01, sample_s: 0.1, max_noise: 0.000001}"
+MEASURE = "{processes: 2, warmup_s: 0.01, sample_s: 0.1, max_noise: 0.000001}"
 
 
 def start(bed, *words):
@@ -93,9 +93,11 @@ def test_kill_9_loses_nothing_and_resume_finishes(slow_bed):
     assert not journal_path(bed.out).exists()
     assert set(frame["status"]) == {"ok"}
     assert len(frame) == 16
-    kept = {(row["case_id"], row["launch"]): row["samples_us"] for row in before}
-    for (case_id, launch), samples in kept.items():
-        (stored,) = frame[(frame["case_id"] == case_id) & (frame["launch"] == launch)]["samples_us"]
+    kept = {(row["case_id"], row["process"]): row["samples_us"] for row in before}
+    for (case_id, process), samples in kept.items():
+        (stored,) = frame[(frame["case_id"] == case_id) & (frame["process"] == process)][
+            "samples_us"
+        ]
         assert list(stored) == pytest.approx(samples)
     assert any("RESUMED" in notes for notes in frame["notes"])
 
@@ -131,7 +133,7 @@ def test_ctrl_c_twice_stops_at_once(bed):
         """,
     )
     bed.backend("slowish", SLOWISH)
-    measure = "{launches: 1, warmup_s: 0.5, sample_s: 1, deadline_s: 3000}"
+    measure = "{processes: 1, warmup_s: 0.5, sample_s: 1, deadline_s: 3000}"
     bed.suite("./slowish.py", "./endless.py", lengths="[16]", measure=measure)
     process = start(bed, "--backend", "./slowish.py", "--backend", "./endless.py")
     wait_for_rows(bed, 0, process)

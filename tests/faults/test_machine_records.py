@@ -19,16 +19,16 @@ def test_a_run_holds_self_tests_and_canaries_and_going_on_adds_to_them(bed, caps
             return lambda: honest(inputs)
         """,
     )
-    bed.run("./good.py", lengths="[16]", launches=1)
+    bed.run("./good.py", lengths="[16]", processes=1)
     (state,) = machine_states(read(bed.out).metadata)
     assert [one["name"] for one in state.tests] == ["spin", "copy", "A/A"]
-    assert [one.launch for one in state.launches] == [0]
+    assert [one.process for one in state.processes] == [0]
 
-    bed.run("./good.py", lengths="[16]", launches=2, resume=True)
+    bed.run("./good.py", lengths="[16]", processes=2, resume=True)
     (state,) = machine_states(read(bed.out).metadata)
     assert [one["name"] for one in state.tests] == ["spin", "copy", "A/A"] * 2
-    assert [one.launch for one in state.launches] == [0, 1]
-    assert all(set(one.changes) == {"copy", "gemm", "softmax"} for one in state.launches)
+    assert [one.process for one in state.processes] == [0, 1]
+    assert all(set(one.changes) == {"copy", "gemm", "softmax"} for one in state.processes)
     assert not state.distrust
     app.main(["show", str(bed.out), "--timing"])
     shown = capsys.readouterr().out

@@ -64,8 +64,8 @@ def test_each_fault_is_its_own_row_and_the_honest_one_is_measured(bed):
     assert finished.counts == dict.fromkeys(
         ("ok", "failed", "crashed", "incorrect", "unsupported"), 3
     )
-    assert statuses(frame, "good") == ["ok"] * 6  # three lengths, two launches
-    # What ended other than ok is not tried again in the next launch.
+    assert statuses(frame, "good") == ["ok"] * 6  # three lengths, two processes
+    # What ended other than ok is not tried again in the next process.
     assert statuses(frame, "raises") == ["failed"] * 3
     assert set(rows_of(frame, "raises")["reason"]) == {
         "ValueError: the kernel broke (raises.py:12)"
@@ -92,7 +92,7 @@ def test_a_hang_is_a_timeout_and_the_run_goes_on(bed):
             return lambda: time.sleep(3600)
         """,
     )
-    measure = "{launches: 1, warmup_s: 0.01, sample_s: 0.02, compile_s: 8}"
+    measure = "{processes: 1, warmup_s: 0.01, sample_s: 0.02, compile_s: 8}"
     finished, frame = bed.run("./hangs.py", "./good.py", measure=measure, lengths="[16]")
 
     assert finished.counts == {"timeout": 1, "ok": 1}
@@ -116,7 +116,7 @@ def test_a_hang_after_the_first_calls_runs_into_the_deadline(bed):
             return call
         """,
     )
-    measure = "{launches: 1, warmup_s: 0.5, sample_s: 0.02, deadline_s: 2}"
+    measure = "{processes: 1, warmup_s: 0.5, sample_s: 0.02, deadline_s: 2}"
     finished, frame = bed.run("./tires.py", measure=measure, lengths="[16]")
 
     assert finished.counts == {"timeout": 1}
@@ -207,7 +207,7 @@ def test_a_call_that_does_nothing_cannot_be_fast(bed):
             return call
         """,
     )
-    measure = "{launches: 1, warmup_s: 0.01, sample_s: 0.05, case_limit_s: 60}"
+    measure = "{processes: 1, warmup_s: 0.01, sample_s: 0.05, case_limit_s: 60}"
     suite = bed.suite("./cheats.py", lengths="[16384]", measure=measure)
     text = suite.read_text().replace("q_len: 16, q_heads: 2", "q_len: 64, q_heads: 8")
     suite.write_text(text)

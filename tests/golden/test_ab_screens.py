@@ -106,7 +106,7 @@ def events():
     )
     case = Case(problem=problem, backend="mine")
     place = {"method": METHOD, "position": 1, "total": 8}
-    lost = Measurement(case=case, status="crashed", reason="signal SIGKILL", launch=0)
+    lost = Measurement(case=case, status="crashed", reason="signal SIGKILL", process=0)
     yield Remark(text="base: opening git:main")
     yield AbStarted(
         stem=Path("results/decode-ab"),
@@ -124,7 +124,7 @@ def events():
     for number, roles in ((1, ("base", "new")), (2, ("new", "base"))):
         for role in roles:
             yield SideStarted(stage="screen", round=number, rounds=2, role=role)
-            yield CaseStarted(case=case, launch=0, **place)
+            yield CaseStarted(case=case, process=0, **place)
             yield Beat(doing="check", position=1, total=8, elapsed_s=3.0, seconds_left=None)
             if (number, role) == (1, "new"):
                 yield CaseFinished(measurement=lost, summary=None, seconds_left=9.0, **place)

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     for length in (1024, 2048, 4096):
         problem = runs.decode(1, length, input_dist="zeros")
         for backend in ("sdpa", "a_backend_with_quite_a_long_name_of_its_own"):
-            doubtful += runs.ok_rows(problem, backend, launches=1, notes=("NOISY",))
+            doubtful += runs.ok_rows(problem, backend, processes=1, notes=("NOISY",))
     doubtful.append(runs.other_row(runs.decode(1, 8192), "sdpa", "oom", "no room"))
     ragged = runs.decode(batch=None, kv_len=None, q_len=None, requests="2q1s1k_q512")
     doubtful += runs.ok_rows(ragged, "sdpa")

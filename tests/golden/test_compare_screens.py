@@ -41,12 +41,12 @@ def folder(tmp_path_factory):
     rows = made.make_rows(seed=99, slowdowns={4: 0.12, 8: -0.1}, **changes)
     rows = [row for row in rows if row["problem_id"] not in (f"{3:012x}", f"{5:012x}")]
     rows.append(made.make_row(3, 0, status="oom", **changes))
-    rows += [made.make_row(50, launch, [8.0] * 9, **changes) for launch in range(5)]
+    rows += [made.make_row(50, process, [8.0] * 9, **changes) for process in range(5)]
     rows[0]["kernels"] = ["flash_fwd_v2"]
     made.write_run(place / "pr.parquet", rows, suite_text=SUITE)
     same = made.make_rows(seed=98, run_id="ok")
     made.write_run(place / "ok.parquet", same, suite_text=SUITE)
-    few = made.make_rows(cases=3, seed=98, run_id="few", launches=3)
+    few = made.make_rows(cases=3, seed=98, run_id="few", processes=3)
     made.write_run(place / "few.parquet", few, suite_text=SUITE)
     made.write_run(place / "unlimited.parquet", made.make_rows(seed=98, run_id="u"))
     other = made.make_rows(

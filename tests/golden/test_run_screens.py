@@ -20,7 +20,7 @@ from attnbench.execute.events import (
     Beat,
     CaseFinished,
     CaseStarted,
-    LaunchStarted,
+    ProcessStarted,
     Remark,
     RunFinished,
     RunStarted,
@@ -99,7 +99,7 @@ def finished(one, latency, notes, position, *, left):
     measurement = Measurement(
         case=one,
         status="ok",
-        launch=0,
+        process=0,
         samples_us=samples,
         check="passed",
         notes=notes,
@@ -122,22 +122,22 @@ def script(*, interrupted=False):
         planned=(
             *(planned(one) for one, _, _ in OK),
             planned(WRONG),
-            planned(TOO_LARGE, "skipped", "about 63 s a launch, over case_limit_s 5"),
+            planned(TOO_LARGE, "skipped", "about 63 s a process, over case_limit_s 5"),
             planned(CANNOT, "unsupported", "mask causal is not one of none"),
         ),
-        launches=1,
+        processes=1,
     )
     yield Remark(text="pilot: a few calls, to predict how long the rest takes")
-    yield RunStarted(run_name=OUT.stem, out=OUT, environment=ENVIRONMENT, plan=plan, launches=1)
-    yield LaunchStarted(launch=0, launches=1)
+    yield RunStarted(run_name=OUT.stem, out=OUT, environment=ENVIRONMENT, plan=plan, processes=1)
+    yield ProcessStarted(process=0, processes=1)
     for position, (one, latency, notes) in enumerate(OK, start=1):
-        yield CaseStarted(case=one, method=METHOD, launch=0, position=position, total=5)
+        yield CaseStarted(case=one, method=METHOD, process=0, position=position, total=5)
         yield Beat(doing="sample", position=position, total=5, elapsed_s=20.0, seconds_left=400.0)
         yield finished(one, latency, notes, position, left=400.0 - 90 * position)
     wrong = Measurement(
         case=WRONG,
         status="incorrect",
-        launch=0,
+        process=0,
         reason="error 0.31 is 124 x that of plain PyTorch, 2.5 is allowed\nrow \x1b[31m(0, 3, 17)",
     )
     yield CaseFinished(
@@ -304,7 +304,7 @@ def test_a_program_gets_one_object_an_event():
     assert [one["event"] for one in objects[:5]] == [
         "remark",
         "run_started",
-        "launch_started",
+        "process_started",
         "case_started",
         "beat",
     ]

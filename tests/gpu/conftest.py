@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 BACKENDS = Path(__file__).parent / "backends"
 PROBLEM = "{q_len: 128, kv_len: 128, q_heads: 8, head_dim: 64, dtype: bf16}"
-MEASURE = "{launches: 1, warmup_s: 0.02, sample_s: 0.2}"
+MEASURE = "{processes: 1, warmup_s: 0.02, sample_s: 0.2}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def suite_text(
     options = f" {{options: {{{option}: {list(values)}}}}}" if option else ""
     return (
         f"suite: crosscheck\nproblem: {json.dumps(fields)}\nbackends:\n  {backend}:{options}\n"
-        f"measure: {{launches: 1, timer: [{', '.join(timers)}]}}\n"
+        f"measure: {{processes: 1, timer: [{', '.join(timers)}]}}\n"
     )
 
 
@@ -186,7 +186,7 @@ def _by_ruler(ruler: str, calls: Sequence[Call], device: str) -> dict[str, float
 
     prepared = {}
     for backend, option, values, fields in calls:
-        module = Registry().load(Registry().facts(backend, folder=HERE))
+        module = Registry().load(Registry().describe(backend, folder=HERE))
         inputs = make_inputs(Problem(**fields), device)
         for value in values or (None,):
             options = {option: value} if option else {}

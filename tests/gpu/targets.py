@@ -57,7 +57,7 @@ def standings(frame: pd.DataFrame) -> list[Standing]:
 
 
 def cases(frame: pd.DataFrame, backend: str | None = None) -> pd.DataFrame:
-    """One line a case and method: the geometric mean over launches, where all of them are ok.
+    """One line a case and method: the geometric mean over processes, where all of them are ok.
 
     Of the backend that is named, only as it is without options: a target speaks of no other.
     """

@@ -51,7 +51,7 @@ OPTIONS = {
 def device():
     from attnbench.device.cuda import Cuda
 
-    return Cuda(0).facts()
+    return Cuda(0).describe()
 
 
 @pytest.mark.parametrize("fields", PROBLEMS, ids=lambda one: Problem(**{**HEADS, **one}).label)
@@ -92,7 +92,7 @@ def test_tuning_measures_and_writes_a_table_that_can_be_used(backend, device, tm
     candidates = tuple(tuning.compiled(backend, found, device.arch))
     out = tmp_path / "tiles.json"
 
-    tuned = tune(Order(suite=suite, candidates=candidates, out=out, launches=3), lambda _: None)
+    tuned = tune(Order(suite=suite, candidates=candidates, out=out, processes=3), lambda _: None)
 
     assert {one.after_us is not None for one in tuned.choices} == {True}
     names = {row.source for row in read_table(out).tilings}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from attnbench.device.cuda import Cuda
-from attnbench.device.nvml import Blind
-from attnbench.measure.bench import Bench
+from attnbench.device.nvml import NoTelemetry
+from attnbench.measure.bench import DeviceContext
 from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries, warm_device
 
 pytestmark = [pytest.mark.gpu, pytest.mark.torch]
@@ -18,7 +18,7 @@ def cuda():
 
 
 def products(cuda):
-    gemm = canary_calls(cuda, cuda.facts())["gemm"]
+    gemm = canary_calls(cuda, cuda.describe())["gemm"]
     return lambda: [gemm() for _ in range(20)]
 
 
@@ -49,7 +49,7 @@ def test_a_steady_clock_is_warm_after_a_second(cuda):
 
 
 def test_without_telemetry_the_time_of_the_work_stands_for_the_clock(cuda):
-    cuda._board = Blind(reason="taken away")
+    cuda._board = NoTelemetry(reason="taken away")
     warmed = warm_device(cuda, products(cuda))
     del cuda._board
 
@@ -57,8 +57,8 @@ def test_without_telemetry_the_time_of_the_work_stands_for_the_clock(cuda):
     assert warmed.seconds >= 1.0
 
 
-def test_a_launch_s_canaries_repeat(cuda):
-    bench = Bench(cuda, lambda _: None)
+def test_a_process_s_canaries_repeat(cuda):
+    bench = DeviceContext(cuda, lambda _: None)
     first = answer_canaries({"warm": True}, bench)
     last = answer_canaries({}, bench)
     if not first["flat"]:

@@ -53,7 +53,7 @@ def typed(monkeypatch):
 
 def rows_of(device_name):
     """A result file of one row, as bytes."""
-    row = {"run_id": "r", "case_id": "c", "method_id": "m", "launch": 0, "status": "failed"}
+    row = {"run_id": "r", "case_id": "c", "method_id": "m", "process": 0, "status": "failed"}
     row |= {"started_at": 1_795_246_200.0, "reason": "made", "device_name": device_name}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.parquet"

@@ -19,7 +19,7 @@ def honest(inputs):
     return torch.nn.functional.scaled_dot_product_attention(
         inputs.q, inputs.k, inputs.v, scale=inputs.scale)
 """
-MEASURE = "{launches: 2, warmup_s: 0.05, sample_s: 0.1}"
+MEASURE = "{processes: 2, warmup_s: 0.05, sample_s: 0.1}"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def backend(tmp_path, name, body):
 
 
 def test_the_device_says_what_it_is(cuda):
-    facts = cuda.facts()
+    facts = cuda.describe()
     assert facts.kind == "cuda"
     assert facts.compute_capability is not None
     assert facts.memory_bytes > facts.free_bytes > 0
@@ -112,7 +112,7 @@ def test_a_whole_run_has_true_rows(tmp_path):
 
 def test_every_timer_reads_a_case_of_its_own(tmp_path):
     timers = ["event", "event_batched", "graph", "profiler", "wall"]
-    measure = f"{{launches: 1, sample_s: 0.1, timer: [{', '.join(timers)}], l2: [cold, warm]}}"
+    measure = f"{{processes: 1, sample_s: 0.1, timer: [{', '.join(timers)}], l2: [cold, warm]}}"
     finished, frame = run(tmp_path, ["sdpa"], lengths="[1k]", measure=measure)
 
     assert finished.counts == {"ok": 10}

@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.gpu(rehearsable=True), pytest.mark.torch]
 
 # Far beyond the limits below, and yet an end, should a driver not get rid of the kernel.
 ENDLESS_NS = 90_000_000_000
-SHORT = "launches: 1, warmup_s: 0.02, sample_s: 0.05"
+SHORT = "processes: 1, warmup_s: 0.02, sample_s: 0.05"
 PATIENT = f"{{{SHORT}, compile_s: 60}}"
 HASTY = f"{{{SHORT}, compile_s: 12, deadline_s: 12, case_limit_s: 120}}"
 

@@ -17,7 +17,7 @@ TIMERS = ("event", "event_batched", "graph", "profiler", "wall")
 # A rehearsal waits on a host that others use: it proves the reading, not the timer.
 REHEARSED_NS, REHEARSED_TIMERS = (100_000_000,), ("wall",)
 ERROR, REHEARSED_ERROR = 0.01, 0.5
-PATIENT = "launches: 1, warmup_s: 0.05, sample_s: 0.2, case_limit_s: 60"
+PATIENT = "processes: 1, warmup_s: 0.05, sample_s: 0.2, case_limit_s: 60"
 
 
 @pytest.fixture(scope="module")

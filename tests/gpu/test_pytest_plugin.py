@@ -30,5 +30,5 @@ def test_a_suite_is_checked_and_timed_on_the_device(pytester):
     result.assert_outcomes(passed=2)
     document = json.loads((pytester.path / "out.json").read_text(encoding="utf-8"))
     assert document["machine_info"]["attnbench"]["device_arch"].startswith("sm_")
-    # 16.8 MB of cache cannot be read in a microsecond: it is not the launch alone that was timed.
+    # 16.8 MB of cache cannot be read in a microsecond: it is not the process alone that was timed.
     assert all(one["stats"]["min"] > 1e-6 for one in document["benchmarks"])

@@ -12,10 +12,10 @@ import torch
 
 from attnbench.case import Case
 from attnbench.device.cuda import Cuda
-from attnbench.device.nvml import Blind
+from attnbench.device.nvml import NoTelemetry
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import Bench
-from attnbench.measure.measure import Orders, measure
+from attnbench.measure.bench import DeviceContext
+from attnbench.measure.measure import CaseSettings, measure
 from attnbench.method import Measure, Method
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
@@ -77,12 +77,12 @@ def measured(driver, busy, *, method=EVENT, settings=SETTINGS, prepared=nothing,
 
 def measured_module(driver, prepare, method, *, settings=SETTINGS, capabilities=None):
     """Measure a backend whose ``prepare`` is this."""
-    bench = Bench(driver, lambda _stage: None)
+    bench = DeviceContext(driver, lambda _stage: None)
     bench.ceilings = HIGH
     bench._modules[CASE.backend, CASE.source] = SimpleNamespace(
         capabilities=capabilities or Capabilities(), prepare=prepare
     )
-    return measure(CASE, Orders(method=method, settings=settings), bench)
+    return measure(CASE, CaseSettings(method=method, settings=settings), bench)
 
 
 def latency_s(done):
@@ -133,7 +133,7 @@ def test_a_rotation_without_room_is_warm_and_says_so(cuda, method):
 
     def fill(_inputs):
         # What the first prepare takes, every copy would take: too much for twenty.
-        kept.append(torch.empty(cuda.facts().free_bytes // 10, dtype=torch.uint8, device="cuda"))
+        kept.append(torch.empty(cuda.describe().free_bytes // 10, dtype=torch.uint8, device="cuda"))
 
     done = measured(cuda, nothing, method=method, prepared=fill)
 
@@ -221,7 +221,7 @@ def test_a_neighbour_on_the_device_is_noted(cuda):
 
 
 def test_a_device_without_telemetry_is_measured_all_the_same(cuda):
-    cuda._board = Blind(reason="taken away")
+    cuda._board = NoTelemetry(reason="taken away")
     done = measured(cuda, lambda: cuda.spin(1e-3))
 
     assert done.status == "ok"
@@ -238,13 +238,13 @@ def test_events_on_the_wrong_stream_are_implausible(cuda, method):
     assert done.samples_us == ()
 
 
-@pytest.mark.parametrize("launch", [1, 2, 5, 40])
+@pytest.mark.parametrize("process", [1, 2, 5, 40])
 @each_timer
-def test_running_out_of_memory_is_oom_wherever_it_happens(cuda, method, launch):
+def test_running_out_of_memory_is_oom_wherever_it_happens(cuda, method, process):
     calls = iter(range(1, 10**9))
 
     def hungry():
-        if next(calls) == launch:
+        if next(calls) == process:
             torch.empty(2**50, dtype=torch.uint8, device="cuda")
 
     done = measured(cuda, hungry, method=method)

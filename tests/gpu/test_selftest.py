@@ -6,7 +6,7 @@ import pytest
 
 from attnbench.device.ceilings import measure_ceilings
 from attnbench.device.cuda import Cuda
-from attnbench.device.nvml import Blind
+from attnbench.device.nvml import NoTelemetry
 from attnbench.measure.selftest import self_test
 
 pytestmark = [pytest.mark.gpu, pytest.mark.torch]
@@ -19,7 +19,7 @@ def cuda():
 
 @pytest.fixture(scope="module")
 def results(cuda):
-    device = cuda.facts()
+    device = cuda.describe()
     return {one.name: one for one in self_test(cuda, device, measure_ceilings(cuda, device))}
 
 
@@ -30,7 +30,7 @@ def test_this_device_passes(results, name):
 
 def test_the_gauge_tells_this_device_s_state_or_why_not(cuda):
     board = cuda.gauge()
-    if isinstance(board, Blind):
+    if isinstance(board, NoTelemetry):
         assert board.reason
         pytest.skip(f"NVML does not show this device: {board.reason}")
     before = board.energy_j()
@@ -39,7 +39,7 @@ def test_the_gauge_tells_this_device_s_state_or_why_not(cuda):
     cuda.synchronize()
     after = board.energy_j()
 
-    assert board.uuid in (cuda.facts().uuid, f"MIG-{cuda._uuid}")
+    assert board.uuid in (cuda.describe().uuid, f"MIG-{cuda._uuid}")
     for name in ("sm_clock_mhz", "temperature_c", "throttled"):
         assert getattr(reading, name) is not None or board.refusals
     if before is not None and after is not None:

@@ -7,7 +7,7 @@ import pytest
 import targets
 from targets import MET, MISSED, NOT_MEASURED, TARGETS
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.problem import Problem
 
 COPY_GBPS = 4000.0
@@ -19,9 +19,9 @@ KEYS += ("kv_layout", "append")
 
 
 def row(fields, latency_us, *, backend="triton_decode", status="ok", **more):
-    """One launch of a problem, priced as a run prices it."""
+    """One process of a problem, priced as a run prices it."""
     problem = Problem(**fields)
-    cost = price(problem)
+    cost = compute_cost(problem)
     facts = {key: getattr(problem, key) for key in KEYS}
     case = f"{problem.id}{backend}"
     rates = {
@@ -52,7 +52,7 @@ def row(fields, latency_us, *, backend="triton_decode", status="ok", **more):
 
 def latency_at(fields, share):
     """Microseconds at which a problem's least traffic is this share of the copy bandwidth."""
-    return price(Problem(**fields)).min_bytes / (share * COPY_GBPS * 1e3)
+    return compute_cost(Problem(**fields)).min_bytes / (share * COPY_GBPS * 1e3)
 
 
 def verdicts(*rows):
@@ -88,7 +88,7 @@ def test_decode_is_held_against_the_measured_copy(share, verdict):
     assert found["decode bf16 32/8x128, 130 MB of KV and more"] == verdict
 
 
-def test_the_worst_place_decides_and_launches_are_averaged():
+def test_the_worst_place_decides_and_processes_are_averaged():
     longer = {**SERVED, "kv_len": 32768}
     (standing, *_) = targets.standings(
         pd.DataFrame(
@@ -107,7 +107,7 @@ def test_the_worst_place_decides_and_launches_are_averaged():
     assert standing.others == "sdpa 3960 GB/s, ours 3600"
 
 
-def test_a_case_with_a_failed_launch_is_not_measured():
+def test_a_case_with_a_failed_process_is_not_measured():
     rows = [row(SERVED, latency_at(SERVED, 0.99)), row(SERVED, 1.0, status="incorrect")]
 
     assert set(verdicts(*rows).values()) == {NOT_MEASURED}
@@ -142,7 +142,7 @@ def test_codes_are_held_against_bf16(kind, speedup, verdict):
 )
 def test_flash_is_held_against_its_rate(changes, name, least):
     fields = {**PROMPT, **changes}
-    flops = price(Problem(**fields)).flops
+    flops = compute_cost(Problem(**fields)).flops
     for rate, verdict in ((least * 1.01, MET), (least * 0.99, MISSED)):
         found = verdicts(row(fields, flops / rate / 1e6, backend="triton_flash"))
         assert {key for key, one in found.items() if one != NOT_MEASURED} == {name}

@@ -9,10 +9,10 @@ from attnbench.backends import sdpa
 from attnbench.case import Case
 from attnbench.device.cpu import Cpu
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import Bench
+from attnbench.measure.bench import DeviceContext
 from attnbench.measure.calls import Prepared
 from attnbench.measure.inputs import make_inputs
-from attnbench.measure.measure import Orders, measure
+from attnbench.measure.measure import CaseSettings, measure
 from attnbench.method import Measure, Method
 from attnbench.problem import Problem
 
@@ -40,7 +40,7 @@ def scores(q, k, v, scale):
 
 def test_the_ninth_problem_of_one_worker_is_compiled_like_the_first(measured, compiled):
     attend = compiled(scores)
-    bench = Bench(Cpu(), lambda _: None)
+    bench = DeviceContext(Cpu(), lambda _: None)
 
     def prepare(inputs):
         return lambda: attend(inputs.q, inputs.k, inputs.v, inputs.scale)
@@ -108,11 +108,11 @@ def sdpa_on_this_cpu(**options):
     problem = Problem(
         q_len=32, kv_len=32, q_heads=2, head_dim=16, v_head_dim=24, dtype="fp32", mask="causal"
     )
-    bench = Bench(Cpu(), lambda _: None)
+    bench = DeviceContext(Cpu(), lambda _: None)
     bench.ceilings = Ceilings(read_gbps=1e6, copy_gbps=1e6, triad_gbps=1e6, tflops={"fp32": 1e6})
     case = Case(problem=problem, backend="sdpa", options=tuple(options.items()))
     method = Method(timer="wall", l2="warm", warmup_s=0.01)
-    return measure(case, Orders(method=method, settings=Measure(sample_s=0.02)), bench)
+    return measure(case, CaseSettings(method=method, settings=Measure(sample_s=0.02)), bench)
 
 
 def test_sdpa_that_takes_its_plain_kernel_shows_what_ran():

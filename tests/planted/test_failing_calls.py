@@ -7,7 +7,7 @@ import torch
 
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, Script
-from attnbench.execute.launch import shuffled
+from attnbench.execute.process import shuffled
 from attnbench.kv_cache import slots_of
 from attnbench.problem import Problem
 from attnbench.stats.summary import summarize
@@ -128,7 +128,7 @@ def test_a_first_call_that_compiles_is_in_no_sample(measured, attend):
 
 
 def test_no_case_always_runs_first(planned_cases):
-    firsts = {shuffled(planned_cases, 0, launch)[0].case.id for launch in range(30)}
+    firsts = {shuffled(planned_cases, 0, process)[0].case.id for process in range(30)}
 
     assert len(firsts) > 3
 

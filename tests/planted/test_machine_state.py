@@ -14,7 +14,7 @@ from attnbench.analysis.compare import compare
 from attnbench.analysis.gate import gate
 from attnbench.analysis.machine import machine_states
 from attnbench.device.base import Reading
-from attnbench.device.nvml import Blind, find_board
+from attnbench.device.nvml import NoTelemetry, find_board
 from attnbench.errors import NotComparable
 from attnbench.stats.decision import confirm, screen
 from attnbench.store.columns import COLUMNS
@@ -96,13 +96,13 @@ def test_the_power_limit_is_part_of_a_device_s_identity():
 def test_two_hosts_of_one_name_are_told_apart_by_canaries_and_throttle_reasons(tmp_path):
     def records(gemm):
         us = {"copy": 700.0, "gemm": gemm, "softmax": 30.0}
-        return [{"record": "canaries", "launch": 0, "when": "first", "at": 1.0, "us": us}]
+        return [{"record": "canaries", "process": 0, "when": "first", "at": 1.0, "us": us}]
 
     well = {"run_name": "a", "records": records(190.0)}
     hot = {"run_name": "b", "records": records(260.0)}
     first, second = machine_states({"merged": [well, hot]})
 
-    assert first.launches[0].first["gemm"] < 0.8 * second.launches[0].first["gemm"]
+    assert first.processes[0].first["gemm"] < 0.8 * second.processes[0].first["gemm"]
     slow = made_run(tmp_path, "slow", throttle_reasons="sw_thermal_slowdown", device_uuid="GPU-2")
     (compared,) = compare(made_run(tmp_path, "base"), slow)
     assert {one.kind for one in compared.differing} >= {"chip"}
@@ -170,7 +170,7 @@ def test_a_machine_without_nvml_is_measured_and_says_so(measured, attend, gauge)
 
     class Silent(Fake):
         def gauge(self):
-            return Blind(reason="no libnvidia-ml.so")
+            return NoTelemetry(reason="no libnvidia-ml.so")
 
     if gauge is None:
         device = Silent(Script())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.device.cpu import Cpu
 from attnbench.device.datasheet import SHEETS
 from attnbench.device.fake import Fake, Script
@@ -46,10 +46,10 @@ def windowed(device, seconds):
 def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, priced):
     device = Fake(Script())
     ceilings = Ceilings(read_gbps=1e6, copy_gbps=1e6, triad_gbps=1e6, tflops={"fp32": 1.0})
-    cost = price(WINDOW)
+    cost = compute_cost(WINDOW)
     seconds = cost.flops / (SHARE * 1e12)
     if priced == "without the window":
-        full = price(Problem(q_len=256, q_heads=4, head_dim=32, dtype="fp32", mask="causal"))
+        full = compute_cost(Problem(q_len=256, q_heads=4, head_dim=32, dtype="fp32", mask="causal"))
         monkeypatch.setattr(measuring, "price", lambda _: full)
     # A device that is measured again finds the same ceiling: it is no busy moment.
     monkeypatch.setattr("attnbench.measure.bench.measure_ceilings", lambda *_, **__: ceilings)
@@ -66,11 +66,11 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
 
 def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measured, attend):
     device = Fake(Script())
-    name = device.facts().name
+    name = device.to_dict().name
     assert name.lower() not in SHEETS
     ceilings = Ceilings(read_gbps=200.0, copy_gbps=180.0, triad_gbps=190.0, tflops={"fp32": 5.0})
     problem = Problem(batch=4, q_len=1, kv_len=128, q_heads=8, head_dim=64, dtype="fp32")
-    cost = price(problem)
+    cost = compute_cost(problem)
     seconds = cost.min_bytes / 100e9
 
     def prepare(inputs):
@@ -91,8 +91,8 @@ def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measu
 @pytest.mark.parametrize(("kv_dtype", "scale_bytes"), [("fp8_e4m3", 4), ("int8", 4), ("int4", 8)])
 def test_the_bytes_of_a_quantised_cache_hold_its_scales(kv_dtype, scale_bytes):
     fields = {"batch": 3, "q_len": 1, "kv_len": 128, "q_heads": 8, "kv_heads": 2, "head_dim": 64}
-    plain = price(Problem(**fields, dtype="bf16"))
-    stored = price(Problem(**fields, dtype="bf16", kv_dtype=kv_dtype))
+    plain = compute_cost(Problem(**fields, dtype="bf16"))
+    stored = compute_cost(Problem(**fields, dtype="bf16", kv_dtype=kv_dtype))
     tokens = 3 * 128 * 2  # of one tensor
 
     assert stored.bytes_scales == 2 * tokens * scale_bytes
@@ -107,8 +107,8 @@ def test_more_rows_than_keys_is_a_triangle_of_the_keys_and_never_negative(q_len,
         q_len=q_len, kv_len=kv_len, q_heads=1, head_dim=8, dtype="fp32", mask="causal"
     )
 
-    assert price(problem).pairs == kv_len * (kv_len + 1) // 2
-    assert price(replace(problem, mask="none")).pairs == q_len * kv_len
+    assert compute_cost(problem).pairs == kv_len * (kv_len + 1) // 2
+    assert compute_cost(replace(problem, mask="none")).pairs == q_len * kv_len
 
 
 def test_a_gigabyte_is_a_thousand_million_bytes_in_a_known_copy():
@@ -135,7 +135,7 @@ def test_the_copy_of_the_self_test_counts_decimal_bytes_in_both_directions():
             read.append(1)
             return len(read) * 500_000
 
-    done = copy_test(Watched(), driver.facts(), ceilings, brief=True)
+    done = copy_test(Watched(), driver.describe(), ceilings, brief=True)
 
     took_s = 500_000e-9
     assert float(done.measured.split()[0]) == pytest.approx(2 * nbytes / took_s / 1e9, rel=1e-3)

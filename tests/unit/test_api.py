@@ -67,7 +67,7 @@ def test_run_hands_over_what_was_asked(path, requests, tmp_path):
         out=str(tmp_path / "x.parquet"),
         budget="10m",
         run_args={"by": "test"},
-        launches=2,
+        processes=2,
         oom_skip=False,
     )
 
@@ -75,7 +75,7 @@ def test_run_hands_over_what_was_asked(path, requests, tmp_path):
     assert [case.backend for case in request.suite.cases] == ["naive"]
     assert request.out == tmp_path / "x.parquet"
     assert request.budget_s == 600.0
-    assert (request.device, request.launches, request.oom_skip) == ("cpu", 2, False)
+    assert (request.device, request.processes, request.oom_skip) == ("cpu", 2, False)
     assert request.repro == f"attnbench run {path}"
     assert json.loads(request.run_args) == {
         "suite": str(path),

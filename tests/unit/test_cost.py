@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnbench.batch import Request, format_requests
-from attnbench.cost import COST_MODEL, price
+from attnbench.cost import COST_MODEL, compute_cost
 from attnbench.pairs import kept_blocks
 from attnbench.problem import DTYPE_BITS, Problem
 
@@ -73,8 +73,8 @@ def sees(problem, request, row, key):
 
 def test_a_layer_is_attention_and_four_projections():
     heads = {"q_heads": 6, "kv_heads": 3, "head_dim": 8, "dtype": "bf16"}
-    layer = price(Problem(batch=2, q_len=10, mask="causal", attention="layer", **heads))
-    alone = price(Problem(batch=2, q_len=10, mask="causal", **heads))
+    layer = compute_cost(Problem(batch=2, q_len=10, mask="causal", attention="layer", **heads))
+    alone = compute_cost(Problem(batch=2, q_len=10, mask="causal", **heads))
     hidden, tokens = 6 * 8, 2 * 10
     shared = 3 * 8
 
@@ -190,7 +190,7 @@ def forward_only(draw, one):
 @settings(max_examples=600)
 @given(problems())
 def test_every_count_is_what_enumeration_finds(problem):
-    cost = asdict(price(problem))
+    cost = asdict(compute_cost(problem))
     dense, model = cost.pop("flops_dense"), cost.pop("cost_model")
 
     assert cost == counted(problem)
@@ -200,7 +200,7 @@ def test_every_count_is_what_enumeration_finds(problem):
 
 @given(problems())
 def test_the_least_traffic_is_the_sum_of_its_classes(problem):
-    cost = price(problem)
+    cost = compute_cost(problem)
 
     assert cost.min_bytes == sum(getattr(cost, name) for name in CLASSES)
     assert cost.intensity == cost.flops / cost.min_bytes
@@ -209,7 +209,7 @@ def test_the_least_traffic_is_the_sum_of_its_classes(problem):
 @given(problems())
 def test_dense_flops_are_those_without_a_mask(problem):
     if problem.attention == "linear":
-        assert price(problem).flops_dense == price(problem).flops
+        assert compute_cost(problem).flops_dense == compute_cost(problem).flops
         return
     one = {**problem.fields(), "mask": "none", "attention": "softmax"}
     if problem.attention == "additive":
@@ -217,20 +217,22 @@ def test_dense_flops_are_those_without_a_mask(problem):
     for name in ("window", "sinks", "block", "density"):
         one.pop(name, None)
 
-    assert price(problem).flops_dense == price(Problem(**one)).flops
+    assert compute_cost(problem).flops_dense == compute_cost(Problem(**one)).flops
 
 
 @pytest.mark.parametrize(
     ("given", "ratio"), [(TRAIN, 2.5), (MLA_PREFILL, 2.6), ({**MLA_DECODE, "latent": False}, 2.529)]
 )
 def test_backward_is_five_products_of_their_own_widths(given, ratio):
-    forward, backward = (price(Problem(**given, mode=mode)).flops for mode in ("fwd", "bwd"))
+    forward, backward = (compute_cost(Problem(**given, mode=mode)).flops for mode in ("fwd", "bwd"))
 
     assert backward / forward == pytest.approx(ratio, abs=0.0005)
 
 
 def test_a_constant_factor_for_backward_is_too_low_where_v_is_narrower():
-    forward, backward = (price(Problem(**MLA_PREFILL, mode=mode)).flops for mode in ("fwd", "bwd"))
+    forward, backward = (
+        compute_cost(Problem(**MLA_PREFILL, mode=mode)).flops for mode in ("fwd", "bwd")
+    )
 
     # FlashAttention 4 multiplies by 2.5 whatever the widths are.
     assert 100 * (2.5 * forward / backward - 1) == pytest.approx(-3.8, abs=0.06)
@@ -239,7 +241,7 @@ def test_a_constant_factor_for_backward_is_too_low_where_v_is_narrower():
 @pytest.mark.parametrize(("head_dim", "error"), [(64, 0.78), (128, 0.39)])
 def test_softmax_is_not_counted(head_dim, error):
     problem = Problem(q_len=2048, q_heads=1, head_dim=head_dim, dtype="bf16")
-    cost = price(problem)
+    cost = compute_cost(problem)
 
     # torch's sdpa and flex benchmarks add 2·M·N for it.
     assert 100 * 2 * 2048 * 2048 / cost.flops == pytest.approx(error, abs=0.005)
@@ -248,7 +250,8 @@ def test_softmax_is_not_counted(head_dim, error):
 
 def test_flops_go_with_query_heads_and_cache_bytes_with_kv_heads():
     heads = {
-        kv_heads: price(Problem(**{**DECODE, "kv_heads": kv_heads})) for kv_heads in (1, 8, 32)
+        kv_heads: compute_cost(Problem(**{**DECODE, "kv_heads": kv_heads}))
+        for kv_heads in (1, 8, 32)
     }
 
     assert len({cost.flops for cost in heads.values()}) == 1
@@ -262,7 +265,7 @@ def test_the_intensity_of_decode_is_the_group_size_over_half_the_bytes_of_an_ele
     kv_heads, kv_dtype, factor
 ):
     one = {**DECODE, "kv_heads": kv_heads, "kv_len": 131072, "kv_dtype": kv_dtype}
-    cost = price(Problem(**one))
+    cost = compute_cost(Problem(**one))
 
     assert cost.flops / (cost.bytes_k + cost.bytes_v) == factor * 32 / kv_heads
 
@@ -274,13 +277,13 @@ def test_the_intensity_of_decode_is_the_group_size_over_half_the_bytes_of_an_ele
 def test_the_output_is_counted_where_others_leave_it_out(batch, q_heads, kv_len, error):
     kv_heads = 1 if q_heads == 16 else 8
     one = {**DECODE, "batch": batch, "q_heads": q_heads, "kv_heads": kv_heads, "kv_len": kv_len}
-    cost = price(Problem(**one))
+    cost = compute_cost(Problem(**one))
 
     assert 100 * cost.bytes_o / cost.min_bytes == pytest.approx(error, abs=0.06)
 
 
 def test_scales_are_counted_where_others_leave_them_out():
-    int8, int4 = (price(Problem(**DECODE, kv_dtype=kind)) for kind in ("int8", "int4"))
+    int8, int4 = (compute_cost(Problem(**DECODE, kv_dtype=kind)) for kind in ("int8", "int4"))
 
     # fp32 for each token, head and tensor: 4 of 128 bytes; with a zero point 8 of 64.
     assert int8.bytes_scales / (int8.bytes_k + int8.bytes_v) == 4 / 128
@@ -289,30 +292,35 @@ def test_scales_are_counted_where_others_leave_them_out():
 
 def test_an_int4_cache_is_half_a_byte_an_element():
     # xFormers' decoder benchmark takes two bytes for it.
-    assert 4 * price(Problem(**DECODE, kv_dtype="int4")).bytes_k == price(Problem(**DECODE)).bytes_k
+    assert (
+        4 * compute_cost(Problem(**DECODE, kv_dtype="int4")).bytes_k
+        == compute_cost(Problem(**DECODE)).bytes_k
+    )
 
 
 def test_keys_outside_the_window_are_no_traffic():
-    window = price(Problem(**{**DECODE, "mask": "window"}, window=128))
+    window = compute_cost(Problem(**{**DECODE, "mask": "window"}, window=128))
 
     assert window.bytes_k == 128 * 8 * 128 * 2
-    assert window.kv_cache_bytes == price(Problem(**DECODE)).kv_cache_bytes
+    assert window.kv_cache_bytes == compute_cost(Problem(**DECODE)).kv_cache_bytes
 
 
 def test_a_window_with_sinks_reads_the_pages_of_both():
     one = {**DECODE, "mask": "window", "window": 128, "sinks": 4, "kv_layout": "paged"}
 
-    assert price(Problem(**one)).bytes_table == 4 * (128 // 16 + 1)
+    assert compute_cost(Problem(**one)).bytes_table == 4 * (128 // 16 + 1)
 
 
 def test_a_page_that_holds_sinks_and_window_is_one_entry():
     one = {**DECODE, "kv_len": 20, "mask": "window", "window": 18, "sinks": 1, "kv_layout": "paged"}
 
-    assert price(Problem(**one)).bytes_table == 4 * 2
+    assert compute_cost(Problem(**one)).bytes_table == 4 * 2
 
 
 def test_a_latent_cache_is_stored_and_read_once():
-    latent, separate = (price(Problem(**{**MLA_DECODE, "latent": one})) for one in (True, False))
+    latent, separate = (
+        compute_cost(Problem(**{**MLA_DECODE, "latent": one})) for one in (True, False)
+    )
 
     assert latent.kv_cache_bytes == latent.bytes_k == 4096 * 576 * 2
     assert latent.bytes_v == 0
@@ -327,13 +335,15 @@ def test_a_latent_cache_is_stored_and_read_once():
 def test_the_least_time_of_decode_on_an_h200(kv_len, batch, microseconds):
     one = {**DECODE, "kv_len": kv_len, "batch": batch}
 
-    assert price(Problem(**one)).min_bytes / 4.3e12 * 1e6 == pytest.approx(microseconds, rel=0.005)
+    assert compute_cost(Problem(**one)).min_bytes / 4.3e12 * 1e6 == pytest.approx(
+        microseconds, rel=0.005
+    )
 
 
 def test_a_ragged_batch_is_the_sum_of_its_requests():
-    whole = price(Problem(**LLAMA, requests="2q2k_32q1s1k_q512s4k", mask="causal"))
+    whole = compute_cost(Problem(**LLAMA, requests="2q2k_32q1s1k_q512s4k", mask="causal"))
     parts = [
-        (count, price(Problem(**LLAMA, q_len=q_len, kv_len=kv_len, mask="causal")))
+        (count, compute_cost(Problem(**LLAMA, q_len=q_len, kv_len=kv_len, mask="causal")))
         for count, q_len, kv_len in ((2, 2048, 2048), (32, 1, 1024), (1, 512, 4096))
     ]
 
@@ -343,21 +353,21 @@ def test_a_ragged_batch_is_the_sum_of_its_requests():
 
 def test_rows_without_a_key_cost_no_flops():
     tall, square = (
-        price(Problem(**{**TRAIN, "q_len": q_len, "kv_len": 512})) for q_len in (4096, 512)
+        compute_cost(Problem(**{**TRAIN, "q_len": q_len, "kv_len": 512})) for q_len in (4096, 512)
     )
 
     assert tall.flops == square.flops
 
 
 def test_block_sparse_decode_moves_only_the_blocks_it_keeps():
-    dense = price(Problem(**DECODE))
-    sparse = price(Problem(**DECODE, attention="block_sparse", density=0.25))
+    dense = compute_cost(Problem(**DECODE))
+    sparse = compute_cost(Problem(**DECODE, attention="block_sparse", density=0.25))
 
     assert (sparse.flops, sparse.bytes_k) == (dense.flops / 4, dense.bytes_k / 4)
 
 
 def test_linear_attention_without_a_mask_has_no_work_inside_chunks():
-    cost = price(Problem(**{**TRAIN, "mask": "none"}, attention="linear"))
+    cost = compute_cost(Problem(**{**TRAIN, "mask": "none"}, attention="linear"))
 
     assert cost.flops == 32 * 4 * 2048 * 128 * 128
 
@@ -372,7 +382,7 @@ def page_rows():
 
 def figures(problem):
     """What the page says of a problem: FLOPs with intensity, and bytes by class, to the digit."""
-    cost = price(problem)
+    cost = compute_cost(problem)
     flops = [f"{one:,}" for one in (cost.pairs, cost.flops, cost.flops_dense)]
     classes = [f"{getattr(cost, name):,}" for name in CLASSES]
     sizes = [f"{cost.min_bytes:,}", f"{cost.kv_cache_bytes:,}"]

@@ -81,17 +81,17 @@ def test_whose_machine_it_is_and_what_is_measured_are_in_no_id(given):
 
 
 def test_facts_survive_json():
-    facts = json.loads(json.dumps(ENVIRONMENT.facts()))
+    facts = json.loads(json.dumps(ENVIRONMENT.to_dict()))
 
-    assert Environment.from_facts(facts) == ENVIRONMENT
-    assert Environment.from_facts(facts).id == ENVIRONMENT.id
+    assert Environment.from_dict(facts) == ENVIRONMENT
+    assert Environment.from_dict(facts).id == ENVIRONMENT.id
 
 
 def test_facts_that_a_newer_version_added_are_left_out():
-    facts = ENVIRONMENT.facts() | {"cluster": "blue"}
+    facts = ENVIRONMENT.to_dict() | {"cluster": "blue"}
     facts["device"] = facts["device"] | {"colour": "green"}
 
-    assert Environment.from_facts(facts) == ENVIRONMENT
+    assert Environment.from_dict(facts) == ENVIRONMENT
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ CASE = Case(problem=Problem(q_len=8, q_heads=2, head_dim=64, dtype="fp32"), back
 
 
 def ok(**given):
-    defaults = {"launch": 0, "samples_us": (10.0, 11.5), "check": "passed"}
+    defaults = {"process": 0, "samples_us": (10.0, 11.5), "check": "passed"}
     return Measurement(case=CASE, status="ok", **{**defaults, **given})
 
 
@@ -26,7 +26,7 @@ def test_ok_has_samples_a_passed_check_and_no_reason():
 def test_any_other_status_has_a_reason_and_no_samples(status):
     measurement = Measurement(case=CASE, status=status, reason="because")
 
-    assert (measurement.samples_us, measurement.launch) == ((), None)
+    assert (measurement.samples_us, measurement.process) == ((), None)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ measurements = st.one_of(
         samples_us=st.lists(microseconds, min_size=1, max_size=20).map(tuple),
         notes=st.lists(st.sampled_from(NOTES), unique=True).map(tuple),
         kernels=st.none() | st.lists(st.text(max_size=9), max_size=3).map(tuple),
-        launch=st.integers(0, 9),
+        process=st.integers(0, 9),
         peak_bytes=st.none() | st.integers(0, 2**50),
         deterministic=st.none() | st.booleans(),
         error_rel=st.none() | st.floats(0, 1),
@@ -84,16 +84,16 @@ measurements = st.one_of(
         case=st.just(CASE),
         status=st.sampled_from(STATUSES[1:]),
         reason=st.text(min_size=1, max_size=20),
-        launch=st.none() | st.integers(0, 9),
+        process=st.none() | st.integers(0, 9),
     ),
 )
 
 
 @given(measurements)
 def test_facts_survive_json(measurement):
-    facts = json.loads(json.dumps(measurement.facts()))
+    facts = json.loads(json.dumps(measurement.to_dict()))
 
-    assert Measurement.from_facts(CASE, facts) == measurement
+    assert Measurement.from_dict(CASE, facts) == measurement
     assert "case" not in facts
     assert None not in facts.values()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.environment import Device
 from attnbench.method import (
     BATCHED_BYTES,
@@ -83,7 +83,10 @@ def test_auto_is_told_by_the_problem_alone(given, timer):
 
     assert timer_for(problem, "cuda") == timer
     assert timer_for(problem, "cpu") == "wall"
-    small = price(problem).min_bytes < BATCHED_BYTES and price(problem).flops < BATCHED_FLOPS
+    small = (
+        compute_cost(problem).min_bytes < BATCHED_BYTES
+        and compute_cost(problem).flops < BATCHED_FLOPS
+    )
     assert small == (timer == "event_batched")
 
 
@@ -153,7 +156,7 @@ def test_lists_multiply_and_what_is_the_same_twice_is_measured_once():
 
 
 def test_how_much_is_measured_is_in_no_method():
-    few = Measure(launches=1, sample_s=0.1, max_noise=0.1, case_limit_s=1, compile_s=1)
+    few = Measure(processes=1, sample_s=0.1, max_noise=0.1, case_limit_s=1, compile_s=1)
 
     assert few.methods(PROBLEM, H200) == Measure().methods(PROBLEM, H200)
 
@@ -172,8 +175,8 @@ def test_the_deadline_follows_the_case_limit_unless_it_is_given():
 
 
 def test_the_defaults_are_those_of_the_design():
-    assert Measure().facts() == {
-        "launches": 3,
+    assert Measure().to_dict() == {
+        "processes": 3,
         "warmup_s": 0.1,
         "sample_s": 0.3,
         "max_noise": 0.01,
@@ -188,6 +191,6 @@ def test_the_defaults_are_those_of_the_design():
 
 
 def test_facts_survive_json():
-    measure = Measure(launches=5, timers=("wall", "event"), deadline_s=3.5)
+    measure = Measure(processes=5, timers=("wall", "event"), deadline_s=3.5)
 
-    assert Measure.from_facts(json.loads(json.dumps(measure.facts()))) == measure
+    assert Measure.from_dict(json.loads(json.dumps(measure.to_dict()))) == measure

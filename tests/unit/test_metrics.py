@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.measurement import BOUNDS
 from attnbench.metrics import METRICS, Derived, derive
 from attnbench.problem import Problem
 from attnbench.store.columns import BY_NAME
 
-COST = price(
+COST = compute_cost(
     Problem(
         batch=16,
         q_len=1,
@@ -25,7 +25,7 @@ COST = price(
         mask="causal",
     )
 )
-PREFILL = price(Problem(q_len=8192, q_heads=32, head_dim=128, dtype="bf16", mask="causal"))
+PREFILL = compute_cost(Problem(q_len=8192, q_heads=32, head_dim=128, dtype="bf16", mask="causal"))
 FORMULA_NAMES = {"allocated", "samples_us"} | set(BY_NAME)
 
 

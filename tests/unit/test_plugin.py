@@ -187,7 +187,7 @@ def test_capabilities_are_a_frozen_value_however_the_sets_are_written():
 
 def test_the_facts_of_capabilities_are_json_and_make_the_same_capabilities():
     declared = Capabilities(modes={"fwd", "bwd"}, head_dims={64, 128}, paged=True, min_arch="sm_80")
-    facts = json.loads(json.dumps(declared.facts()))
+    facts = json.loads(json.dumps(declared.to_dict()))
 
     assert facts["modes"] == ["bwd", "fwd"]
     assert Capabilities(**facts) == declared

@@ -1,6 +1,6 @@
 """Which backend for which shapes: regions of phase, batch and context, for people and for engines.
 
-A tie stays a tie, and a region ends only where the intervals between launches say so: see
+A tie stays a tie, and a region ends only where the intervals between processes say so: see
 ``regions`` for how switches are placed and docs/advise.md for the whole of it.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.advise.cells import UNSURE_WIN, Backend, Grid, grids_of
 from attnbench.analysis.advise.regions import Region, Span, regions_of
-from attnbench.analysis.doubts import doubts, flattering, single_launch
+from attnbench.analysis.doubts import doubts, flattering, single_process
 from attnbench.errors import NothingSelected
 from attnbench.store.run import Source
 
@@ -124,7 +124,7 @@ def _of_device(rows: pd.DataFrame) -> DeviceAdvice:
     moments = rows["started_at"].dropna()
     warnings = [
         *flattering(cases),
-        *single_launch(cases),
+        *single_process(cases),
         *doubts(cases),
         *_about_choice(regions, grids),
     ]

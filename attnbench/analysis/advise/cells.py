@@ -15,7 +15,7 @@ from attnbench.problem import FIELDS
 if TYPE_CHECKING:
     import pandas as pd
 
-# A win counts from here on where a case has no interval: one launch is luck.
+# A win counts from here on where a case has no interval: one process is luck.
 UNSURE_WIN = 0.10
 # Said of every shape, whatever their value; the rest where it is not the default.
 _ALWAYS = (

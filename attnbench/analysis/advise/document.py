@@ -74,7 +74,7 @@ def _region(region: Region, one: DeviceAdvice) -> dict[str, Any]:
         "regret": _rounded(region.regret),
         "problems": region.cells,
         "disputed": region.disputed,
-        "launches": region.launches,
+        "processes": region.processes,
     }
 
 

@@ -52,7 +52,7 @@ class Region:
     least: float | None
     most: float | None
     regret: float
-    launches: int
+    processes: int
 
     @property
     def is_tie(self) -> bool:
@@ -232,7 +232,7 @@ def _region(
         least=min(own) if own else None,
         most=max(own) if own else None,
         regret=max(first, default=0.0),
-        launches=min(latency.launches for one in cells for latency in one.latencies.values()),
+        processes=min(latency.processes for one in cells for latency in one.latencies.values()),
     )
 
 

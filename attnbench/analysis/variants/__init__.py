@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from attnbench.analysis.variants.heads import Variant, variant_name, variants_of
 from attnbench.analysis.variants.rates import Figure, Rates, measured_in
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.errors import ProblemError
 from attnbench.models import LayerGroup, Model
 from attnbench.problem import Problem
@@ -90,7 +90,7 @@ def _row(whole: Variant, budget: Budget, rates: Rates) -> Row:
     except ProblemError as error:
         return Row(variant=whole, kv_bytes_a_token=None, costs=(), why_not=error.message)
     a_token = sum(
-        _layers(group) * price(_decode(group, budget, 1, 1)).kv_cache_bytes
+        _layers(group) * compute_cost(_decode(group, budget, 1, 1)).kv_cache_bytes
         for group in variant.decode
     )
     return Row(
@@ -111,7 +111,7 @@ def _costs(variant: Variant, a_token: int, context: int, budget: Budget, rates: 
         fits=fits,
         decode=rates.figure(decode) if fits else None,
         prefill=rates.figure(prefill),
-        prefill_flops=sum(layers * price(problem).flops for layers, problem in prefill),
+        prefill_flops=sum(layers * compute_cost(problem).flops for layers, problem in prefill),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.analysis.table import case_rows
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.device.rates import Ceilings
 from attnbench.problem import Problem
 
@@ -73,7 +73,7 @@ class Rates:
         tflops = self.ceilings.peak_tflops(problem.dtype, self.kind)
         if not bandwidth or not tflops:
             return None
-        cost = price(problem)
+        cost = compute_cost(problem)
         memory, compute = cost.min_bytes / (bandwidth * 1e9), cost.flops / (tflops * 1e12)
         return max((memory, "memory"), (compute, "compute"))
 

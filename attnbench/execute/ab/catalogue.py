@@ -12,14 +12,14 @@ from attnbench.registry import Registry
 
 
 @dataclass(slots=True)
-class Remembering:
+class RecordingCatalogue:
     """A ``plugin.Catalogue`` that keeps what it was asked, by the backend's name."""
 
     known: dict[str, BackendFacts] = field(default_factory=dict)
 
-    def facts(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
         """Look a backend up; see ``Registry.facts``."""
-        found = Registry().facts(reference, folder=folder, name=name)
+        found = Registry().describe(reference, folder=folder, name=name)
         self.known[found.name] = found
         return found
 
@@ -29,7 +29,7 @@ class Remembering:
 
 
 @dataclass(slots=True)
-class AsOf:
+class CommitCatalogue:
     """The same, with each file where ``places`` says that a commit has it.
 
     A suite may set options and choices that the commit does not know yet. They are let through
@@ -39,13 +39,13 @@ class AsOf:
     places: Mapping[str, Path]
     known: dict[str, BackendFacts] = field(default_factory=dict)
 
-    def facts(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
         """Look a backend up; a file's options are the commit's, and what came later beside them."""
-        now = Registry().facts(reference, folder=folder, name=name)
+        now = Registry().describe(reference, folder=folder, name=name)
         place = self.places.get(now.source)
         if place is None or not place.is_file():
             return now
-        then = Registry().facts(str(place), folder=folder, name=now.name)
+        then = Registry().describe(str(place), folder=folder, name=now.name)
         self.known[then.name] = then
         options = {key: _wide(then.options.get(key), one) for key, one in now.options.items()}
         return replace(then, options={**then.options, **options})

@@ -14,7 +14,7 @@ from attnbench.execute.ab.events import AbListener, AbStarted
 from attnbench.execute.ab.pairs import Pair, paired
 from attnbench.execute.ab.request import AbRequest, refuse_taken, result_of
 from attnbench.execute.ab.sides import BASE, NEW, ROLES, Side, resolve
-from attnbench.execute.ab.station import Station, open_station
+from attnbench.execute.ab.station import SideSession, open_station
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import Remark
 from attnbench.execute.interrupt import Interrupt
@@ -23,7 +23,7 @@ from attnbench.suite import Gate
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
+class CasePair:
     """One pair under one method, as each side plans it."""
 
     pair: Pair
@@ -44,8 +44,8 @@ class Duel:
 class Opened:
     """Two sides that are ready to measure; ``stem`` is what their files' names begin with."""
 
-    stations: Mapping[str, Station]
-    duels: tuple[Duel, ...]
+    stations: Mapping[str, SideSession]
+    duels: tuple[CasePair, ...]
     rule: Gate
     rule_source: str
     stem: Path
@@ -77,7 +77,7 @@ def open_sides(
         refuse_taken(request.out or request.folder / str(request.name), ROLES)
     for remark in remarks:
         tell(Remark(text=remark))
-    stations: dict[str, Station] = {}
+    stations: dict[str, SideSession] = {}
     for side in (base, new):
         if interrupt.asked:
             raise Stopped
@@ -102,7 +102,7 @@ def open_sides(
     return opened
 
 
-def _require_one_device(stations: Mapping[str, Station]) -> None:
+def _require_one_device(stations: Mapping[str, SideSession]) -> None:
     one, other = (stations[role].ground.environment.device for role in ROLES)
     if one.id != other.id:
         raise NotComparable(
@@ -111,14 +111,14 @@ def _require_one_device(stations: Mapping[str, Station]) -> None:
         )
 
 
-def _duels(pairs: Sequence[Pair], stations: Mapping[str, Station]) -> tuple[Duel, ...]:
+def _duels(pairs: Sequence[Pair], stations: Mapping[str, SideSession]) -> tuple[CasePair, ...]:
     """Each pair under each of its methods, which the problem alone chooses."""
     plans: dict[str, dict[str, list[PlannedCase]]] = {role: {} for role in ROLES}
     for role in ROLES:
         for planned in stations[role].plan.planned:
             plans[role].setdefault(planned.case.id, []).append(planned)
     return tuple(
-        Duel(pair, old, new)
+        CasePair(pair, old, new)
         for pair in pairs
         for old, new in zip(plans[BASE][pair.base.id], plans[NEW][pair.new.id], strict=True)
     )

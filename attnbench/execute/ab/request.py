@@ -11,7 +11,7 @@ from attnbench.errors import InputError, NameTakenError, NothingSelected
 from attnbench.execute.ab.pairs import Pair
 from attnbench.execute.ab.sides import Asked
 from attnbench.execute.request import RESULTS, device_word
-from attnbench.selection import case_fields, parse
+from attnbench.filter import case_fields, parse
 from attnbench.store.journal import journal_path
 from attnbench.suite import Gate, Suite
 
@@ -74,11 +74,11 @@ class AbRequest:
         if self.select is None:
             return pairs
         options = {name for suite in suites for name in suite.options}
-        selection = parse(self.select, extra=options)
+        chosen = parse(self.select, extra=options)
         kept = tuple(
             pair
             for pair in pairs
-            if any(selection.matches(case_fields(case)) for case in (pair.base, pair.new))
+            if any(chosen.matches(case_fields(case)) for case in (pair.base, pair.new))
         )
         if not kept:
             raise NothingSelected(f"nothing to run: {self.select!r} picks none of {len(pairs)}")

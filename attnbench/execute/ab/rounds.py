@@ -1,6 +1,6 @@
 """Two sides by turns: rounds of fresh processes on all pairs, then fresh rounds on the suspects.
 
-A round is one launch of each side, adjacent in time, in one order of cases; which side goes first
+A round is one process of each side, adjacent in time, in one order of cases; which side goes first
 flips each round, so that a drift of the machine falls on both alike. The first rounds screen. What
 may be slower then gets rounds of its own, numbered on from those of the screening, and is judged by
 these alone (``attnbench.stats.decision``).
@@ -25,16 +25,16 @@ from attnbench.execute.ab.events import (
     Screened,
     SideStarted,
 )
-from attnbench.execute.ab.opening import Duel, Opened, open_sides
+from attnbench.execute.ab.opening import CasePair, Opened, open_sides
 from attnbench.execute.ab.request import AbRequest, result_of
 from attnbench.execute.ab.sides import BASE, NEW, ROLES
-from attnbench.execute.ab.station import Station
+from attnbench.execute.ab.station import SideSession
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.launch import shuffled
 from attnbench.execute.plan import RUN, PlannedCase
-from attnbench.selection import case_fields
+from attnbench.execute.process import shuffled
+from attnbench.filter import case_fields
 from attnbench.stats.decision import FEWEST_ROUNDS, MOST_ROUNDS, confirm_rounds, screen
 
 _CASE_ROUNDS = 2  # a case, that suspects may have in all where neither rounds nor time are named
@@ -116,7 +116,7 @@ class _Rounds:
         if suspects:
             self._rounds(CONFIRM, suspects, request.rounds, rounds)
 
-    def _rounds(self, stage: str, duels: Sequence[Duel], first: int, count: int) -> bool:
+    def _rounds(self, stage: str, duels: Sequence[CasePair], first: int, count: int) -> bool:
         """Measure so many rounds; return whether all of them were reached or time alone is out."""
         share = _FOR_SCREENING if stage == SCREEN else 1.0
         for number in range(first, first + count):
@@ -134,7 +134,7 @@ class _Rounds:
             for role in ROLES if number % 2 == 0 else ROLES[::-1]:
                 told = SideStarted(stage=stage, round=number - first + 1, rounds=count, role=role)
                 self._tell(told)
-                if not self._launch(role, waiting, number):
+                if not self._process(role, waiting, number):
                     return False
             self._round_s = time.monotonic() - began
             self._tell(
@@ -148,14 +148,14 @@ class _Rounds:
             )
         return True
 
-    def _launch(self, role: str, duels: list[Duel], number: int) -> bool:
+    def _process(self, role: str, duels: list[CasePair], number: int) -> bool:
         """One side of a round, in a fresh process; return whether to go on."""
         station = self._opened.stations[role]
         by_case = {one.of(BASE): one for one in duels}
         if self._is_stopped():
             return False
         try:
-            station.launch_begins(number)
+            station.process_begins(number)
             # The base's cases give the order, which is then the same for both sides.
             for planned in shuffled(by_case, self._request.seed, number):
                 duel = by_case[planned]
@@ -166,7 +166,7 @@ class _Rounds:
                     self._one(station, duel.of(role), number)
             if number == 0:
                 station.refuse_strays()
-            station.launch_ends(number)
+            station.process_ends(number)
         finally:
             if station.crew.is_open:
                 station.crew.dismiss()
@@ -178,18 +178,18 @@ class _Rounds:
         self._cut = INTERRUPTED
         return True
 
-    def _wants(self, duel: Duel, role: str, number: int) -> bool:
+    def _wants(self, duel: CasePair, role: str, number: int) -> bool:
         """The first round measures whatever runs; later ones what can still become a pair."""
         planned, station = duel.of(role), self._opened.stations[role]
         if planned.status != RUN or planned in station.lost:
             return False
         return number == 0 or self._is_alive(duel)
 
-    def _one(self, station: Station, planned: PlannedCase, number: int) -> None:
+    def _one(self, station: SideSession, planned: PlannedCase, number: int) -> None:
         method, position, total = planned.method, self._position, self._total
         self._tell(
             CaseStarted(
-                case=planned.case, method=method, launch=number, position=position, total=total
+                case=planned.case, method=method, process=number, position=position, total=total
             )
         )
         measurement = station.walker.measure(planned, number)
@@ -204,12 +204,12 @@ class _Rounds:
             )
         )
 
-    def _is_alive(self, duel: Duel) -> bool:
+    def _is_alive(self, duel: CasePair) -> bool:
         return duel.runs and not any(
             duel.of(role) in self._opened.stations[role].lost for role in ROLES
         )
 
-    def _suspects(self) -> list[Duel]:
+    def _suspects(self) -> list[CasePair]:
         """What may be slower by the first rounds."""
         if not self._opened.duels:
             return []

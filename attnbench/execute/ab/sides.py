@@ -19,7 +19,7 @@ from pathlib import Path
 
 from attnbench.case import BUILT_IN, Case, backend_label
 from attnbench.errors import InputError
-from attnbench.execute.ab.catalogue import AsOf, Remembering
+from attnbench.execute.ab.catalogue import CommitCatalogue, RecordingCatalogue
 from attnbench.execute.ab.interpreter import harness_alone, interpreter
 from attnbench.execute.ab.worktree import Checkout, check_ref, checkout, repository_of
 from attnbench.plugin import OptionFacts
@@ -64,7 +64,10 @@ class Asked:
     overrides: tuple[str, ...] = ()
 
     def suite(
-        self, catalogue: Remembering | AsOf, words: Sequence[str] = (), flag: str = ""
+        self,
+        catalogue: RecordingCatalogue | CommitCatalogue,
+        words: Sequence[str] = (),
+        flag: str = "",
     ) -> Suite:
         """Read the suite with the backends that a side sees."""
         return load(
@@ -91,7 +94,7 @@ def resolve(word: str | None, role: str, asked: Asked, stack: ExitStack) -> Side
 
 
 def _as_it_is(role: str, asked: Asked) -> Side:
-    catalogue = Remembering()
+    catalogue = RecordingCatalogue()
     suite = asked.suite(catalogue)
     return Side(
         role=role,
@@ -105,7 +108,7 @@ def _as_it_is(role: str, asked: Asked) -> Side:
 
 def _of_backend(word: str, role: str, asked: Asked) -> Side:
     """One backend: all that the suite has of it, or the label or file that was typed."""
-    catalogue = Remembering()
+    catalogue = RecordingCatalogue()
     suite = asked.suite(catalogue, _variants(word, asked), f"--{role}")
     return Side(
         role=role,
@@ -121,10 +124,10 @@ def _variants(word: str, asked: Asked) -> list[str]:
     """A file gets the options that the suite gives a backend of its name, as far as it has them."""
     if not word.endswith(".py"):
         return [word]
-    name, catalogue = Path(word).stem, Remembering()
+    name, catalogue = Path(word).stem, RecordingCatalogue()
     own = [case for case in asked.suite(catalogue).cases if case.backend == name]
     try:
-        there = catalogue.facts(word, folder=Path.cwd()).options
+        there = catalogue.describe(word, folder=Path.cwd()).options
     except InputError:
         return [word]  # the suite's reader says the same, with its place
     labels = (
@@ -154,7 +157,7 @@ def _of_commit(ref: str, role: str, asked: Asked, stack: ExitStack) -> Side:
     tops = {file: repository_of(Path(file), flag) for file in files}
     trees = {top: stack.enter_context(checkout(top, ref, flag)) for top in set(tops.values())}
     places = {file: trees[top].moved(Path(file)) for file, top in tops.items()}
-    catalogue = AsOf(places)
+    catalogue = CommitCatalogue(places)
     suite = asked.suite(catalogue)
     cases, remarks = _there_then(suite, catalogue, ref)
     if not cases:
@@ -179,7 +182,7 @@ def _of_commit(ref: str, role: str, asked: Asked, stack: ExitStack) -> Side:
 
 
 def _there_then(
-    suite: Suite, catalogue: AsOf, ref: str
+    suite: Suite, catalogue: CommitCatalogue, ref: str
 ) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """The cases of file backends that a commit has, and words for those that it has not."""
     kept, lacking = [], dict[str, None]()

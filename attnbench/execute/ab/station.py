@@ -17,17 +17,17 @@ from attnbench.environment import Environment
 from attnbench.errors import EnvironmentProblem
 from attnbench.execute.ab.request import AbRequest
 from attnbench.execute.ab.sides import Side
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.events import SelfTested
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.launch import Walker
-from attnbench.execute.ledger import Ledger
+from attnbench.execute.ledger import RunRecorder
 from attnbench.execute.machine import Machine
 from attnbench.execute.pilot import fly
 from attnbench.execute.plan import RUN, Plan, PlannedCase, make_plan
 from attnbench.execute.predict import Predictor
+from attnbench.execute.process import CaseRunner
 from attnbench.execute.rows import RunIdentity
-from attnbench.execute.survey import Survey, survey
+from attnbench.execute.survey import Preflight, survey
 from attnbench.measurement import Measurement
 from attnbench.method import Measure
 from attnbench.stats.centres import log_centres
@@ -36,7 +36,7 @@ from attnbench.store.writer import RunWriter
 
 
 @dataclass(slots=True)
-class Station:
+class SideSession:
     """What one side needs to measure; made by ``open_station``, told where to write by ``write``.
 
     ``start_s`` is what a fresh process takes until it can measure. ``log`` holds the log latency of
@@ -44,15 +44,15 @@ class Station:
     """
 
     side: Side
-    crew: Crew
-    ground: Survey
+    crew: WorkerHandle
+    ground: Preflight
     plan: Plan
-    walker: Walker
+    walker: CaseRunner
     piloted: list[tuple[PlannedCase, Measurement]]
     start_s: float
     log: dict[PlannedCase, dict[int, float]] = field(default_factory=dict)
     lost: set[PlannedCase] = field(default_factory=set)
-    _ledger: Ledger | None = None
+    _ledger: RunRecorder | None = None
     _machine: Machine | None = None
     _writer: RunWriter | None = None
 
@@ -65,7 +65,7 @@ class Station:
         return replace(found, git_commit=self.side.commit, git_dirty=False)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> RunRecorder:
         """The side's rows."""
         assert self._ledger is not None, "write comes first"
         return self._ledger
@@ -99,11 +99,11 @@ class Station:
                 "suite_sha256": suite.sha256,
                 "run_args": request.run_args,
                 "device_id": ground.environment.device.id,
-                "environment": self.environment.facts(),
-                "ceilings": ground.ceilings.facts(),
-                "method": {k: v for k, v in settings.facts().items() if k != "launches"},
+                "environment": self.environment.to_dict(),
+                "ceilings": ground.ceilings.to_dict(),
+                "method": {k: v for k, v in settings.to_dict().items() if k != "processes"},
                 "source": suite.source,
-                "published": [one.facts() for one in suite.published],
+                "published": [one.to_dict() for one in suite.published],
                 "seed": request.seed,
                 "ab": header,
             },
@@ -120,7 +120,7 @@ class Station:
             environment=self.environment,
             side=self.side.role,
         )
-        self._ledger = Ledger(self._writer, identity)
+        self._ledger = RunRecorder(self._writer, identity)
         self._machine = Machine(self.crew, self._writer, tell)
         for planned in self.plan.planned:
             if planned.status != RUN:
@@ -128,17 +128,17 @@ class Station:
         for planned, measurement in self.piloted:
             self.record(measurement, planned)
 
-    def launch_begins(self, launch: int) -> None:
-        """Test the timers in the first launch; in each, warm the device and time the canaries."""
+    def process_begins(self, process: int) -> None:
+        """Test the timers in the first process; in each, warm the device and time the canaries."""
         assert self._machine is not None, "write comes first"
-        if launch == 0:
+        if process == 0:
             self._machine.self_test(self.ground.ceilings)
-        self._machine.launch_begins(launch)
+        self._machine.process_begins(process)
 
-    def launch_ends(self, launch: int) -> None:
+    def process_ends(self, process: int) -> None:
         """Time the canaries again."""
         assert self._machine is not None, "write comes first"
-        self._machine.launch_ends(launch)
+        self._machine.process_ends(process)
 
     def rule_out(self, planned: PlannedCase, status: str, reason: str) -> None:
         """Write the one row of a case that is not measured."""
@@ -149,7 +149,7 @@ class Station:
         if measurement.status == "ok":
             samples = np.array(measurement.samples_us, dtype=np.float32)
             (centre,) = log_centres(samples, np.array([0, len(samples)])).log
-            self.log.setdefault(planned, {})[measurement.launch or 0] = float(centre)
+            self.log.setdefault(planned, {})[measurement.process or 0] = float(centre)
         else:
             self.lost.add(planned)
         stored = self.side.stored.get(measurement.case.source)
@@ -198,7 +198,7 @@ def open_station(
     device: str,
     interrupt: Interrupt,
     on_beat: Callable[[str], None],
-) -> Station:
+) -> SideSession:
     """Open a side's device, import its backends, fly its pilot and plan its cases.
 
     Raises:
@@ -206,19 +206,19 @@ def open_station(
         Stopped: Ctrl-C twice.
 
     """
-    crew = Crew(device, python=side.python, search=side.search)
+    crew = WorkerHandle(device, python=side.python, search=side.search)
     try:
         with _told_of(side):
             began = time.monotonic()
             crew.worker()
             start_s = time.monotonic() - began
             ground = survey(cases, crew)
-        walker = Walker(crew, side.suite.measure, ground.ceilings, interrupt, on_beat)
+        walker = CaseRunner(crew, side.suite.measure, ground.ceilings, interrupt, on_beat)
         plan, piloted = _planned(cases, ground, side.suite.measure, walker)
-        station = Station(side, crew, ground, plan, walker, piloted, start_s)
+        station = SideSession(side, crew, ground, plan, walker, piloted, start_s)
         station.refuse_strays()
         if crew.is_open:
-            crew.dismiss()  # a launch is a fresh process
+            crew.dismiss()  # each process is a fresh one
     except BaseException:
         crew.lost()
         raise
@@ -236,7 +236,7 @@ def _told_of(side: Side) -> Iterator[None]:
 
 
 def _planned(
-    cases: list[Case], ground: Survey, settings: Measure, walker: Walker
+    cases: list[Case], ground: Preflight, settings: Measure, walker: CaseRunner
 ) -> tuple[Plan, list[tuple[PlannedCase, Measurement]]]:
     predictor = Predictor(ground.environment.device, ground.ceilings)
     first = make_plan(cases, predictor, settings, ground.backends)
@@ -247,6 +247,6 @@ def _planned(
     rows = []
     for planned, piloted in lost:
         reason = piloted.reason or piloted.status
-        found = Measurement(case=planned.case, status=piloted.status, reason=reason, launch=0)
+        found = Measurement(case=planned.case, status=piloted.status, reason=reason, process=0)
         rows.append((known[planned.case.id, planned.method.id], found))
     return plan, rows

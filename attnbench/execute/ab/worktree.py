@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.errors import EnvironmentProblem, InputError
-from attnbench.selection import did_you_mean
+from attnbench.filter import did_you_mean
 
 _PREFIX = "attnbench-ab-"
 _LOCK = "lock"

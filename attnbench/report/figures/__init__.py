@@ -1,7 +1,7 @@
 """The figures of a report, in the order of the questions that a reader has.
 
-A figure is a function from a ``Subject`` to a ``Figure``, or to ``Absent`` with the reason where
-there is no data for it. A new one is a function and a line here.
+A figure is a function from a ``ReportData`` to a ``Figure``, or to ``MissingFigure`` with the
+reason where there is no data for it. A new one is a function and a line here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from attnbench.report.figures.memory import memory
 from attnbench.report.figures.roofline import roofline
 from attnbench.report.figures.speedup import speedup
 from attnbench.report.figures.trust import clocks, intervals, samples
-from attnbench.report.model import Absent, Figure, Section, Subject
+from attnbench.report.model import Figure, MissingFigure, ReportData, Section
 
-Draw = Callable[[Subject], Figure | Absent]
+Draw = Callable[[ReportData], Figure | MissingFigure]
 
 _COMPARED = "compared"  # the section that only several runs have
 
@@ -58,7 +58,7 @@ FIGURES: dict[str, Draw] = {
 }
 
 
-def sections(subject: Subject) -> tuple[Section, ...]:
+def sections(subject: ReportData) -> tuple[Section, ...]:
     """Draw everything."""
     from attnbench.report.canvas import drawing
 
@@ -70,7 +70,7 @@ def sections(subject: Subject) -> tuple[Section, ...]:
         )
 
 
-def drawn_section(name: str, subject: Subject) -> tuple[Figure | Absent, ...]:
+def drawn_section(name: str, subject: ReportData) -> tuple[Figure | MissingFigure, ...]:
     """Draw one section; a comparison of two runs need not say what three would have shown."""
     figures = next(figures for known, _, figures in _SECTIONS if known == name)
     drawn = tuple(draw(subject) for draw in figures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import lines
-from attnbench.report.model import Absent, DataTable, Figure, Panel, Subject, backend_keys
+from attnbench.report.model import DataTable, Figure, MissingFigure, Panel, ReportData, backend_keys
 from attnbench.report.points import Point
 from attnbench.units import count_text, rate_text
 
@@ -14,27 +14,27 @@ _BY_BATCH = ("bandwidth-batch", "Does a larger batch use more of the bandwidth?"
 _BY_LENGTH = ("bandwidth-length", "Does a longer cache use more of the bandwidth?")
 
 
-def by_batch(subject: Subject) -> Figure | Absent:
+def by_batch(subject: ReportData) -> Figure | MissingFigure:
     """Draw the share of the bandwidth against batch, a panel for each length."""
     name, title = _BY_BATCH
     facets = split(_decoding(subject), ("batch",))
     several = [one for one in facets if len({_batch(point) for point in one.points}) > 1]
     if not several:
-        return Absent(name, title, _why(subject, "two batches"))
+        return MissingFigure(name, title, _why(subject, "two batches"))
     return _figure(subject, several, _BY_BATCH, is_length=False)
 
 
-def by_length(subject: Subject) -> Figure | Absent:
+def by_length(subject: ReportData) -> Figure | MissingFigure:
     """Draw the share of the bandwidth against the length of the cache, a panel for each batch."""
     name, title = _BY_LENGTH
     facets = split([p for p in _decoding(subject) if p.length], ("length",))
     several = [one for one in facets if len({point.length for point in one.points}) > 1]
     if not several:
-        return Absent(name, title, _why(subject, "two lengths"))
+        return MissingFigure(name, title, _why(subject, "two lengths"))
     return _figure(subject, several, _BY_LENGTH, is_length=True)
 
 
-def _decoding(subject: Subject) -> list[Point]:
+def _decoding(subject: ReportData) -> list[Point]:
     return [
         point
         for point in subject.ok
@@ -42,7 +42,7 @@ def _decoding(subject: Subject) -> list[Point]:
     ]
 
 
-def _why(subject: Subject, needed: str) -> str:
+def _why(subject: ReportData, needed: str) -> str:
     decoding = [point for point in subject.ok if point.phase == "decode"]
     if not decoding:
         return "no decode case came out ok"
@@ -60,7 +60,7 @@ def _why(subject: Subject, needed: str) -> str:
 
 
 def _figure(
-    subject: Subject, several: list[Facet], named: tuple[str, str], *, is_length: bool
+    subject: ReportData, several: list[Facet], named: tuple[str, str], *, is_length: bool
 ) -> Figure:
     shown, left_out = largest(several, _MOST_PANELS)
     panels = tuple(
@@ -97,7 +97,7 @@ def _row(point: Point) -> tuple[str, ...]:
     return (point.run, point.case.problem, point.backend, rate, share)
 
 
-def _panel(facet: Facet, subject: Subject, name: str, *, is_length: bool) -> Panel:
+def _panel(facet: Facet, subject: ReportData, name: str, *, is_length: bool) -> Panel:
     drawn = lines.series(facet.points, _length if is_length else _batch, _share)
     figure, axes = canvas.panel(lines.WIDTH, 250)
     places = lines.across(drawn)

@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.comparison import Comparison
+from attnbench.analysis.comparison import CaseComparison
 from attnbench.report import canvas, palette
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject
+from attnbench.report.model import DataTable, Figure, Key, MissingFigure, Panel, ReportData
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
 
 NAME, TITLE = "changes", "How did everything change?"
 _MOST_PANELS = 6
@@ -33,7 +33,7 @@ _NARROW, _WIDE, _MANY = 380, 620, 130  # more cases than that need the room
 _FEWEST_PIXELS = 44  # between two ticks
 
 
-def changes(subject: Subject) -> Figure | Absent:
+def changes(subject: ReportData) -> Figure | MissingFigure:
     """Draw the changes of all cases, sorted, a bar each."""
     judged = [
         one
@@ -41,7 +41,7 @@ def changes(subject: Subject) -> Figure | Absent:
         if sum(case.change is not None for case in one.comparisons) > 1
     ]
     if not judged:
-        return Absent(NAME, TITLE, "no two cases were measured on two sides of one device")
+        return MissingFigure(NAME, TITLE, "no two cases were measured on two sides of one device")
     panels = tuple(
         _sorted_panel(one, subject.comparisons.threshold, f"{NAME}-{n}")
         for n, one in enumerate(judged[:_MOST_PANELS])
@@ -63,7 +63,7 @@ def changes(subject: Subject) -> Figure | Absent:
     )
 
 
-def _sorted_panel(pair: Compared, threshold: float, name: str) -> Panel:
+def _sorted_panel(pair: RunComparison, threshold: float, name: str) -> Panel:
     known = sorted(
         (one for one in pair.comparisons if one.change is not None),
         key=lambda one: -(one.change or 0.0),
@@ -127,7 +127,7 @@ def _percent_tick(ratio: float, _: object) -> str:
     return f"{share:+d}%" if share else "0"
 
 
-def change_table(pairs: Sequence[Compared]) -> DataTable:
+def change_table(pairs: Sequence[RunComparison]) -> DataTable:
     """Return all cases of all pairs, those that fail now first."""
     rows = []
     for pair in pairs:
@@ -141,7 +141,7 @@ def change_table(pairs: Sequence[Compared]) -> DataTable:
     return DataTable(columns, tuple(rows))
 
 
-def _row(pair: Compared, one: Comparison, section: str | None) -> tuple[str, ...]:
+def _row(pair: RunComparison, one: CaseComparison, section: str | None) -> tuple[str, ...]:
     known = one.low is not None and one.high is not None
     return (
         pair.base.name,

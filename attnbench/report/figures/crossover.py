@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from attnbench.report import palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import grid
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject, backend_keys
+from attnbench.report.model import (
+    DataTable,
+    Figure,
+    Key,
+    MissingFigure,
+    Panel,
+    ReportData,
+    backend_keys,
+)
 from attnbench.report.points import Point
 from attnbench.report.winners import Contest, contests
 from attnbench.units import count_text, time_text
@@ -17,11 +25,11 @@ _MOST_PANELS = 12
 _MULTIPLE = 2.0  # from here on a win is said as a multiple
 
 
-def crossover(subject: Subject) -> Figure | Absent:
+def crossover(subject: ReportData) -> Figure | MissingFigure:
     """Draw a grid of lengths by batches (or heads); a cell has the colour of the fastest."""
     held = [one for one in subject.contests if not one.is_alone and one.best.length]
     if not held:
-        return Absent(NAME, TITLE, "no problem with one length was finished by two backends")
+        return MissingFigure(NAME, TITLE, "no problem with one length was finished by two backends")
     facets = _facets(subject)
     shown, left_out = largest(facets, _MOST_PANELS)
     panels = tuple(
@@ -33,7 +41,7 @@ def crossover(subject: Subject) -> Figure | Absent:
         remarks.append(f"{left_out} more maps are left out; the table of cases has every case")
     if any(point.latency and point.latency.low is None for one in found for point in one.points):
         remarks.append(
-            "some cases have fewer than three launches and no interval: there the 2 % alone decide"
+            "some cases have fewer than three processes and no interval: there the 2 % alone decide"
         )
     winners = {one.best.backend for one in found if not one.is_alone}
     return Figure(
@@ -41,7 +49,7 @@ def crossover(subject: Subject) -> Figure | Absent:
         title=TITLE,
         how="A cell has the colour and the letters of the fastest backend; the figure says how much"
         " longer the second takes. A hatched cell is a tie: the win is under 2 %, or the intervals"
-        " between launches overlap. A blank cell was not measured, or nothing finished.",
+        " between processes overlap. A blank cell was not measured, or nothing finished.",
         panels=panels,
         keys=(
             *backend_keys(subject, sorted(winners)),
@@ -58,7 +66,7 @@ def shown_rows(facets: Sequence[Facet]) -> list[tuple[Facet, str]]:
     return [(one, _row_field(one.points)) for one in facets]
 
 
-def _facets(subject: Subject) -> list[Facet]:
+def _facets(subject: ReportData) -> list[Facet]:
     """Maps by phase, since what varies in one phase need not in another; titles tell all apart."""
     points = [point for point in subject.points if point.length]
     axes: dict[str, tuple[str, ...]] = {}
@@ -80,7 +88,7 @@ def _row_field(points: Sequence[Point]) -> str:
     return "batch" if len({point.row["batch"] for point in points}) > 1 else "heads"
 
 
-def _panel(facet: Facet, field: str, subject: Subject, name: str) -> Panel:
+def _panel(facet: Facet, field: str, subject: ReportData, name: str) -> Panel:
     found = contests(facet.points)
     lengths = sorted({p.length for p in facet.points if p.length})
     cells = {
@@ -107,7 +115,7 @@ def _panel(facet: Facet, field: str, subject: Subject, name: str) -> Panel:
     return Panel(facet.title, grid.to_svg(drawn, name, facet.title or TITLE, about))
 
 
-def _cell(one: Contest, subject: Subject) -> grid.GridCell:
+def _cell(one: Contest, subject: ReportData) -> grid.GridCell:
     style = subject.styles[one.best.backend]
     if one.is_alone:
         return grid.GridCell(palette.BLANK, f"{style.code} only", palette.FG)

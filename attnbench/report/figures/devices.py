@@ -6,17 +6,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.comparison import Comparison
+from attnbench.analysis.comparison import CaseComparison
 from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_text, unpriced
 from attnbench.report import canvas, palette
 from attnbench.report.gains import Gain, gains_of
 from attnbench.report.model import (
-    Absent,
     DataTable,
     Figure,
     Key,
+    MissingFigure,
     Panel,
-    Subject,
+    ReportData,
     backend_keys,
 )
 from attnbench.units import time_text
@@ -24,7 +24,7 @@ from attnbench.units import time_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
 
 NAME, TITLE = "devices", "What does the other device give?"
 _MOST_PANELS = 9  # three rows of a phase: as fast, a joule, a dollar
@@ -42,13 +42,13 @@ _DOLLARS = (
 )
 
 
-def devices(subject: Subject) -> Figure | Absent:
+def devices(subject: ReportData) -> Figure | MissingFigure:
     """Draw each case's speed-up on the other device, with lines at the ratios of the ceilings."""
     across = subject.comparisons.across
     if not across:
-        return Absent(NAME, TITLE, "the runs are of one kind of device")
+        return MissingFigure(NAME, TITLE, "the runs are of one kind of device")
     if not any(one.ratio for pair in across for one in pair.comparisons):
-        return Absent(NAME, TITLE, "no case was finished on both devices")
+        return MissingFigure(NAME, TITLE, "no case was finished on both devices")
     gains = {id(pair): gains_of(pair) for pair in across}
     drawings = [
         (pair, members, gain, title)
@@ -83,8 +83,8 @@ def devices(subject: Subject) -> Figure | Absent:
 
 
 def _drawings(
-    pair: Compared, gains: Sequence[Gain], *, several: bool
-) -> Iterator[tuple[Gain, list[Comparison], str]]:
+    pair: RunComparison, gains: Sequence[Gain], *, several: bool
+) -> Iterator[tuple[Gain, list[CaseComparison], str]]:
     """A panel a phase and gain that has a figure, with its title."""
     cases = [one for one in pair.comparisons if one.ratio]
     whose = f", {pair.new.name} against {pair.base.name}" if several else ""
@@ -96,7 +96,7 @@ def _drawings(
                 yield gain, members, f"{phase}{word}{whose}"
 
 
-def _remarks(across: Sequence[Compared], words: set[str], *, left_out: int) -> Iterator[str]:
+def _remarks(across: Sequence[RunComparison], words: set[str], *, left_out: int) -> Iterator[str]:
     for pair in across:
         if pair.ceilings:
             yield f"Measured ceilings of {pair.new.name} over {pair.base.name}: " + ", ".join(
@@ -115,16 +115,16 @@ def _remarks(across: Sequence[Compared], words: set[str], *, left_out: int) -> I
         yield f"{left_out} more panels are left out; the numbers have every case"
 
 
-def _phase(one: Comparison) -> str:
+def _phase(one: CaseComparison) -> str:
     return str(one.facts.get("phase") or "cases")
 
 
 def _panel(
-    pair: Compared,
-    members: Sequence[Comparison],
+    pair: RunComparison,
+    members: Sequence[CaseComparison],
     gain: Gain,
     title: str,
-    subject: Subject,
+    subject: ReportData,
     name: str,
 ) -> Panel:
     xs = [one.base.latency if one.base else 1.0 for one in members]
@@ -162,7 +162,9 @@ def _draw_ceilings(axes: Axes, lines: Sequence[tuple[float, str]]) -> None:
         )
 
 
-def _draw_case(axes: Axes, one: Comparison, place: tuple[float, float], subject: Subject) -> None:
+def _draw_case(
+    axes: Axes, one: CaseComparison, place: tuple[float, float], subject: ReportData
+) -> None:
     style = subject.styles.get(one.backend)
     colour = style.colour if style else palette.OTHER
     filled = one.facts.get("bound") == "memory"
@@ -181,7 +183,7 @@ def _draw_case(axes: Axes, one: Comparison, place: tuple[float, float], subject:
 
 
 def _ceiling_lines(
-    pair: Compared, members: Sequence[Comparison], gain: Gain
+    pair: RunComparison, members: Sequence[CaseComparison], gain: Gain
 ) -> list[tuple[float, str]]:
     """The ratios of the ceilings that these cases stand under; equal ones are one line."""
     if gain.ceiling is None:
@@ -223,7 +225,7 @@ def _time_tick(seconds: float, _: object) -> str:
     return f"{float(number):g} {unit}"
 
 
-def _table(across: Sequence[Compared], gains: Mapping[int, tuple[Gain, ...]]) -> DataTable:
+def _table(across: Sequence[RunComparison], gains: Mapping[int, tuple[Gain, ...]]) -> DataTable:
     columns = ["base", "new", "case", "on base", "on new", "times as fast", "ceiling", "bound"]
     columns.append("work a joule")
     if has_prices := any(pair.prices != NO_PRICES for pair in across):

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
-from attnbench.analysis.comparison import Comparison
+from attnbench.analysis.comparison import CaseComparison
 from attnbench.report import canvas, palette
 from attnbench.report.figures.changes import COLOURS, change_table, change_ticks, reach
-from attnbench.report.model import Absent, Figure, Key, Panel, Subject
+from attnbench.report.model import Figure, Key, MissingFigure, Panel, ReportData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
 
 NAME, TITLE = "forest", "Which cases changed, and by how much?"
 _MOST_PANELS, _MOST_ROWS = 6, 30
@@ -30,25 +30,25 @@ _LOST = ("newly", "only in base")  # what stands at the top: it worked in the ba
 class _Part:
     """The cases of one phase of one pair that are worth a line."""
 
-    pair: Compared
+    pair: RunComparison
     title: str
-    lost: tuple[tuple[str, Comparison], ...]
-    shown: tuple[Comparison, ...]
+    lost: tuple[tuple[str, CaseComparison], ...]
+    shown: tuple[CaseComparison, ...]
     left_out: int
 
 
-def forest(subject: Subject) -> Figure | Absent:
+def forest(subject: ReportData) -> Figure | MissingFigure:
     """Draw the change of each case that did not stay the same, with its 95 % interval."""
     judged = subject.comparisons.judged
     if not judged:
         other = "the runs are of different devices, which have ratios and no verdicts"
         why = other if subject.comparisons.across else "it takes two runs of one device"
-        return Absent(NAME, TITLE, why)
+        return MissingFigure(NAME, TITLE, why)
     parts = [part for pair in judged for part in _parts(pair, several=len(judged) > 1)]
     if not parts:
         same = sum(one.verdicts["same"] for one in judged)
         why = f"nothing changed: {same:,} cases are the same" if same else "no case is on two sides"
-        return Absent(NAME, TITLE, why)
+        return MissingFigure(NAME, TITLE, why)
     shown = parts[:_MOST_PANELS]
     threshold = subject.comparisons.threshold
     panels = tuple(_panel(one, threshold, f"{NAME}-{n}") for n, one in enumerate(shown))
@@ -75,11 +75,11 @@ def forest(subject: Subject) -> Figure | Absent:
     )
 
 
-def _same(judged: Sequence[Compared]) -> int:
+def _same(judged: Sequence[RunComparison]) -> int:
     return sum(one.verdicts["same"] for one in judged)
 
 
-def _parts(pair: Compared, *, several: bool) -> list[_Part]:
+def _parts(pair: RunComparison, *, several: bool) -> list[_Part]:
     lost = [
         (word, case)
         for word, cases in pair.changed_status().items()
@@ -111,7 +111,7 @@ def _parts(pair: Compared, *, several: bool) -> list[_Part]:
     return parts
 
 
-def _phase(one: Comparison) -> str:
+def _phase(one: CaseComparison) -> str:
     return str(one.facts.get("phase") or "")
 
 
@@ -154,11 +154,11 @@ def _letters(text: str) -> int:
     return sum(2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def _said(one: Comparison, word: str) -> str:
+def _said(one: CaseComparison, word: str) -> str:
     return word if one.change is None else f"{100 * one.change:+.1f} %  {word}"
 
 
-def _dot(axes: Axes, one: Comparison, y: float) -> None:
+def _dot(axes: Axes, one: CaseComparison, y: float) -> None:
     colour = COLOURS[one.verdict or "unclear"]
     if one.low is not None and one.high is not None:
         axes.plot([1 + one.low, 1 + one.high], [y, y], color=colour, linewidth=2, zorder=2)

@@ -8,7 +8,7 @@ from attnbench.analysis.variants.heads import variant_name
 from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import lines
-from attnbench.report.model import Absent, DataTable, Figure, Panel, Subject, backend_keys
+from attnbench.report.model import DataTable, Figure, MissingFigure, Panel, ReportData, backend_keys
 from attnbench.report.points import Point
 from attnbench.units import bytes_text, count_text, time_text
 
@@ -17,13 +17,13 @@ _MOST_FACETS = 6
 _HEIGHT = 250
 
 
-def groups(subject: Subject) -> Figure | Absent:
+def groups(subject: ReportData) -> Figure | MissingFigure:
     """Draw cache bytes and decode latency against KV heads, two panels for each problem."""
     decoding = [p for p in subject.points if p.phase == "decode" and p.row["kv_heads"] and p.length]
     facets = [one for one in _by_kv_heads(decoding) if _grows(one)]
     if not facets:
         why = "no decode problem was measured with two numbers of KV heads or more"
-        return Absent(NAME, TITLE, why)
+        return MissingFigure(NAME, TITLE, why)
     shown, left_out = largest(facets, _MOST_FACETS)
     panels = []
     sizes: set[tuple[tuple[int, float], ...]] = set()
@@ -108,7 +108,7 @@ def _cache_panel(facet: Facet, sizes: Sequence[tuple[int, float]], name: str) ->
     return Panel(title, canvas.to_svg(figure, name, title, f"Bytes a token: {said}"))
 
 
-def _time_panel(facet: Facet, subject: Subject, name: str) -> Panel:
+def _time_panel(facet: Facet, subject: ReportData, name: str) -> Panel:
     drawn = lines.series(facet.points, _kv_heads, _seconds, with_band=True)
     figure, axes = canvas.panel(lines.WIDTH, _HEIGHT)
     queries = facet.points[0].row["q_heads"] or 0

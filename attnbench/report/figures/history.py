@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.comparison import Comparison
+from attnbench.analysis.comparison import CaseComparison
 from attnbench.analysis.projection import projected
 from attnbench.report import canvas, palette
-from attnbench.report.model import Absent, DataTable, Figure, Panel, Subject, backend_keys
+from attnbench.report.model import DataTable, Figure, MissingFigure, Panel, ReportData, backend_keys
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import Compared
+    from attnbench.analysis.compare import RunComparison
 
 NAME, TITLE = "history", "How did it go over time?"
 _FEWEST_RUNS = 3
@@ -27,18 +27,18 @@ class _Line:
     ratios: tuple[float | None, ...]
 
 
-def history(subject: Subject) -> Figure | Absent:
+def history(subject: ReportData) -> Figure | MissingFigure:
     """Draw each backend's geometric mean over the cases that every run finished."""
     judged = subject.comparisons.judged
     if len(judged) + 1 < _FEWEST_RUNS:
         why = f"it takes {_FEWEST_RUNS} runs of one device"
-        return Absent(NAME, TITLE, why)
+        return MissingFigure(NAME, TITLE, why)
     ordered = sorted(judged, key=_moment)
     everywhere = set.intersection(
         *({one.key for one in pair.comparisons if one.ratio} for pair in ordered)
     )
     if not everywhere:
-        return Absent(NAME, TITLE, "no case was finished in all of these runs")
+        return MissingFigure(NAME, TITLE, "no case was finished in all of these runs")
     lines = _lines(ordered, everywhere)
     return Figure(
         name=NAME,
@@ -66,10 +66,10 @@ def history(subject: Subject) -> Figure | Absent:
     )
 
 
-def _lines(ordered: Sequence[Compared], everywhere: set[str]) -> list[_Line]:
+def _lines(ordered: Sequence[RunComparison], everywhere: set[str]) -> list[_Line]:
     by_run: list[dict[str, tuple[float | None, int]]] = []
     for pair in ordered:
-        kept: list[Comparison] = [one for one in pair.comparisons if one.key in everywhere]
+        kept: list[CaseComparison] = [one for one in pair.comparisons if one.key in everywhere]
         rows = projected(kept, ("backend_label",))
         by_run.append({row.values[0]: (row.mean.ratio, row.mean.n) for row in rows})
     labels = dict.fromkeys(label for one in by_run for label in one)
@@ -83,7 +83,7 @@ def _lines(ordered: Sequence[Compared], everywhere: set[str]) -> list[_Line]:
     ]
 
 
-def _panel(ordered: Sequence[Compared], lines: Sequence[_Line], subject: Subject) -> Panel:
+def _panel(ordered: Sequence[RunComparison], lines: Sequence[_Line], subject: ReportData) -> Panel:
     names = [_tick(ordered[0].base.name, _commits(ordered[0].base))]
     names += [_tick(pair.new.name, _commit(pair)) for pair in ordered]
     width = max(380, min(1000, 150 + 74 * len(names)))
@@ -120,7 +120,7 @@ def _tick(name: str, commit: str) -> str:
     return commit or canvas.literal(name, 11)
 
 
-def _commit(pair: Compared) -> str:
+def _commit(pair: RunComparison) -> str:
     return _commits(pair.new)
 
 
@@ -129,6 +129,6 @@ def _commits(side: object) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _moment(pair: Compared) -> str:
+def _moment(pair: RunComparison) -> str:
     moments = pair.new.values("started_at")
     return f"{max(moments):%Y-%m-%d %H:%M}" if moments else ""

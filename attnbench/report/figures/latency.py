@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import lines
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject, backend_keys
+from attnbench.report.model import (
+    DataTable,
+    Figure,
+    Key,
+    MissingFigure,
+    Panel,
+    ReportData,
+    backend_keys,
+)
 from attnbench.report.points import Point
 from attnbench.units import count_text, time_text
 
@@ -22,13 +30,13 @@ _LAUNCHES = 5  # a call of fewer is mostly its launch
 _TOO_MUCH = ("oom", "skipped", "timeout")
 
 
-def latency(subject: Subject) -> Figure | Absent:
+def latency(subject: ReportData) -> Figure | MissingFigure:
     """Draw latency against length: a panel for each problem but its length, a line a backend."""
     long = [
         one for one in split([p for p in subject.points if p.length], ("length",)) if _grows(one)
     ]
     if not long:
-        return Absent(NAME, TITLE, "no problem was measured at two lengths or more")
+        return MissingFigure(NAME, TITLE, "no problem was measured at two lengths or more")
     shown, left_out = largest(long, _MOST_PANELS)
     panels = tuple(_panel(one, subject, f"{NAME}-{n}") for n, one in enumerate(shown))
     present = {point.backend for one in shown for point in one.points if point.latency}
@@ -48,8 +56,8 @@ def latency(subject: Subject) -> Figure | Absent:
         name=NAME,
         title=TITLE,
         how="Both axes are logarithmic: a line that rises by one decade a decade is linear in"
-        " length. Bands are the 95 % intervals between launches; where a case has fewer than three"
-        " launches there is none. Dotted guides grow with the length and with its square.",
+        " length. Bands are the 95 % intervals between processes; where a case has fewer than three"
+        " processes there is none. Dotted guides grow with the length and with its square.",
         panels=panels,
         keys=keys,
         table=_table(shown),
@@ -61,7 +69,7 @@ def _grows(facet: Facet) -> bool:
     return len({point.length for point in facet.points if point.latency is not None}) > 1
 
 
-def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
+def _panel(facet: Facet, subject: ReportData, name: str) -> Panel:
     drawn = lines.series(facet.points, _length, _seconds, with_band=True)
     figure, axes = canvas.panel(lines.WIDTH, lines.HEIGHT)
     low, high = lines.span(drawn)

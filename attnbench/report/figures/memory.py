@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import lines
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject, backend_keys
+from attnbench.report.model import (
+    DataTable,
+    Figure,
+    Key,
+    MissingFigure,
+    Panel,
+    ReportData,
+    backend_keys,
+)
 from attnbench.report.points import Point
 from attnbench.units import bytes_text, count_text
 
@@ -15,12 +23,12 @@ NAME, TITLE = "memory", "Where does memory end?"
 _MOST_PANELS = 6
 
 
-def memory(subject: Subject) -> Figure | Absent:
+def memory(subject: ReportData) -> Figure | MissingFigure:
     """Draw the peak of one call against length, with the device's memory as a line."""
     points = [point for point in subject.points if point.length]
     facets = [one for one in split(points, ("length",)) if _grows(one)]
     if not facets:
-        return Absent(NAME, TITLE, "no problem has its peak memory at two lengths or more")
+        return MissingFigure(NAME, TITLE, "no problem has its peak memory at two lengths or more")
     shown, left_out = largest(facets, _MOST_PANELS)
     panels = tuple(_panel(one, subject, f"{NAME}-{n}") for n, one in enumerate(shown))
     keys = backend_keys(
@@ -49,7 +57,7 @@ def _grows(facet: Facet) -> bool:
     return len(lengths) > 1
 
 
-def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
+def _panel(facet: Facet, subject: ReportData, name: str) -> Panel:
     drawn = lines.series([p for p in facet.points if p.latency], _length, _peak)
     figure, axes = canvas.panel(lines.WIDTH, lines.HEIGHT)
     ends = _ends(facet)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject, backend_keys
+from attnbench.report.model import (
+    DataTable,
+    Figure,
+    Key,
+    MissingFigure,
+    Panel,
+    ReportData,
+    backend_keys,
+)
 from attnbench.report.points import Point
 from attnbench.units import flops_text, rate_text, significant
 
@@ -20,7 +28,7 @@ _MOST_PANELS = 4
 _MOST_POINTS = 1200
 
 
-def roofline(subject: Subject) -> Figure | Absent:
+def roofline(subject: ReportData) -> Figure | MissingFigure:
     """Draw TFLOP/s against FLOP a byte, a panel for each run and dtype, under its ceilings."""
     priced = [point for point in subject.ok if point.tflops and point.row["intensity"]]
     roofed = [point for point in priced if _roof(point) is not None]
@@ -28,7 +36,7 @@ def roofline(subject: Subject) -> Figure | Absent:
         why = "no case has measured ceilings to stand under"
         if not priced:
             why = "no ok case has a cost" if subject.ok else "no case came out ok"
-        return Absent(NAME, TITLE, why)
+        return MissingFigure(NAME, TITLE, why)
     facets = split(roofed, _AXES)
     shown, left_out = largest(facets, _MOST_PANELS)
     panels = tuple(_panel(one, subject, f"{NAME}-{n}") for n, one in enumerate(shown))
@@ -81,7 +89,7 @@ def _roof(point: Point) -> tuple[float, float] | None:
     return (bandwidth, tflops) if bandwidth and tflops else None
 
 
-def _panel(facet: Facet, subject: Subject, name: str) -> Panel:
+def _panel(facet: Facet, subject: ReportData, name: str) -> Panel:
     roofs = [roof for point in facet.points if (roof := _roof(point)) is not None]
     bandwidth, peak = max(b for b, _ in roofs), max(t for _, t in roofs)
     points = facet.points[:: -(-len(facet.points) // _MOST_POINTS)]

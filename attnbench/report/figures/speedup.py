@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from attnbench.report import canvas, palette
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import grid
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject
+from attnbench.report.model import DataTable, Figure, Key, MissingFigure, Panel, ReportData
 from attnbench.report.points import Point
 from attnbench.report.winners import ties
 from attnbench.units import count_text, time_text
@@ -22,11 +22,11 @@ _EDGES = (1 / 3, 1 / 1.6, 1 / 1.2, 1 / 1.04, 1.04, 1.2, 1.6, 3.0)
 Speed = tuple[Point, float]
 
 
-def speedup(subject: Subject) -> Figure | Absent:
+def speedup(subject: ReportData) -> Figure | MissingFigure:
     """Draw, for each other backend, a grid of its speed-ups: batches and heads by lengths."""
     base = subject.baseline
     if base is None:
-        return Absent(NAME, TITLE, subject.baseline_why)
+        return MissingFigure(NAME, TITLE, subject.baseline_why)
     speeds = _speeds(subject, base)
     facets = split([point for point, _ in speeds], ("length", "batch", "heads"))
     by_backend = [
@@ -36,7 +36,9 @@ def speedup(subject: Subject) -> Figure | Absent:
         if (members := [p for p in facet.points if p.backend == backend])
     ]
     if not by_backend:
-        return Absent(NAME, TITLE, f"no problem was finished by {base} and by another backend")
+        return MissingFigure(
+            NAME, TITLE, f"no problem was finished by {base} and by another backend"
+        )
     ratios = {id(point): ratio for point, ratio in speeds}
     undecided = _undecided(subject, base)
     shown, left_out = largest(by_backend, _MOST_PANELS)
@@ -68,7 +70,7 @@ def speedup(subject: Subject) -> Figure | Absent:
     )
 
 
-def _speeds(subject: Subject, base: str) -> list[Speed]:
+def _speeds(subject: ReportData, base: str) -> list[Speed]:
     speeds = []
     for contest in subject.contests:
         against = next((p.seconds for p in contest.points if p.backend == base), None)
@@ -80,7 +82,7 @@ def _speeds(subject: Subject, base: str) -> list[Speed]:
     return sorted(speeds, key=lambda one: order[id(one[0])])
 
 
-def _undecided(subject: Subject, base: str) -> set[int]:
+def _undecided(subject: ReportData, base: str) -> set[int]:
     """The points that cannot be told from the baseline of their problem."""
     found = set()
     for contest in subject.contests:

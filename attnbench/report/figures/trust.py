@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from attnbench.report import canvas, palette
-from attnbench.report.model import Absent, DataTable, Figure, Key, Panel, Subject, backend_keys
+from attnbench.report.model import (
+    DataTable,
+    Figure,
+    Key,
+    MissingFigure,
+    Panel,
+    ReportData,
+    backend_keys,
+)
 from attnbench.report.points import Point
 from attnbench.units import significant, time_text
 
@@ -14,19 +22,19 @@ _INTERVALS = ("intervals", "How sure are the latencies?")
 _CLOCKS = ("clocks", "Did the device keep its pace?")
 _SAMPLES = ("samples", "What do the noisiest cases look like?")
 _MOST_NOISY = 6
-_MOST_SAMPLES = 400  # of one launch, in a drawing
+_MOST_SAMPLES = 400  # of one process, in a drawing
 _TICKS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 _FEW_TICKS = (0.01, 0.1, 1, 5, 20, 100)
 _WIDE_RANGE = 100  # from the surest case to the least sure: all ticks would run into each other
 
 
-def intervals(subject: Subject) -> Figure | Absent:
+def intervals(subject: ReportData) -> Figure | MissingFigure:
     """Draw how many cases have an interval no wider than x, a line for each backend."""
     name, title = _INTERVALS
     known = [p for p in subject.ok if p.latency and p.latency.half_width is not None]
     if not known:
-        why = "has three launches, below which there is no interval"
-        return Absent(name, title, f"no case {why if subject.ok else 'came out ok'}")
+        why = "has three processes, below which there is no interval"
+        return MissingFigure(name, title, f"no case {why if subject.ok else 'came out ok'}")
     width = [100 * max((p.latency.half_width if p.latency else None) or 0, 1e-5) for p in known]
     order = [label for label in subject.styles if label in {p.backend for p in known}]
     below = sum(one <= 1 for one in width)
@@ -40,8 +48,8 @@ def intervals(subject: Subject) -> Figure | Absent:
     return Figure(
         name=name,
         title=title,
-        how="For each width the share of cases whose 95 % interval between launches is that narrow:"
-        f" the further left and up a line, the surer. {about}",
+        how="For each width the share of cases whose 95 % interval between processes is that"
+        f" narrow: the further left and up a line, the surer. {about}",
         panels=(_shares(subject, known, width, about),),
         keys=backend_keys(subject, order),
         table=DataTable(
@@ -51,13 +59,13 @@ def intervals(subject: Subject) -> Figure | Absent:
                 for half, p in worst
             ),
         ),
-        remarks=(f"{missing} ok cases have fewer than three launches and no interval",)
+        remarks=(f"{missing} ok cases have fewer than three processes and no interval",)
         if missing
         else (),
     )
 
 
-def clocks(subject: Subject) -> Figure | Absent:
+def clocks(subject: ReportData) -> Figure | MissingFigure:
     """Draw clock and temperature of every measured row against the time of day."""
     name, title = _CLOCKS
     rows = [row for point in subject.ok for row in point.case.rows if row["started_at"] is not None]
@@ -68,7 +76,7 @@ def clocks(subject: Subject) -> Figure | Absent:
             panels.append(_trace(known, column, label, f"{name}-{column}"))
     if not panels:
         why = "this device does not tell its clocks and temperature"
-        return Absent(name, title, why if rows else "no case came out ok")
+        return MissingFigure(name, title, why if rows else "no case came out ok")
     throttled = [row for row in rows if "THROTTLED" in (row["notes"] or ())]
     tabled = [row for row in rows if row["sm_clock_mhz"] is not None or row["temperature_c"]]
     return Figure(
@@ -79,11 +87,11 @@ def clocks(subject: Subject) -> Figure | Absent:
         panels=tuple(panels),
         keys=(Key("the device lowered its clocks (THROTTLED)", sign="cross"),) if throttled else (),
         table=DataTable(
-            ("case", "launch", "clock, MHz", "temperature, °C", "throttle reasons"),
+            ("case", "process", "clock, MHz", "temperature, °C", "throttle reasons"),
             tuple(
                 (
                     str(row["case_label"]),
-                    str(row["launch"]),
+                    str(row["process"]),
                     _number(row["sm_clock_mhz"]),
                     _number(row["temperature_c"]),
                     str(row["throttle_reasons"] or ""),
@@ -94,12 +102,12 @@ def clocks(subject: Subject) -> Figure | Absent:
     )
 
 
-def samples(subject: Subject) -> Figure | Absent:
-    """Draw the samples of the noisiest cases in their order, a line for each launch."""
+def samples(subject: ReportData) -> Figure | MissingFigure:
+    """Draw the samples of the noisiest cases in their order, a line for each process."""
     name, title = _SAMPLES
     known = [p for p in subject.ok if any(row["samples_us"] for row in p.case.rows)]
     if not known:
-        return Absent(name, title, "no case came out ok with its samples")
+        return MissingFigure(name, title, "no case came out ok with its samples")
     noisiest = sorted(known, key=lambda point: -_unsteadiness(point))[:_MOST_NOISY]
     panels = tuple(
         _samples_panel(point, f"{name}-{n}", subject) for n, point in enumerate(noisiest)
@@ -107,12 +115,13 @@ def samples(subject: Subject) -> Figure | Absent:
     return Figure(
         name=name,
         title=title,
-        how="Samples from left to right as they were taken, launch after launch; a vertical line is"
-        " a fresh process. A slope is a device that warms up, steps between launches are luck of"
-        " the process, lone peaks are something else that ran. Dots at the top are out of range.",
+        how="Samples from left to right as they were taken, process after process; a vertical line"
+        " is a fresh process. A slope is a device that warms up, steps between processes are luck"
+        " of the process, lone peaks are something else that ran. Dots at the top are out of"
+        " range.",
         panels=panels,
         table=DataTable(
-            ("run", "problem", "backend", "latency", "noise in one process", "launches"),
+            ("run", "problem", "backend", "latency", "noise in one process", "processes"),
             tuple(
                 (
                     point.run,
@@ -120,7 +129,7 @@ def samples(subject: Subject) -> Figure | Absent:
                     point.backend,
                     time_text(point.seconds),
                     f"±{100 * (point.middle('noise') or 0):.1f} %",
-                    str(point.latency.launches if point.latency else 0),
+                    str(point.latency.processes if point.latency else 0),
                 )
                 for point in noisiest
             ),
@@ -128,7 +137,9 @@ def samples(subject: Subject) -> Figure | Absent:
     )
 
 
-def _shares(subject: Subject, known: Sequence[Point], width: Sequence[float], about: str) -> Panel:
+def _shares(
+    subject: ReportData, known: Sequence[Point], width: Sequence[float], about: str
+) -> Panel:
     """The share of each backend's cases whose interval is no wider than x percent."""
     import pandas as pd
     import seaborn as sns
@@ -192,7 +203,7 @@ def _unsteadiness(point: Point) -> float:
     return max(half or 0.0, point.middle("noise") or 0.0)
 
 
-def _samples_panel(point: Point, name: str, subject: Subject) -> Panel:
+def _samples_panel(point: Point, name: str, subject: ReportData) -> Panel:
     figure, axes = canvas.panel(380, 215)
     colour, place, ceiling = subject.styles[point.backend].colour, 0, 0.0
     everything: list[float] = []

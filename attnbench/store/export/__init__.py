@@ -54,7 +54,7 @@ def export(frame: pd.DataFrame, form: str) -> Exported:
 
     """
     if form not in EXPORTERS:
-        from attnbench.selection import did_you_mean
+        from attnbench.filter import did_you_mean
 
         near = did_you_mean(form, EXPORTERS)
         raise OptionError(f"--as is one of {', '.join(EXPORTERS)}; got {form}", hint=near or None)

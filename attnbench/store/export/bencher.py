@@ -1,7 +1,7 @@
 """Bencher Metric Format: what ``bencher run --adapter json --file FILE`` reads.
 
 A benchmark is a case, ``latency`` (nanoseconds, Bencher's built-in measure) its latency with the
-lowest and the highest launch; bandwidth, compute and memory are measures of their own, named with
+lowest and the highest process; bandwidth, compute and memory are measures of their own, named with
 their units. The format: https://bencher.dev/docs/reference/bencher-metric-format.
 """
 

@@ -1,7 +1,7 @@
 """Rows as the cases that another tool can take: one name, one latency, its spread, its samples.
 
 Tools of others know numbers alone: a case that is not ok has none and is left out, and whoever
-exports says so. A case's latency is the geometric mean of its launches', as everywhere else.
+exports says so. A case's latency is the geometric mean of its processes', as everywhere else.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _KEYS = ["run_id", "side", "case_id", "method_id"]
 class ExportedCase:
     """One ok case under one method of one run; times in seconds.
 
-    ``low`` and ``high`` are the lowest and the highest launch, of a single launch its in-process
-    interval, None where that is unknown. ``rows`` are its launches, in their order.
+    ``low`` and ``high`` are the lowest and the highest process, of a single process its in-process
+    interval, None where that is unknown. ``rows`` are its processes, in their order.
     """
 
     name: str
@@ -36,20 +36,20 @@ class ExportedCase:
     rows: pd.DataFrame
 
     @property
-    def launches(self) -> int:
+    def processes(self) -> int:
         """How many fresh processes the latency is of."""
         return len(self.rows)
 
     def samples(self) -> list[list[float]]:
-        """The samples of each launch, in seconds."""
+        """The samples of each process, in seconds."""
         return [[float(one) * 1e-6 for one in values] for values in self.rows["samples_us"]]
 
     def fact(self, column: str) -> Any:
-        """What a column says in the first launch, as plain JSON; None where it is unknown."""
+        """What a column says in the first process, as plain JSON; None where it is unknown."""
         return plain(self.rows[column].iloc[0])
 
     def mean(self, column: str) -> float | None:
-        """Arithmetic mean of a column over launches; None where no launch has it."""
+        """Arithmetic mean of a column over processes; None where no process has it."""
         known = self.rows[column].dropna()
         return float(known.mean()) if len(known) else None
 
@@ -130,7 +130,7 @@ def _run(row: pd.Series[Any]) -> str:
 
 
 def _case(name: str, rows: pd.DataFrame) -> ExportedCase:
-    rows = rows.sort_values("launch", kind="stable")
+    rows = rows.sort_values("process", kind="stable")
     _require_times(name, rows)
     values = [float(value) * 1e-6 for value in rows["latency_us"]]
     low: float | None = min(values)

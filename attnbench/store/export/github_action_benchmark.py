@@ -35,7 +35,7 @@ def _entry(case: ExportedCase) -> dict[str, Any]:
 
 def _extra(case: ExportedCase) -> list[str]:
     """What the chart shows when the mouse is over a point."""
-    lines = [f"{case.launches} launch{'' if case.launches == 1 else 'es'}"]
+    lines = [f"{case.processes} process{'' if case.processes == 1 else 'es'}"]
     timing = " ".join(filter(None, (case.fact("timer"), case.fact("l2"))))
     lines += [str(text) for text in (case.fact("device_name"), timing) if text]
     notes = dict.fromkeys(note for listed in case.rows["notes"] for note in listed)

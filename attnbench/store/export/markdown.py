@@ -1,7 +1,7 @@
 """A table for issues and pull requests: one line a case, as GitHub renders it.
 
-A case's latency is the geometric mean of its launches'; in brackets stand the lowest and the
-highest of them, or, of a single launch, its in-process interval. A case with one row that is not
+A case's latency is the geometric mean of its processes'; in brackets stand the lowest and the
+highest of them, or, of a single process, its in-process interval. A case with one row that is not
 ok shows that row's status and reason and no number.
 """
 
@@ -53,7 +53,7 @@ def _cells(rows: pd.DataFrame) -> tuple[str, ...]:
 def _latency(rows: pd.DataFrame) -> str:
     values = [value * 1e-6 for value in rows["latency_us"]]
     if len(values) > 1:
-        low, high, many = min(values), max(values), f" of {len(values)} launches"
+        low, high, many = min(values), max(values), f" of {len(values)} processes"
     else:
         low, high = (rows[name].iloc[0] * 1e-6 for name in ("latency_low_us", "latency_high_us"))
         many = ""

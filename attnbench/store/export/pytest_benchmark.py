@@ -1,8 +1,8 @@
 """pytest-benchmark's JSON: what ``pytest-benchmark compare FILE…`` and its many readers take.
 
-A benchmark is a case; its data are the samples of all launches in seconds, one call each, and its
+A benchmark is a case; its data are the samples of all processes in seconds, one call each, and its
 statistics are computed from them as pytest-benchmark computes its own. They mix what differs inside
-a process with what differs between processes; ``extra_info`` says how many samples each launch
+a process with what differs between processes; ``extra_info`` says how many samples each process
 gave and what the case is, so that ``attnbench compare`` can read the file back and tell the two
 apart.
 """
@@ -110,7 +110,7 @@ def _quartiles(ordered: Sequence[float]) -> tuple[float, float]:
 
 
 def _benchmark(case: ExportedCase) -> dict[str, Any]:
-    launches = case.samples()
+    processes = case.samples()
     known = {name: case.fact(name) for name in CASE_COLUMNS}
     said = {name: value for name, value in known.items() if value is not None}
     suite = case.fact("suite")
@@ -120,9 +120,9 @@ def _benchmark(case: ExportedCase) -> dict[str, Any]:
         "fullname": f"{suite}::{case.name}" if suite else case.name,
         "params": {name: said[name] for name in ("backend_label", "dtype") if name in said},
         "param": case.fact("backend_label"),
-        "extra_info": {KEY: {**said, "samples_a_launch": [len(one) for one in launches]}},
+        "extra_info": {KEY: {**said, "samples_a_process": [len(one) for one in processes]}},
         "options": {"timer": case.fact("timer"), "warmup": True, "disable_gc": True},
-        "stats": stats_of([one for launch in launches for one in launch]),
+        "stats": stats_of([one for process in processes for one in process]),
     }
 
 

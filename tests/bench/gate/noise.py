@@ -1,7 +1,7 @@
-"""Simulated launches: the noise of methodology 4.0, from samples up to sessions.
+"""Simulated processes: the noise of methodology 4.0, from samples up to sessions.
 
-A suite has cases of latencies between 10 µs and 10 ms; a launch draws its samples and keeps their
-middle-half log mean, as a measured launch does. Everything is on the log scale and seeded.
+A suite has cases of latencies between 10 µs and 10 ms; a process draws its samples and keeps their
+middle-half log mean, as a measured process does. Everything is on the log scale and seeded.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Session:
         own = rng.normal(0, one.session_case, len(cases)) * machine.noisiness[cases]
         self.added = machine.sensitivity[cases][:, None] * state + own[:, None]
 
-    def launches(self, slots, slowdown=0.0, samples=SAMPLES):
-        """Log latencies [case, slot] of launches in these slots; ``slowdown`` is log, a case."""
+    def processes(self, slots, slowdown=0.0, samples=SAMPLES):
+        """Log latencies [case, slot] of processes in these slots; ``slowdown`` is log, a case."""
         return centres(self.samples(slots, slowdown, samples))
 
     def samples(self, slots, slowdown=0.0, samples=SAMPLES):
@@ -132,10 +132,10 @@ def centres(samples):
 
 
 def rounds(machine, count, slowdown=0.0, *, only=None, session=None):
-    """Differences [case, round] of adjacent launches, the order flipped each round (ABBA)."""
+    """Differences [case, round] of adjacent processes, the order flipped each round (ABBA)."""
     session = machine.session(2 * count, only=only) if session is None else session
     chosen = slowdown if only is None or np.isscalar(slowdown) else slowdown[only]
     early, late = 2 * np.arange(count), 2 * np.arange(count) + 1
     flipped = np.arange(count) % 2 == 1
-    base = session.launches(np.where(flipped, late, early))
-    return session.launches(np.where(flipped, early, late), chosen) - base
+    base = session.processes(np.where(flipped, late, early))
+    return session.processes(np.where(flipped, early, late), chosen) - base

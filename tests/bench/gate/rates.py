@@ -1,8 +1,8 @@
 """How often a rule is wrong: red on unchanged code, and slowdowns found, on simulated suites.
 
-A suite has 200 cases and a budget of 200 calls a side and case, in launches of 20 calls. In a
+A suite has 200 cases and a budget of 200 calls a side and case, in processes of 20 calls. In a
 planted suite ten cases are slower. `ab` spends eight rounds on all cases and the rest on suspects;
-history mode has ten launches in each of its runs.
+history mode has ten processes in each of its runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SPEC.loader.exec_module(noise)
 
 CASES, SLOWED = 200, 10
 LIMIT = 0.02
-ROUNDS, LAUNCHES = 8, 10
+ROUNDS, PROCESSES = 8, 10
 LEFT = CASES * (200 // noise.SAMPLES - ROUNDS)  # case-rounds that a confirmation may spend
 PEERS = ("fixed 5% of one run", "Mann-Whitney .05", "pytest-benchmark mean:5%")
 
@@ -95,15 +95,15 @@ def peers(regime, slowdown, count, seed=7):
     """What other rules say of one stored run and a new one, from the same machines."""
     tallies = {name: Tally() for name in PEERS}
     for machine, slowed in suites(regime, slowdown, count, seed):
-        launches = range(LAUNCHES)
-        base = machine.session(LAUNCHES).launches(launches)
-        new = machine.session(LAUNCHES).launches(launches, slowed)
+        processes = range(PROCESSES)
+        base = machine.session(PROCESSES).processes(processes)
+        new = machine.session(PROCESSES).processes(processes, slowed)
         gap = np.exp(new.mean(axis=1) - base.mean(axis=1)) - 1
         tallies[PEERS[0]].add(gap > 0.05, slowed)
         p = mannwhitneyu(new, base, axis=1).pvalue
         tallies[PEERS[1]].add((p < 0.05) & (gap > 0), slowed)
         means = [
-            machine.session(1).samples([0], one, LAUNCHES * noise.SAMPLES).mean(axis=2)[:, 0]
+            machine.session(1).samples([0], one, PROCESSES * noise.SAMPLES).mean(axis=2)[:, 0]
             for one in (0.0, slowed)
         ]
         tallies[PEERS[2]].add(means[1] / means[0] > 1.05, slowed)
@@ -112,8 +112,8 @@ def peers(regime, slowdown, count, seed=7):
 
 def run_of(machine, slowed=0.0):
     """One run in a session of its own, as the gate sees it."""
-    launches = machine.session(LAUNCHES).launches(range(LAUNCHES), slowed)
-    return centre(launches, fewest=5)
+    processes = machine.session(PROCESSES).processes(range(PROCESSES), slowed)
+    return centre(processes, fewest=5)
 
 
 def table(count, *, regimes=tuple(noise.REGIMES), with_peers=True):

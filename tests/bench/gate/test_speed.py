@@ -15,7 +15,7 @@ from attnbench.store.parquet import write_parquet
 
 pytest.importorskip("pytest_benchmark")
 
-ROWS, LAUNCHES, SAMPLES = 100_000, 5, 200
+ROWS, PROCESSES, SAMPLES = 100_000, 5, 200
 PROGRAM = """
 import json, resource, sys, time
 from attnbench.analysis.compare import compare
@@ -41,8 +41,8 @@ def filled(kind, rng):
 
 def write_big_run(path, seed, *, full=False):
     rng = np.random.default_rng(seed)
-    cases = ROWS // LAUNCHES
-    case = np.repeat(np.arange(cases), LAUNCHES)
+    cases = ROWS // PROCESSES
+    case = np.repeat(np.arange(cases), PROCESSES)
     latency = np.exp(3 + case % 50 / 10) * np.exp(rng.normal(0, 0.003, ROWS))
     samples = (latency[:, None] * rng.normal(1, 0.01, (ROWS, SAMPLES))).astype(np.float32)
     schema = arrow_schema()
@@ -63,7 +63,7 @@ def write_big_run(path, seed, *, full=False):
     columns["schema_version"] = pa.array(np.ones(ROWS, dtype=np.int64))
     columns["case_id"] = pa.array([f"{one:012x}" for one in case])
     columns["case_label"] = pa.array([f"decode {one}q1s4k 32/8x128 bf16 · sdpa" for one in case])
-    columns["launch"] = pa.array(np.tile(np.arange(LAUNCHES), cases))
+    columns["process"] = pa.array(np.tile(np.arange(PROCESSES), cases))
     columns["latency_us"] = pa.array(latency)
     columns["samples_us"] = pa.ListArray.from_arrays(
         pa.array(offsets), pa.array(samples.ravel()), type=schema.field("samples_us").type
@@ -100,5 +100,5 @@ def test_two_big_runs_are_compared_in_seconds_and_two_gigabytes(benchmark, tmp_p
     # On a shared machine the processor's seconds say more than the clock's.
     benchmark.extra_info["cpu_s"] = found["cpu_s"]
 
-    assert found["cases"] == ROWS // LAUNCHES
+    assert found["cases"] == ROWS // PROCESSES
     assert found["bytes"] < 2e9

@@ -32,7 +32,7 @@ _CHOSEN = {
     "prefill": ("sdpa", "triton_flash"),
     "train": ("sdpa", "triton_flash"),
 }
-_TINY_RUN = ("--launches", "1")
+_TINY_RUN = ("--processes", "1")
 _INTERPRETED = "window or rope or splits"  # of the kernel tests, in the interpreter
 
 
@@ -158,7 +158,7 @@ def tuning(*, dry: bool) -> list[Step]:
         if dry:  # on a CPU there is nothing to tune, and to compile every candidate takes minutes
             return ("--help",)
         out = f"{{work}}/tuned/{backend}.json"
-        return (backend, "--device", "{device}", "--launches", "3", "--out", out)
+        return (backend, "--device", "{device}", "--processes", "3", "--out", out)
 
     return [
         machine(),
@@ -320,7 +320,7 @@ def _noise(side: str, *, dry: bool) -> Step:
             *ATTNBENCH,
             *("run", "decode", "--device", "{device}", *cases, "--budget", "{budget}s"),
             *("--out", f"{{work}}/results/noise-{side}.parquet"),
-            *(() if dry else ("--launches", "3")),
+            *(() if dry else ("--processes", "3")),
         ),
         answers="the A/A noise floor of this machine, one side",
         limit_s=60,  # of which a run's beginning and its three workers take half

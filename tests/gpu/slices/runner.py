@@ -173,7 +173,7 @@ class Slice:
             "seconds": round(time.monotonic() - self._began, 1),
             "finished": finished,
             "stopped_by": self.stopped_by,
-            "steps": [one.facts() for one in self.outcomes],
+            "steps": [one.to_dict() for one in self.outcomes],
         }
         path = self.place.work / "manifest.json"
         temporary = path.with_suffix(".tmp")

@@ -42,7 +42,7 @@ class Outcome:
     seconds: float | None = None
     log: str | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
 

@@ -45,10 +45,10 @@ def make_sides(
             if status := statuses.get((role, number)):
                 rows[role].append(made.make_row(number, 0, status=status, **changes))
                 continue
-            for launch in range(count):
+            for process in range(count):
                 middle = level * (1 + share) * np.exp(rng.normal(0, noise))
                 samples = middle * np.exp(rng.normal(0, 0.002, 20))
-                rows[role].append(made.make_row(number, launch, samples, **changes))
+                rows[role].append(made.make_row(number, process, samples, **changes))
     pairs = [[base, new] for base, new in zip(*map(ids_of, rows.values()), strict=True)]
     paths = []
     for role, found in rows.items():
@@ -67,18 +67,18 @@ def make_sides(
 
 
 def canaries_of(rounds, machine, rng):
-    """Records of calls that never change, first and last in each launch."""
+    """Records of calls that never change, first and last in each process."""
     return [
         {
             "record": "canaries",
-            "launch": launch,
+            "process": process,
             "when": when,
             "us": {
                 name: us * (1 + machine) * float(np.exp(rng.normal(0, 0.002)))
                 for name, us in (("copy", 400.0), ("gemm", 250.0), ("softmax", 90.0))
             },
         }
-        for launch in range(rounds)
+        for process in range(rounds)
         for when in ("first", "last")
     ]
 

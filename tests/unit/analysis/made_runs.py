@@ -11,7 +11,7 @@ MOMENT = 1_795_246_200.0
 DAY = 86_400.0
 
 
-def make_row(number, launch, samples=None, *, status="ok", **changes):
+def make_row(number, process, samples=None, *, status="ok", **changes):
     """One row of case ``number``; samples in µs."""
     kv_len = 1024 << (number % 6)
     batch = 1 + number // 6
@@ -26,7 +26,7 @@ def make_row(number, launch, samples=None, *, status="ok", **changes):
         "case_id": f"{number:06x}{abs(hash_of(backend)):06x}",
         "method_id": "fedcba987654",
         "case_label": f"{problem} · {backend}",
-        "launch": launch,
+        "process": process,
         "started_at": MOMENT,
         "status": status,
         "phase": "decode",
@@ -70,17 +70,17 @@ def hash_of(text):
     return sum((place + 1) * byte for place, byte in enumerate(text.encode())) % 0xFFFFFF
 
 
-def make_rows(cases=12, launches=5, *, seed=1, slowdowns=None, noise=0.003, shift=0.0, **changes):
-    """Ok rows of a run whose launches differ by ``noise``; a slowdown is a share, by case."""
+def make_rows(cases=12, processes=5, *, seed=1, slowdowns=None, noise=0.003, shift=0.0, **changes):
+    """Ok rows of a run whose processes differ by ``noise``; a slowdown is a share, by case."""
     rng = np.random.default_rng(seed)
     slowdowns = slowdowns or {}
     rows = []
     for number in range(cases):
         level = 20.0 * 1.7 ** (number % 6) * (1 + slowdowns.get(number, 0.0)) * np.exp(shift)
-        for launch in range(launches):
+        for process in range(processes):
             middle = level * np.exp(rng.normal(0, noise))
             samples = middle * np.exp(rng.normal(0, 0.004, 20))
-            rows.append(make_row(number, launch, samples, **changes))
+            rows.append(make_row(number, process, samples, **changes))
     return rows
 
 

@@ -12,7 +12,7 @@ from attnbench.analysis.ab import rule_ab
 from attnbench.analysis.ab_facts import SCHEMA_VERSION, ruling_facts
 from attnbench.analysis.gate_outputs import junit_text, markdown, marker
 from attnbench.errors import NothingSelected, ResultFileError
-from attnbench.selection import parse
+from attnbench.filter import parse
 from attnbench.suite import Gate, Limit
 
 SPEC = importlib.util.spec_from_file_location("made_ab", Path(__file__).with_name("made_ab.py"))
@@ -145,7 +145,7 @@ def test_the_outputs_for_machines_speak_of_rounds(tmp_path):
     assert marker(ruling) in text
     assert "measured by turns" in text
     assert "more rounds" in text
-    assert "launch" not in text
+    assert "more processes" not in text
     junit = junit_text(ruling)
     assert "attnbench ab" in junit
     assert junit.count("<testcase") == 12

@@ -33,7 +33,7 @@ def cell(good, context, batch=1, others="ABC"):
     """A cell in which the backends of ``good`` take 10 µs and the others 20."""
     centres = {label: (1e-5 if label in good else 2e-5) for label in others}
     latencies = {
-        label: Latency(centre=one, low=one, high=one, launches=5)
+        label: Latency(centre=one, low=one, high=one, processes=5)
         for label, one in sorted(centres.items(), key=lambda pair: pair[1])
     }
     return Cell(batch=batch, context=context, good=tuple(sorted(good)), latencies=latencies)
@@ -213,7 +213,7 @@ def test_where_nothing_was_measured_there_is_no_advice(made):
     assert advice.region(batch=4, context=3000, device="other", **known) is None
 
 
-def remeasured(seed, launches=5):
+def remeasured(seed, processes=5):
     """The same machine on another day: other noise, the same backends."""
     luck = random.Random(seed)  # noqa: S311  noise, not secrets
     rows = []
@@ -222,7 +222,7 @@ def remeasured(seed, launches=5):
             for backend in runs.BACKENDS:
                 middle = runs.predicted_us(problem, backend) * luck.lognormvariate(0, 0.004)
                 rows += runs.ok_rows(
-                    problem, backend, launches=launches, latency_us=middle, noise=0.01
+                    problem, backend, processes=processes, latency_us=middle, noise=0.01
                 )
     return rows
 
@@ -245,13 +245,13 @@ def test_advice_stands_still_when_it_is_measured_again(made):
         assert flips(first, advise(made.run(remeasured(seed)))) == []
 
 
-def test_advice_stands_still_when_launches_are_drawn_again(made):
-    rows = remeasured(0, launches=6)
+def test_advice_stands_still_when_processes_are_drawn_again(made):
+    rows = remeasured(0, processes=6)
     first = advise(made.run(rows))
 
     for seed in range(5):
         kept = random.Random(seed).sample(range(6), 4)  # noqa: S311  noise, not secrets
-        again = advise(made.run([one for one in rows if one["launch"] in kept]))
+        again = advise(made.run([one for one in rows if one["process"] in kept]))
         assert flips(first, again) == []
 
 
@@ -270,13 +270,13 @@ def test_two_backends_that_are_alike_are_a_tie_everywhere(made):
 @pytest.mark.parametrize(("win", "ties"), [(1.05, True), (1.15, False)])
 def test_without_intervals_a_win_must_be_a_large_one(made, win, ties):
     rows = [
-        *runs.ok_rows(runs.decode(), "sdpa", launches=1, latency_us=40.0, noise=1e-6),
-        *runs.ok_rows(runs.decode(), "naive", launches=1, latency_us=40.0 * win, noise=1e-6),
+        *runs.ok_rows(runs.decode(), "sdpa", processes=1, latency_us=40.0, noise=1e-6),
+        *runs.ok_rows(runs.decode(), "naive", processes=1, latency_us=40.0 * win, noise=1e-6),
     ]
     (device,) = advise(made.run(rows)).devices
 
     assert device.regions[0].is_tie is ties
-    assert any("one launch alone" in one for one in device.warnings)
+    assert any("one process alone" in one for one in device.warnings)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_wrong_cases_are_never_advised(made):
     rows = [
         *runs.ok_rows(problem, "sdpa", latency_us=50.0),
         *runs.ok_rows(problem, "naive", latency_us=5.0),
-        {**runs.other_row(problem, "naive", "incorrect", "wrong"), "launch": 3},
+        {**runs.other_row(problem, "naive", "incorrect", "wrong"), "process": 3},
     ]
     (region,) = advise(made.run(rows)).devices[0].regions
 

@@ -38,7 +38,7 @@ TWO_OF_ONE = json.dumps(
             {
                 "name": "a",
                 "stats": {"data": [1.0]},
-                "extra_info": {"attnbench": {"samples_a_launch": [2]}},
+                "extra_info": {"attnbench": {"samples_a_process": [2]}},
             }
         ],
     }
@@ -64,11 +64,11 @@ def foreign(path, medians, **changes):
     return path
 
 
-def test_an_exported_run_reads_back_launch_by_launch(run, exported):
+def test_an_exported_run_reads_back_process_by_process(run, exported):
     old, again = load_side(run), load_side(exported)
 
     assert again.log == pytest.approx(old.log)
-    for column in ("case_id", "method_id", "launch", "device_id", "device_name", "isolation"):
+    for column in ("case_id", "method_id", "process", "device_id", "device_name", "isolation"):
         assert again.table[column].to_pylist() == old.table[column].to_pylist()
     assert again.remarks == ()
 
@@ -108,8 +108,8 @@ def test_another_machine_of_pytest_benchmark_gives_ratios_alone(tmp_path):
 def test_a_case_that_pytest_benchmark_timed_is_not_compared_with_a_run(tmp_path, run):
     document = json.loads(export_text(run))
     for one in document["benchmarks"]:
-        # What the plugin writes knows its case, but is of no run and has no launches.
-        for name in ("samples_a_launch", "run_id", "run_name", "method_id"):
+        # What the plugin writes knows its case, but is of no run and has no processes.
+        for name in ("samples_a_process", "run_id", "run_name", "method_id"):
             del one["extra_info"]["attnbench"][name]
     path = tmp_path / "plugin.json"
     path.write_text(json.dumps(document), encoding="utf-8")
@@ -152,7 +152,7 @@ def test_benchmarks_of_others_have_no_case_in_common_with_a_run(tmp_path, run):
         ),
         (
             TWO_OF_ONE,
-            "1 samples, its launches 2",
+            "1 samples, its processes 2",
         ),
     ],
 )

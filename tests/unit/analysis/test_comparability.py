@@ -73,7 +73,7 @@ def test_gpus_and_commits_of_several_files_are_sides(tmp_path):
     (found,) = compare(*paths, by="commit")
 
     assert (found.base.name, found.new.name) == ("aaa", "bbb")
-    assert found.comparisons[0].new.launches == 10
+    assert found.comparisons[0].new.processes == 10
 
 
 def test_a_merged_file_is_as_many_baselines_as_it_has_runs(tmp_path):

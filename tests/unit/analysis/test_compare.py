@@ -67,14 +67,14 @@ def test_a_run_against_itself_is_the_same_everywhere(base, tmp_path):
     assert found.verdicts == {"same": 12}
 
 
-def test_two_launches_have_latencies_and_no_interval(base, tmp_path):
-    (found,) = compare(base, new(tmp_path, made.make_rows(seed=2, launches=2, run_id="n")))
+def test_two_processes_have_latencies_and_no_interval(base, tmp_path):
+    (found,) = compare(base, new(tmp_path, made.make_rows(seed=2, processes=2, run_id="n")))
 
     one = found.comparisons[0]
     assert one.verdict == "unclear"
     assert one.low is None
     assert one.new.half_width is None
-    assert one.new.launches == 2
+    assert one.new.processes == 2
 
 
 def test_every_way_of_not_being_comparable_is_a_section_of_its_own(base, tmp_path):
@@ -84,7 +84,7 @@ def test_every_way_of_not_being_comparable_is_a_section_of_its_own(base, tmp_pat
         made.make_row(0, 0, status="oom", run_id="n"),
         made.make_row(1, 0, status="incorrect", run_id="n"),
         made.make_row(2, None, status="skipped", run_id="n"),
-        *[made.make_row(40, launch, [9.0] * 9, run_id="n") for launch in range(3)],
+        *[made.make_row(40, process, [9.0] * 9, run_id="n") for process in range(3)],
     ]
 
     (found,) = compare(base, new(tmp_path, rows))
@@ -154,7 +154,7 @@ def test_other_devices_give_ratios_and_no_verdicts(base, tmp_path):
     assert found.ceilings[0].ratio == pytest.approx(3000 / 4290)
 
 
-def test_backends_of_one_run_are_compared_by_problem_launch_by_launch(tmp_path):
+def test_backends_of_one_run_are_compared_by_problem_process_by_process(tmp_path):
     rows = made.make_rows(cases=6, run_id="n", seed=1)
     rows += made.make_rows(
         cases=6, run_id="n", seed=2, backend="naive", slowdowns=dict.fromkeys(range(6), 0.5)
@@ -205,7 +205,7 @@ def test_samples_that_cannot_be_true_are_refused(base, tmp_path, wrong):
     rows[7]["samples_us"] = wrong
 
     with pytest.raises(
-        ResultFileError, match=r"1 ok row has no sample, or.*above zero\n.*launch 2"
+        ResultFileError, match=r"1 ok row has no sample, or.*above zero\n.*process 2"
     ):
         compare(base, new(tmp_path, rows))
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from attnbench.analysis.doubts import doubts, flattering, single_launch
-from attnbench.analysis.table import CaseRows, over_launches
+from attnbench.analysis.doubts import doubts, flattering, single_process
+from attnbench.analysis.table import CaseRows, over_processes
 
 
-def case(*notes, launches=3, status="ok", **row):
+def case(*notes, processes=3, status="ok", **row):
     rows = ({"input_dist": "normal", "page_order": None, **row},)
     return CaseRows(
         case_id="c",
@@ -13,7 +13,7 @@ def case(*notes, launches=3, status="ok", **row):
         timing="event cold",
         status=status,
         reason=None,
-        latency=over_launches([1e-5] * launches) if status == "ok" else None,
+        latency=over_processes([1e-5] * processes) if status == "ok" else None,
         notes=notes,
         rows=rows,
     )
@@ -22,7 +22,7 @@ def case(*notes, launches=3, status="ok", **row):
 def test_a_calm_case_leaves_no_doubt():
     assert list(doubts([case()])) == []
     assert list(flattering([case()])) == []
-    assert list(single_launch([case()])) == []
+    assert list(single_process([case()])) == []
 
 
 def test_notes_are_counted_among_the_ok_cases():
@@ -35,12 +35,12 @@ def test_a_note_that_says_nothing_of_the_latency_is_no_doubt():
     assert list(doubts([case("NO_TELEMETRY", "L2_RESIDENT")])) == []
 
 
-def test_too_few_launches_are_counted_and_one_alone_is_said():
-    (few,) = doubts([case(launches=2), case()])
+def test_too_few_processes_are_counted_and_one_alone_is_said():
+    (few,) = doubts([case(processes=2), case()])
 
-    assert few.startswith("1 of 2 ok cases have fewer than three launches")
-    assert list(single_launch([case(launches=1), case(launches=2)])) == []
-    assert len(list(single_launch([case(launches=1)]))) == 1
+    assert few.startswith("1 of 2 ok cases have fewer than three processes")
+    assert list(single_process([case(processes=1), case(processes=2)])) == []
+    assert len(list(single_process([case(processes=1)]))) == 1
 
 
 def test_zeros_and_ordered_pages_flatter():

@@ -19,8 +19,8 @@ def side(folder, *rows):
 
 def test_the_counter_is_taken_where_there_is_one(tmp_path):
     rows = [
-        made.make_row(0, launch, [10.0], energy_j_per_call=0.5 + launch, power_w=9e9)
-        for launch in range(3)
+        made.make_row(0, process, [10.0], energy_j_per_call=0.5 + process, power_w=9e9)
+        for process in range(3)
     ]
     (found,) = energies(side(tmp_path, *rows)).values()
 

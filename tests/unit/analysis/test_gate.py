@@ -109,12 +109,12 @@ def test_a_missing_case_and_one_of_another_method_leave_the_gate_open(tmp_path, 
     ]
 
 
-def test_too_few_launches_leave_the_gate_open_and_say_how_many_would_do(tmp_path, baselines):
-    ruling = gate(run_of(tmp_path, rows_of(launches=3)), baselines)
+def test_too_few_processes_leave_the_gate_open_and_say_how_many_would_do(tmp_path, baselines):
+    ruling = gate(run_of(tmp_path, rows_of(processes=3)), baselines)
 
     assert ruling.outcome == "inconclusive"
-    assert {one.why for one in ruling.of("inconclusive")} == {"3 of 5 launches"}
-    assert {one.launches for one in ruling.of("inconclusive")} == {5.0}
+    assert {one.why for one in ruling.of("inconclusive")} == {"3 of 5 processes"}
+    assert {one.processes for one in ruling.of("inconclusive")} == {5.0}
 
 
 def test_an_interval_past_the_limit_leaves_the_gate_open(tmp_path, baselines):
@@ -144,7 +144,10 @@ def test_new_and_fixed_cases_are_listed_and_never_ruled(tmp_path, baselines):
     broken = [row for row in broken if row["problem_id"] != f"{2:012x}"]
     broken.append(made.make_row(2, 0, status="failed", run_id="b9", started_at=made.MOMENT - 1))
     newest = made.write_run(tmp_path / "newest.parquet", broken)
-    rows = [*rows_of(), *[made.make_row(50, launch, [8.0] * 9, run_id="n") for launch in range(5)]]
+    rows = [
+        *rows_of(),
+        *[made.make_row(50, process, [8.0] * 9, run_id="n") for process in range(5)],
+    ]
 
     ruling = gate(run_of(tmp_path, rows), [*baselines, newest])
 
@@ -242,7 +245,7 @@ def test_the_selftest_plants_what_the_gate_says_it_can_see_and_finds_it(tmp_path
 
 
 def test_the_selftest_of_a_gate_that_sees_nothing_does_not_hold(tmp_path, baselines):
-    new = load_side(run_of(tmp_path, rows_of(launches=2)))
+    new = load_side(run_of(tmp_path, rows_of(processes=2)))
     rule, source = rule_for(new)
 
     proof = prove([load_side(path) for path in baselines], new, rule, source)
@@ -292,12 +295,12 @@ def test_a_comment_about_very_many_cases_says_what_it_left_out(tmp_path):
 
 
 def test_the_rule_reads_the_suites_words(tmp_path, baselines):
-    suite = SUITE + "gate: {max_slowdown: 0.03, min_launches: 7, inconclusive: fail}\n"
+    suite = SUITE + "gate: {max_slowdown: 0.03, min_processes: 7, inconclusive: fail}\n"
     new = load_side(run_of(tmp_path, rows_of(), suite))
 
     rule, _ = rule_for(new)
 
-    assert (rule.max_slowdown, rule.min_launches, rule.inconclusive) == (0.03, 7, "fail")
+    assert (rule.max_slowdown, rule.min_processes, rule.inconclusive) == (0.03, 7, "fail")
     assert rule_on([load_side(path) for path in baselines], new, rule, "").outcome == "inconclusive"
 
 

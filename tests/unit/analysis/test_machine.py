@@ -18,8 +18,8 @@ SPIN = {
 COPY = {**SPIN, "name": "copy", "grave": False}
 
 
-def canaries(when, launch=0, gemm=100.0, **more):
-    return {"record": "canaries", "launch": launch, "when": when, "us": {"gemm": gemm}} | more
+def canaries(when, process=0, gemm=100.0, **more):
+    return {"record": "canaries", "process": process, "when": when, "us": {"gemm": gemm}} | more
 
 
 def state(*records):
@@ -27,17 +27,17 @@ def state(*records):
     return only
 
 
-def test_a_launch_is_told_by_how_much_its_end_differs_from_its_beginning():
+def test_a_process_is_told_by_how_much_its_end_differs_from_its_beginning():
     told = state(canaries("first"), canaries("last", gemm=103.0, notes=["CLOCK_DRIFT"]))
 
-    assert told.launches[0].changes == {"gemm": pytest.approx(0.03)}
-    assert told.launches[0].notes == ("CLOCK_DRIFT",)
+    assert told.processes[0].changes == {"gemm": pytest.approx(0.03)}
+    assert told.processes[0].notes == ("CLOCK_DRIFT",)
 
 
-def test_a_launch_that_was_cut_off_and_gone_on_with_is_two():
+def test_a_process_that_was_cut_off_and_gone_on_with_is_two():
     told = state(canaries("first"), canaries("first"), canaries("last"), canaries("first", 1))
 
-    assert [(one.launch, one.last is None) for one in told.launches] == [
+    assert [(one.process, one.last is None) for one in told.processes] == [
         (0, True),
         (0, False),
         (1, True),
@@ -45,11 +45,11 @@ def test_a_launch_that_was_cut_off_and_gone_on_with_is_two():
 
 
 def test_canaries_that_could_not_be_timed_say_why():
-    failed = {"record": "canaries", "launch": 0, "when": "first", "failed": "it died"}
+    failed = {"record": "canaries", "process": 0, "when": "first", "failed": "it died"}
     told = state(failed, canaries("last"))
 
-    assert told.launches[0].failed == "it died"
-    assert told.launches[0].changes == {}
+    assert told.processes[0].failed == "it died"
+    assert told.processes[0].changes == {}
 
 
 def test_only_a_grave_failure_is_a_reason_for_distrust():
@@ -72,17 +72,17 @@ def test_a_run_from_before_says_nothing(metadata):
     assert machine_states(metadata) == []
 
 
-def launches(values, last=None):
-    """A state whose launches read these times, first and, where there are any, last."""
+def processes(values, last=None):
+    """A state whose processes read these times, first and, where there are any, last."""
     firsts = [canaries("first", n, gemm=us) for n, us in enumerate(values)]
     lasts = [canaries("last", n, gemm=us) for n, us in enumerate(last or ())]
-    both = [[one, *(two for two in lasts if two["launch"] == one["launch"])] for one in firsts]
+    both = [[one, *(two for two in lasts if two["process"] == one["process"])] for one in firsts]
     return state(*(record for pair in both for record in pair))
 
 
 def test_canaries_of_two_sides_are_compared_round_by_round():
-    base = launches([100.0, 110.0, 90.0, 120.0])
-    new = launches([103.0, 113.0, 92.5, 123.9])
+    base = processes([100.0, 110.0, 90.0, 120.0])
+    new = processes([103.0, 113.0, 92.5, 123.9])
 
     (gemm,) = canary_shifts(base, new)
 
@@ -93,8 +93,8 @@ def test_canaries_of_two_sides_are_compared_round_by_round():
 
 
 def test_a_canary_counts_by_the_mean_of_first_and_last():
-    base = launches([100.0, 100.0], last=[100.0, 100.0])
-    new = launches([100.0, 100.0], last=[104.0, 104.0])
+    base = processes([100.0, 100.0], last=[100.0, 100.0])
+    new = processes([100.0, 100.0], last=[104.0, 104.0])
 
     (gemm,) = canary_shifts(base, new)
 
@@ -103,7 +103,7 @@ def test_a_canary_counts_by_the_mean_of_first_and_last():
 
 def test_canaries_that_only_scatter_are_no_news():
     (gemm,) = canary_shifts(
-        launches([100.0, 103.0, 99.0, 101.0]), launches([101.0, 100.0, 102.0, 100.0])
+        processes([100.0, 103.0, 99.0, 101.0]), processes([101.0, 100.0, 102.0, 100.0])
     )
 
     assert not gemm.is_real
@@ -123,9 +123,9 @@ def test_of_a_hundred_equal_machines_however_restless_few_are_called_different()
     assert called <= 9  # three hundred times their intervals would call more than twenty
 
 
-def test_one_round_has_a_change_and_no_interval_and_sides_without_a_common_launch_have_nothing():
-    (gemm,) = canary_shifts(launches([100.0, 1.0]), launches([102.0]))
+def test_one_round_has_a_change_and_no_interval_and_sides_without_a_common_process_have_nothing():
+    (gemm,) = canary_shifts(processes([100.0, 1.0]), processes([102.0]))
     assert (gemm.change, gemm.low, gemm.rounds) == (pytest.approx(0.02), None, 1)
 
-    failed = state({"record": "canaries", "launch": 0, "when": "first", "failed": "it died"})
-    assert canary_shifts(failed, launches([100.0])) == ()
+    failed = state({"record": "canaries", "process": 0, "when": "first", "failed": "it died"})
+    assert canary_shifts(failed, processes([100.0])) == ()

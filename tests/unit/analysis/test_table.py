@@ -8,7 +8,7 @@ import pytest
 from attnbench.analysis.table import (
     case_rows,
     option_names,
-    over_launches,
+    over_processes,
     pivot,
     plain_rows,
     ranked,
@@ -18,7 +18,7 @@ from attnbench.errors import NothingSelected
 from attnbench.store.columns import COLUMNS
 
 
-def row(backend="naive", *, kv_len=1024, launch=0, latency=100.0, status="ok", **values):
+def row(backend="naive", *, kv_len=1024, process=0, latency=100.0, status="ok", **values):
     label = f"{backend}{values.pop('suffix', '')}"
     own = {
         "case_id": f"{backend}{kv_len}",
@@ -28,7 +28,7 @@ def row(backend="naive", *, kv_len=1024, launch=0, latency=100.0, status="ok", *
         "backend_label": label,
         "backend_options": "{}",
         "kv_len": kv_len,
-        "launch": launch,
+        "process": process,
         "latency_us": latency if status == "ok" else None,
         "status": status,
         "reason": None if status == "ok" else "why",
@@ -40,30 +40,30 @@ def row(backend="naive", *, kv_len=1024, launch=0, latency=100.0, status="ok", *
 
 
 def frame(*rows):
-    return pd.DataFrame(list(rows)).astype({"launch": "Int64", "kv_len": "Int64"})
+    return pd.DataFrame(list(rows)).astype({"process": "Int64", "kv_len": "Int64"})
 
 
-def test_a_latency_is_the_geometric_mean_of_its_launches():
-    found = over_launches([1.0, 4.0])
+def test_a_latency_is_the_geometric_mean_of_its_processes():
+    found = over_processes([1.0, 4.0])
 
     assert found.centre == pytest.approx(2.0)
     assert (found.low, found.high, found.half_width) == (None, None, None)
 
 
-def test_from_three_launches_on_there_is_a_t_interval_on_the_log_scale():
-    found = over_launches([math.exp(x) for x in (0.0, 1.0, 2.0)])
+def test_from_three_processes_on_there_is_a_t_interval_on_the_log_scale():
+    found = over_processes([math.exp(x) for x in (0.0, 1.0, 2.0)])
 
     # t(0.975, 2) = 4.302653, standard error 1/sqrt(3)
     assert math.log(found.low) == pytest.approx(1 - 4.302653 / math.sqrt(3), abs=1e-6)
     assert math.log(found.high) == pytest.approx(1 + 4.302653 / math.sqrt(3), abs=1e-6)
 
 
-def test_equal_launches_have_an_interval_of_no_width():
-    assert over_launches([3.0, 3.0, 3.0]).half_width == pytest.approx(0.0)
+def test_equal_processes_have_an_interval_of_no_width():
+    assert over_processes([3.0, 3.0, 3.0]).half_width == pytest.approx(0.0)
 
 
 def test_a_case_is_as_bad_as_its_worst_row_and_has_no_latency_then():
-    found = case_rows(frame(row(launch=0), row(launch=1, status="crashed")))
+    found = case_rows(frame(row(process=0), row(process=1, status="crashed")))
 
     assert [one.status for one in found] == ["crashed"]
     assert found[0].latency is None
@@ -77,9 +77,9 @@ def test_cases_come_in_the_order_of_their_numbers():
 
 
 def test_what_is_missing_is_none_and_lists_are_lists():
-    rows = plain_rows(frame(row(launch=None, status="skipped")))
+    rows = plain_rows(frame(row(process=None, status="skipped")))
 
-    assert rows[0]["launch"] is None
+    assert rows[0]["process"] is None
     assert rows[0]["started_at"] is None
     assert rows[0]["notes"] == []
 

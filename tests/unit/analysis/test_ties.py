@@ -8,7 +8,7 @@ from attnbench.analysis.ties import is_tie
 
 def latency(centre, reach=0.0):
     low, high = (None, None) if reach is None else (centre * (1 - reach), centre * (1 + reach))
-    return Latency(centre=centre, low=low, high=high, launches=3)
+    return Latency(centre=centre, low=low, high=high, processes=3)
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,16 @@ BEFORE = (100.0, 101.0, 102.0)
 
 
 def chosen(*times, shipped=BEFORE):
-    own = Times(tile=SHIPPED, launches_us=shipped) if shipped else None
+    own = Times(tile=SHIPPED, processes_us=shipped) if shipped else None
     tried = [one for one in (own, *times) if one is not None]
     return choose(SLOT, 2, tried, SHIPPED)
 
 
-def times(tile, *launches_us):
-    return Times(tile=tile, launches_us=launches_us)
+def times(tile, *processes_us):
+    return Times(tile=tile, processes_us=processes_us)
 
 
-def test_what_is_faster_in_every_launch_and_by_enough_is_chosen():
+def test_what_is_faster_in_every_process_and_by_enough_is_chosen():
     choice = chosen(times(A, 95, 96, 94), times(B, 90, 91, 92))
 
     assert (choice.chosen, choice.rule, choice.is_new) == (B, "faster", True)
@@ -41,15 +41,15 @@ def test_what_is_faster_in_every_launch_and_by_enough_is_chosen():
 
 
 @pytest.mark.parametrize(
-    ("launches_us", "rule"),
+    ("processes_us", "rule"),
     [
-        ((99.5, 99.6, 99.7), "a tie stays"),  # in every launch, and by less than 1 %
-        ((90.0, 90.0, 100.5), "a tie stays"),  # by 7 %, and one launch is no faster
+        ((99.5, 99.6, 99.7), "a tie stays"),  # in every process, and by less than 1 %
+        ((90.0, 90.0, 100.5), "a tie stays"),  # by 7 %, and one process is no faster
         ((103.0, 104.0, 105.0), "the fastest"),
     ],
 )
-def test_in_a_tie_the_shipped_tile_stays(launches_us, rule):
-    choice = chosen(times(A, *launches_us), shipped=(100.0, 100.1, 100.2))
+def test_in_a_tie_the_shipped_tile_stays(processes_us, rule):
+    choice = chosen(times(A, *processes_us), shipped=(100.0, 100.1, 100.2))
 
     assert (choice.chosen, choice.rule, choice.is_new) == (SHIPPED, rule, False)
 
@@ -79,10 +79,10 @@ def test_where_none_was_ok_nothing_changes():
 
 
 @given(st.lists(st.floats(50, 150), min_size=3, max_size=5), st.integers(0, 4))
-def test_identical_tiles_never_replace_the_shipped_one(launches_us, turn):
-    turned = tuple(launches_us[turn:] + launches_us[:turn])
+def test_identical_tiles_never_replace_the_shipped_one(processes_us, turn):
+    turned = tuple(processes_us[turn:] + processes_us[:turn])
 
-    assert not chosen(times(A, *turned), shipped=tuple(launches_us)).is_new
+    assert not chosen(times(A, *turned), shipped=tuple(processes_us)).is_new
 
 
 def test_the_table_holds_what_was_measured_and_where():
@@ -112,7 +112,7 @@ def test_a_real_run_is_measured_resumed_and_chosen_from(tmp_path):
     measure = Measure(warmup_s=0.02, sample_s=0.05, case_limit_s=60)
     suite = replace(load_suite("quick", select="backend=sdpa"), measure=measure)
     order = Order(
-        suite=suite, candidates=candidates, out=tmp_path / "t.json", device="cpu", launches=3
+        suite=suite, candidates=candidates, out=tmp_path / "t.json", device="cpu", processes=3
     )
 
     tuned = tune(order, lambda _: None)

@@ -47,14 +47,14 @@ def make_case(backend="naive", *, kv_len=1024, options=()):
 
 
 def ok_rows(case, latencies, *notes):
-    """A row for each launch."""
-    for launch, latency in enumerate(latencies):
+    """A row for each process."""
+    for process, latency in enumerate(latencies):
         samples = tuple(latency * (1 + 0.002 * (i % 7 - 3)) for i in range(20))
         measurement = Measurement(
             case=case,
             status="ok",
-            launch=launch,
-            started_at=1_795_000_000.0 + launch,
+            process=process,
+            started_at=1_795_000_000.0 + process,
             samples_us=samples,
             check="passed",
             error_rel=1.2e-7,
@@ -79,16 +79,16 @@ def ok_rows(case, latencies, *notes):
         yield make_row(IDENTITY, measurement, METHOD)[0]
 
 
-def other_row(case, status, reason, launch=None):
-    measurement = Measurement(case=case, status=status, reason=reason, launch=launch)
+def other_row(case, status, reason, process=None):
+    measurement = Measurement(case=case, status=status, reason=reason, process=process)
     return make_row(IDENTITY, measurement, METHOD)[0]
 
 
 @pytest.fixture
 def run_file(tmp_path):
-    """A run of two problems and three backends in three launches, with every kind of gap."""
+    """A run of two problems and three backends in three processes, with every kind of gap."""
     path = tmp_path / "results" / "tiny.parquet"
-    header = {"run_id": "abc", "run_name": "tiny", "environment": ENVIRONMENT.facts()}
+    header = {"run_id": "abc", "run_name": "tiny", "environment": ENVIRONMENT.to_dict()}
     flash = (("kernel", "flash"),)
     rows = [
         *ok_rows(make_case("naive"), (120.0, 121.0, 123.0)),
@@ -96,7 +96,7 @@ def run_file(tmp_path):
         *ok_rows(make_case("sdpa", kv_len=4096), (240.0, 251.0, 245.0), "NOISY"),
         *ok_rows(make_case("sdpa", kv_len=16384), (980.0,)),
         other_row(make_case("naive", kv_len=4096), "incorrect", "error 0.3 is too large", 0),
-        other_row(make_case("naive", kv_len=16384), "skipped", "about 63 s a launch"),
+        other_row(make_case("naive", kv_len=16384), "skipped", "about 63 s a process"),
         other_row(make_case("sdpa", options=flash), "unsupported", "device cpu is not one of cuda"),
     ]
     with RunWriter.create(path, header) as writer:

@@ -9,7 +9,7 @@ import pytest
 from attnbench.cli import examine
 from attnbench.cli.examine import ABSENT, OK, PROBLEM, WARNING, Finding
 from attnbench.device.base import Reading
-from attnbench.device.nvml import Blind
+from attnbench.device.nvml import NoTelemetry
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
 from attnbench.errors import EnvironmentProblem, TorchMissing
@@ -93,7 +93,7 @@ def looked_at(monkeypatch, board):
 
 
 def test_a_gpu_that_nvml_does_not_show_is_a_warning_with_the_reason(monkeypatch):
-    blind = Blind(reason="NVML Shared Library Not Found")
+    blind = NoTelemetry(reason="NVML Shared Library Not Found")
 
     assert looked_at(monkeypatch, blind) == [
         (
@@ -132,7 +132,7 @@ def test_what_nvml_refuses_is_said_in_its_words(monkeypatch):
     )
 
 
-class Crew:
+class WorkerHandle:
     """A crew whose worker answers a self-test, or has no device to open."""
 
     answers: dict
@@ -172,7 +172,7 @@ def answer(**facts):
 
 
 def test_timing_shows_ceilings_and_what_each_test_read():
-    crew = Crew("auto")
+    crew = WorkerHandle("auto")
     failed = {"passed": False, "advice": "stop it"}
     crew.answers = [answer(), answer(name="A/A", **failed), answer(grave=True, **failed)]
 
@@ -187,7 +187,7 @@ def test_timing_shows_ceilings_and_what_each_test_read():
 
 def test_what_a_device_holds_is_measured_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    crew = Crew("auto")
+    crew = WorkerHandle("auto")
     crew.answers = []
     list(examine.timing(crew, ENVIRONMENT))
 
@@ -208,8 +208,8 @@ def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monk
     def died(_self, _ceilings):
         raise EnvironmentProblem("no answer from the self-test: killed")
 
-    monkeypatch.setattr(Crew, "selftest", died)
-    monkeypatch.setattr("attnbench.execute.crew.Crew", Crew)
+    monkeypatch.setattr(WorkerHandle, "selftest", died)
+    monkeypatch.setattr("attnbench.execute.crew.Crew", WorkerHandle)
     monkeypatch.setattr(examine, "backends", lambda: iter([]))
 
     texts = {one.text: one.state for one in examine.examine()}
@@ -272,8 +272,8 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypa
 
 def test_without_torch_the_rest_is_looked_at_all_the_same(monkeypatch):
     missing = TorchMissing("measuring needs torch", hint="install it")
-    monkeypatch.setattr(Crew, "missing", missing)
-    monkeypatch.setattr("attnbench.execute.crew.Crew", Crew)
+    monkeypatch.setattr(WorkerHandle, "missing", missing)
+    monkeypatch.setattr("attnbench.execute.crew.Crew", WorkerHandle)
     monkeypatch.setattr(examine, "backends", lambda: iter([SimpleNamespace(section="backends")]))
 
     sections = [one.section for one in examine.examine()]

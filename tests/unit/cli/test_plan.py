@@ -41,12 +41,12 @@ def fake_plan(monkeypatch):
         planned=(
             planned("naive", 1024),
             planned("naive", 4096),
-            planned("naive", 65536, "skipped", "about 63 s a launch, over case_limit_s 5"),
+            planned("naive", 65536, "skipped", "about 63 s a process, over case_limit_s 5"),
             planned("sdpa", 1024),
             planned("sdpa", 1024, mode="bwd"),
             planned("flex", 1024, "unsupported", "needs sm_80, this is sm_75"),
         ),
-        launches=3,
+        processes=3,
     )
 
     def load_suite(word, **settings):

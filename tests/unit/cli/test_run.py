@@ -29,10 +29,10 @@ def test_an_interrupted_run_says_how_to_go_on(attnbench, fake_run):
     fake_run.interrupted = True
 
     words = ("tiny", "--device", "cpu", "--set", "kv_len=1k,4k", "-k", "kv_len>=2k")
-    result = attnbench("run", *words, "--launches", "5", "--seed", "7")
+    result = attnbench("run", *words, "--processes", "5", "--seed", "7")
 
     again = (
-        "attnbench run tiny --device cpu --set kv_len=1k,4k -k 'kv_len>=2k' --launches 5 --seed 7"
+        "attnbench run tiny --device cpu --set kv_len=1k,4k -k 'kv_len>=2k' --processes 5 --seed 7"
     )
     assert result.code == 130
     assert f"{again} --resume --out " in result.err
@@ -45,7 +45,7 @@ def test_without_a_suite_it_is_the_quick_one(attnbench, fake_run):
 
 def test_flags_reach_the_run(attnbench, fake_run, tmp_path):
     words = (
-        "--device cuda:1 --launches 5 --budget 10m --resume --redo failed --no-oom-skip --seed 7"
+        "--device cuda:1 --processes 5 --budget 10m --resume --redo failed --no-oom-skip --seed 7"
     )
     out = tmp_path / "x.parquet"
 
@@ -55,7 +55,7 @@ def test_flags_reach_the_run(attnbench, fake_run, tmp_path):
     call.pop("listener")
     assert call == {
         "device": "cuda:1",
-        "launches": 5,
+        "processes": 5,
         "budget": 600.0,
         "resume": True,
         "redo": "failed",

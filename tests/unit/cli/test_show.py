@@ -84,7 +84,7 @@ def test_a_program_gets_numbers(attnbench, run_file):
     one = by_label["decode q1s4k 8/8x64 fp32 · sdpa"]
     assert one["latency_us"] == pytest.approx(245.3, rel=2e-3)
     assert one["low_us"] < one["latency_us"] < one["high_us"]
-    assert one["launches"] == 3
+    assert one["processes"] == 3
     assert by_label["decode q1s16k 8/8x64 fp32 · sdpa"]["low_us"] is None
     assert by_label["decode q1s4k 8/8x64 fp32 · naive"]["latency_us"] is None
 
@@ -124,7 +124,7 @@ def test_a_case_says_what_of_the_cache_it_touches_and_what_the_host_does():
             "cache",
             "135 MB touched, 2.25 x the last-level cache; 402 MB read before a call finds it again",
         ),
-        ("launch", "12.5 µs of the host a call"),
+        ("process", "12.5 µs of the host a call"),
     ]
     unknown = dict.fromkeys(row) | {"input_bytes": 1}
     assert list(show_case._cache_and_launch(unknown)) == []

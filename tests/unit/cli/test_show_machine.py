@@ -34,9 +34,9 @@ COPY = {
 BROKEN = {**SPIN, "passed": False, "measured": "900 us", "grave": True, "advice": "stop"}
 
 
-def canaries(launch, when, scale, **more):
+def canaries(process, when, scale, **more):
     us = {"copy": 4000 * scale, "gemm": 640 * scale, "softmax": 310.0}
-    return {"record": "canaries", "launch": launch, "when": when, "at": 1.0, "us": us, **more}
+    return {"record": "canaries", "process": process, "when": when, "at": 1.0, "us": us, **more}
 
 
 RECORDS = [
@@ -54,7 +54,7 @@ def with_records(path, records):
         writer.finish()
 
 
-def test_timing_shows_the_self_test_and_each_launch_s_canaries(attnbench, run_file, golden):
+def test_timing_shows_the_self_test_and_each_process_s_canaries(attnbench, run_file, golden):
     with_records(run_file, RECORDS)
     shown = attnbench("show", run_file, "--timing")
 
@@ -66,7 +66,7 @@ def test_timing_as_json_has_the_machine_beside_the_cases(attnbench, run_file):
     facts = json.loads(attnbench("show", run_file, "--timing", "--json").out)
 
     assert facts["machine"][0]["selftest"] == [SPIN, COPY]
-    assert facts["machine"][0]["launches"][0]["changes"]["gemm"] == pytest.approx(0.031)
+    assert facts["machine"][0]["processes"][0]["changes"]["gemm"] == pytest.approx(0.031)
     assert facts["cases"] == json.loads(attnbench("show", run_file, "--json").out)
 
 

@@ -47,7 +47,7 @@ def test_an_exit_code_is_that_of_the_verb_whoever_has_left(tmp_path, words, code
     "words",
     [
         ("check", "wrong.py", "-k", "theme=dtypes"),
-        ("run", "suite.yaml", "--launches", "1", "--out", "out.parquet", "--json"),
+        ("run", "suite.yaml", "--processes", "1", "--out", "out.parquet", "--json"),
     ],
 )
 def test_a_wrong_case_is_exit_code_1_though_the_reader_has_left(tmp_path, words, capfd):

@@ -11,13 +11,13 @@ def test_reasons_that_differ_in_figures_alone_are_one_line():
         ("naive", "needs 12.5 GB, 3.00 GB is free"),
         ("sdpa", "mask causal is not one of none"),
         ("naive", "needs 140 MB, 3.00 GB is free"),
-        ("naive", "about 63 s a launch, over case_limit_s 5"),
-        ("naive", "about 2 min a launch, over case_limit_s 5"),
-        ("naive", "about 7 s a launch, over case_limit_s 5"),
+        ("naive", "about 63 s a process, over case_limit_s 5"),
+        ("naive", "about 2 min a process, over case_limit_s 5"),
+        ("naive", "about 7 s a process, over case_limit_s 5"),
     ]
 
     assert list(reason_lines(pairs)) == [
-        "  3 x naive: about 63 s a launch, over case_limit_s 5, and the like",
+        "  3 x naive: about 63 s a process, over case_limit_s 5, and the like",
         "  2 x naive: needs 12.5 GB, 3.00 GB is free, and the like",
         "  1 x sdpa: mask causal is not one of none",
     ]

@@ -38,7 +38,7 @@ def scripted(monkeypatch):
         del listener
         asked["requests"].append(request)
         rows = [row for case in request.cases() for row in _rows(case, request)]
-        header = {"run_id": "r", "run_name": "tuned", "environment": ENVIRONMENT.facts()}
+        header = {"run_id": "r", "run_name": "tuned", "environment": ENVIRONMENT.to_dict()}
         with RunWriter.create(request.out, header) as writer:
             for row in rows:
                 writer.append(row)
@@ -78,13 +78,13 @@ def _rows(case, request):
     )
     tile = dict(case.options).get("tile")
     method = Method(timer="event", l2="cold")
-    for launch in range(request.launches):
+    for process in range(request.processes):
         speed = 90.0 if tile == FAST else 100.0
-        samples = tuple(speed + launch / 10 + i / 100 for i in range(20))
+        samples = tuple(speed + process / 10 + i / 100 for i in range(20))
         measurement = Measurement(
             case=case,
             status="ok",
-            launch=launch,
+            process=process,
             samples_us=samples,
             check="passed",
             timer="event",
@@ -92,7 +92,7 @@ def _rows(case, request):
         )
         if tile == WRONG:
             measurement = Measurement(
-                case=case, status="incorrect", reason="o is off by 3", launch=launch
+                case=case, status="incorrect", reason="o is off by 3", process=process
             )
         yield make_row(identity, measurement, method)[0]
 
@@ -160,7 +160,7 @@ def test_what_is_wrong_is_said_before_anything_is_measured(attnbench, scripted, 
 
     taken = attnbench("tune", "triton_flash", *ONE, "--out", tmp_path / "old.json")
     nameless = attnbench("tune", "triton_flash")
-    few = attnbench("tune", "triton_flash", "--out", tmp_path / "t.json", "--launches", "2")
+    few = attnbench("tune", "triton_flash", "--out", tmp_path / "t.json", "--processes", "2")
 
     assert (taken.code, nameless.code, few.code) == (2, 2, 2)
     assert "old.json exists" in taken.err

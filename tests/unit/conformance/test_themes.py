@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from attnbench.backends import flex, naive, sdpa, triton_decode, triton_flash
 from attnbench.conformance import THEMES, WAYS, subject, trial_fields, trials_of, undeclared
+from attnbench.filter import parse
 from attnbench.measure.reduce import interpreted_s
 from attnbench.plugin import Capabilities
 from attnbench.problem import DTYPES, KV_DTYPES, MASK_ALIGNS, MASKS, MODES, PHASES
-from attnbench.selection import parse
 
 BUILT_IN = [flex, naive, sdpa, triton_decode, triton_flash]
 EVERYTHING = Capabilities(
@@ -85,8 +85,8 @@ def test_no_trial_is_asked_twice_and_its_filter_picks_it_alone(declared):
 
     assert len({(one.case.problem, one.way) for one in asked}) == len(asked)
     for one in asked[:1]:
-        selection = parse(one.filter, extra=("theme", "way"))
-        assert [two for two in asked if selection.matches(trial_fields(two))] == [one]
+        chosen = parse(one.filter, extra=("theme", "way"))
+        assert [two for two in asked if chosen.matches(trial_fields(two))] == [one]
 
 
 def test_plain_dense_attention_is_asked_as_plain_dense_attention():

@@ -24,7 +24,7 @@ def small(monkeypatch):
     monkeypatch.setattr(ceilings, "_LONG_ENOUGH_S", 0.0)
     monkeypatch.setattr(ceilings, "_DTYPES", {"fp32": ceilings._DTYPES["fp32"]})
     driver = Cpu()
-    return driver, replace(driver.facts(), llc_bytes=10**6)
+    return driver, replace(driver.describe(), llc_bytes=10**6)
 
 
 def test_bursts_and_what_is_held_are_of_one_size(small):
@@ -96,5 +96,5 @@ def test_the_best_of_two_keeps_what_was_held():
 def test_facts_rebuild_ceilings():
     held = Ceilings(read_gbps=10, sustained_gbps=8, sustained_tflops={"fp32": 1.0})
 
-    assert Ceilings(**held.facts()) == held
+    assert Ceilings(**held.to_dict()) == held
     assert Ceilings(read_gbps=10, tflops={}).sustained_gbps is None  # of an older run

@@ -10,7 +10,7 @@ import pytest
 
 from attnbench.device import nvml
 from attnbench.device.base import Reading
-from attnbench.device.nvml import Blind, Board, find_board, others
+from attnbench.device.nvml import Board, NoTelemetry, find_board, others
 
 UUID = "1f0c5a6e-0000-4000-8000-000000000003"
 
@@ -86,7 +86,7 @@ def test_a_board_that_answers_tells_everything():
         foreign=(),
     )
     assert board.energy_j() == pytest.approx(5000)
-    assert board.facts() == {
+    assert board.to_dict() == {
         "uuid": f"GPU-{UUID}",
         "driver": "580.95.05",
         "power_limit_w": pytest.approx(700),
@@ -216,7 +216,7 @@ def test_a_slice_has_its_boards_clocks_and_no_power_of_its_own(monkeypatch):
     board = find_board(UUID, nvml=scripted)
     reading = board.read()
 
-    assert board.facts()["mig"] == "1g.18gb"
+    assert board.to_dict()["mig"] == "1g.18gb"
     assert board.uuid == "MIG-abc"
     assert reading.sm_clock_mhz == 1980
     assert reading.power_w is None
@@ -228,22 +228,22 @@ def test_a_slice_has_its_boards_clocks_and_no_power_of_its_own(monkeypatch):
 def test_a_sliced_gpu_under_its_own_uuid_is_a_slice_all_the_same():
     board = find_board(UUID, nvml=sliced())
 
-    assert board.facts()["mig"] == "unknown"
+    assert board.to_dict()["mig"] == "unknown"
     assert board.read().power_w is None
 
 
 def test_cudas_own_uuid_may_be_a_slices():
-    assert find_board("abc", nvml=sliced()).facts()["mig"] == "1g.18gb"
+    assert find_board("abc", nvml=sliced()).to_dict()["mig"] == "1g.18gb"
 
 
 def test_a_gpu_that_nvml_does_not_know_leaves_everything_unknown_with_the_reason():
     blind = find_board("feed", nvml=ScriptedNvml())
 
-    assert isinstance(blind, Blind)
+    assert isinstance(blind, NoTelemetry)
     assert blind.reason == "GPU-feed: Not Found; MIG-feed: Not Found"
     assert blind.read() == Reading()
     assert blind.energy_j() is None
-    assert blind.facts() == {}
+    assert blind.to_dict() == {}
 
 
 def test_a_torch_without_uuids_asks_nothing_of_a_gpu_that_may_be_another():

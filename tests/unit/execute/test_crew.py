@@ -6,7 +6,7 @@ import pytest
 
 from attnbench.device.rates import Ceilings
 from attnbench.errors import EnvironmentProblem
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.local import WorkerDied
 
 
@@ -40,7 +40,7 @@ class Scripted:
     ids=["ceilings", "sustained"],
 )
 def test_ceilings_that_a_worker_cannot_measure_are_said_in_its_words(answer, ask):
-    crew = Crew("cuda:0", _worker=Scripted(answer))
+    crew = WorkerHandle("cuda:0", _worker=Scripted(answer))
 
     with pytest.raises(EnvironmentProblem, match="the words of the worker"):
         ask(crew)

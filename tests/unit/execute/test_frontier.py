@@ -109,7 +109,7 @@ def test_the_screen_stays_within_80_columns_and_json_has_every_shape(attnbench_w
     lines = shown[start:].split("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["naive", "sdpa", "triton_flash"]
     assert max(map(len, lines)) <= 80
-    assert facts["frontiers"] == [one.facts() for one in plan.frontiers]
+    assert facts["frontiers"] == [one.to_dict() for one in plan.frontiers]
 
 
 @pytest.fixture

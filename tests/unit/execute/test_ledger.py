@@ -8,7 +8,7 @@ import pytest
 
 from attnbench.case import Case
 from attnbench.environment import Device, Environment
-from attnbench.execute.ledger import Ledger
+from attnbench.execute.ledger import RunRecorder
 from attnbench.execute.plan import Plan, PlannedCase
 from attnbench.execute.rows import RunIdentity
 from attnbench.measurement import Measurement
@@ -43,15 +43,15 @@ def planned(kv_len=16, backend="naive", status="run", reason=None):
     )
 
 
-def ok(one, launch, latency_us=5.0):
+def ok(one, process, latency_us=5.0):
     samples = (latency_us,) * 3
     return Measurement(
-        case=one.case, status="ok", launch=launch, check="passed", samples_us=samples
+        case=one.case, status="ok", process=process, check="passed", samples_us=samples
     )
 
 
-def not_ok(one, status, launch):
-    return Measurement(case=one.case, status=status, launch=launch, reason="because")
+def not_ok(one, status, process):
+    return Measurement(case=one.case, status=status, process=process, reason="because")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def open_ledger(tmp_path):
         path = tmp_path / "run.parquet"
         header = {"suite_sha256": "0", "device_id": "0", "method": {}}
         writers.append(RunWriter.resume(path) if resume else RunWriter.create(path, header))
-        return Ledger(writers[-1], IDENTITY, redo)
+        return RunRecorder(writers[-1], IDENTITY, redo)
 
     yield open_one
     for writer in writers:
@@ -79,7 +79,7 @@ def test_the_worst_row_is_the_cases_status(open_ledger):
     assert ledger.counts() == {"incorrect": 1, "ok": 1}
 
 
-def test_what_ended_is_not_tried_again_in_later_launches(open_ledger):
+def test_what_ended_is_not_tried_again_in_later_processes(open_ledger):
     ledger, one = open_ledger(), planned()
     assert not ledger.covers(one, 0)
     ledger.record(not_ok(one, "failed", 0), one)
@@ -91,7 +91,7 @@ def test_the_plan_is_written_once(open_ledger):
     plan = Plan(
         device=DEVICE,
         planned=(planned(), planned(32, status="skipped", reason="too large")),
-        launches=3,
+        processes=3,
     )
     ledger.write_plan(plan)
     assert ledger.rows == 1
@@ -141,14 +141,14 @@ def test_backends_are_ranked_where_all_finished(open_ledger):
 
 def test_rows_are_numbered_in_order(open_ledger, tmp_path):
     ledger, one = open_ledger(), planned()
-    for launch in range(3):
-        ledger.record(ok(one, launch), one)
+    for process in range(3):
+        ledger.record(ok(one, process), one)
     assert ledger.finish() == 3
     import attnbench
 
     frame = attnbench.load(tmp_path / "run.parquet")
     assert list(frame["seq"]) == [0, 1, 2]
-    assert list(frame["launch"]) == [0, 1, 2]
+    assert list(frame["process"]) == [0, 1, 2]
 
 
 def test_a_case_whose_rotation_found_no_room_has_been_tried(open_ledger):
@@ -162,7 +162,7 @@ def test_a_case_whose_rotation_found_no_room_has_been_tried(open_ledger):
 @pytest.mark.parametrize("status", ["ok", "oom"])
 def test_a_resumed_ledger_knows_a_case_whose_rotation_found_no_room(open_ledger, status):
     one = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
-    plan = Plan(device=DEVICE, planned=(one,), launches=2)
+    plan = Plan(device=DEVICE, planned=(one,), processes=2)
     first = open_ledger()
     first.write_plan(plan)
     found = ok(one, 0) if status == "ok" else not_ok(one, status, 0)
@@ -182,7 +182,7 @@ def test_a_resumed_ledger_knows_a_case_whose_rotation_found_no_room(open_ledger,
 def test_a_case_that_is_planned_warm_as_well_is_not_taken_for_the_cold_one(open_ledger):
     cold = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
     warm = replace(cold, method=cold.method.read_as("warm"))
-    plan = Plan(device=DEVICE, planned=(cold, warm), launches=1)
+    plan = Plan(device=DEVICE, planned=(cold, warm), processes=1)
     first = open_ledger()
     first.write_plan(plan)
     first.record(replace(ok(warm, 0), timer="graph", l2="warm"), warm)

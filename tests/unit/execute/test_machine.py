@@ -83,9 +83,9 @@ def canaries(gemm=100.0, copy=50.0, **more):
     return {"at": 1.0, "us": {"gemm": gemm, "copy": copy, "softmax": 10.0}, **more}
 
 
-def launch(machine):
-    machine.launch_begins(0)
-    machine.launch_ends(0)
+def process(machine):
+    machine.process_begins(0)
+    machine.process_ends(0)
 
 
 @pytest.mark.parametrize(
@@ -98,28 +98,28 @@ def launch(machine):
         ("cpu", canaries(gemm=150.0), ()),  # a CPU's neighbours do that
     ],
 )
-def test_a_clock_that_moved_over_a_launch_is_noted_on_a_gpu(told, kind, last, notes):
+def test_a_clock_that_moved_over_a_process_is_noted_on_a_gpu(told, kind, last, notes):
     crew = Scripted(canaries(warmup_s=1.2, flat=True), last, kind=kind)
-    _, state = told(crew, launch)
+    _, state = told(crew, process)
 
-    assert state.launches[0].notes == notes
-    assert (state.launches[0].warmup_s, state.launches[0].flat) == (1.2, True)
+    assert state.processes[0].notes == notes
+    assert (state.processes[0].warmup_s, state.processes[0].flat) == (1.2, True)
 
 
 def test_canaries_without_an_answer_are_a_record_with_the_reason(told):
-    _, state = told(Scripted(DEAD, canaries()), launch)
+    _, state = told(Scripted(DEAD, canaries()), process)
 
-    assert state.launches[0].failed == DEAD.message
-    assert state.launches[0].notes == ()
+    assert state.processes[0].failed == DEAD.message
+    assert state.processes[0].notes == ()
 
 
 def test_after_a_worker_that_died_with_the_last_case_no_other_is_opened(told):
     crew = Scripted(canaries())
 
     def dies_late(machine):
-        machine.launch_begins(0)
+        machine.process_begins(0)
         crew.is_open = False
-        machine.launch_ends(0)
+        machine.process_ends(0)
 
     _, state = told(crew, dies_late)
-    assert state.launches[0].last is None
+    assert state.processes[0].last is None

@@ -63,7 +63,7 @@ def test_time_says_the_prediction_and_the_limit() -> None:
     reason = plan.planned[0].reason
     assert reason is not None
     assert reason.startswith("about ")
-    assert reason.endswith(" a launch, over case_limit_s 0.5")
+    assert reason.endswith(" a process, over case_limit_s 0.5")
 
 
 def test_a_backends_workspace_counts() -> None:
@@ -145,7 +145,7 @@ def test_a_missing_library_is_told_last_and_with_what_to_type() -> None:
 
 
 def test_a_plan_for_another_machine_takes_libraries_for_installed() -> None:
-    facts = Registry().facts("flash_attn", folder=Path())
+    facts = Registry().describe("flash_attn", folder=Path())
 
     assert known_backend(facts).library is facts.library
     assert known_backend(facts, elsewhere=True).library is None

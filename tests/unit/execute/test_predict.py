@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.case import Case
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
 from attnbench.execute.predict import Predictor, rate_key
@@ -29,10 +29,10 @@ def decode(kv_len: int, **changes: object) -> Case:
 def test_work_is_the_roof_that_binds() -> None:
     predictor = Predictor(CPU, CEILINGS)
     one = decode(65536).problem
-    assert predictor.work_s(one) == pytest.approx(price(one).min_bytes / 25e9)
+    assert predictor.work_s(one) == pytest.approx(compute_cost(one).min_bytes / 25e9)
     square = Problem(q_len=4096, q_heads=8, head_dim=64, dtype="fp32", mask="causal")
     # No credit for the mask: a plain backend computes what it masks.
-    assert predictor.work_s(square) == pytest.approx(price(square).flops_dense / 0.2e12)
+    assert predictor.work_s(square) == pytest.approx(compute_cost(square).flops_dense / 0.2e12)
 
 
 def test_one_pilot_may_be_all_overhead() -> None:

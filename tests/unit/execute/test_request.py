@@ -77,6 +77,6 @@ def test_selecting_nothing_says_how_to_see_the_cases(tmp_path):
         request(tmp_path, keeps=lambda _: False).cases()
 
 
-def test_launches_may_come_from_the_command_line(tmp_path):
-    assert request(tmp_path).settings.launches == 3
-    assert request(tmp_path, launches=7).settings == Measure(launches=7)
+def test_processes_may_come_from_the_command_line(tmp_path):
+    assert request(tmp_path).settings.processes == 3
+    assert request(tmp_path, processes=7).settings == Measure(processes=7)

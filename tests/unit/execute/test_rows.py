@@ -35,7 +35,7 @@ METHOD = Method(timer="event", l2="cold", flush="read")
 def ok(**changes):
     facts = {
         "status": "ok",
-        "launch": 1,
+        "process": 1,
         "check": "passed",
         "samples_us": (40.0, 41.0, 39.0, 40.0),
         "peak_bandwidth_gbps": 4300.0,
@@ -84,7 +84,7 @@ def test_only_an_ok_row_has_a_latency():
 
 def test_a_launch_bound_row_says_so():
     row, _ = make_row(IDENTITY, ok(notes=("LAUNCH_BOUND",)), METHOD)
-    assert row["bound"] == "launch"
+    assert row["bound"] == "process"
 
 
 def test_what_lies_in_the_cache_has_no_share_of_the_memory():

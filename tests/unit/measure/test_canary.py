@@ -9,7 +9,7 @@ import pytest
 
 from attnbench.device.base import Reading
 from attnbench.device.fake import Fake, Script
-from attnbench.measure.bench import Bench
+from attnbench.measure.bench import DeviceContext
 from attnbench.measure.canary import (
     LONGEST_S,
     answer_canaries,
@@ -119,7 +119,7 @@ def test_flat_means_within_a_per_cent_over_a_second(seen, flat):
 
 
 def test_this_cpu_has_three_and_they_take_time():
-    bench = Bench.open("cpu", stage=lambda _: None)
+    bench = DeviceContext.open("cpu", stage=lambda _: None)
     answer = answer_canaries({"warm": True}, bench)
 
     assert set(answer["us"]) == {"copy", "gemm", "softmax"}
@@ -128,7 +128,7 @@ def test_this_cpu_has_three_and_they_take_time():
 
 
 def test_what_is_multiplied_is_the_same_every_time():
-    device = Bench.open("cpu", stage=lambda _: None)
+    device = DeviceContext.open("cpu", stage=lambda _: None)
     one, other = (canary_calls(device.driver, device.device)["gemm"]() for _ in range(2))
 
     assert one.equal(other)

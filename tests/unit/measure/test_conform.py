@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.conformance import THEMES, subject, trials_of
-from attnbench.measure.bench import Bench
+from attnbench.measure.bench import DeviceContext
 from attnbench.measure.conform import conform
 
 pytestmark = pytest.mark.torch
@@ -50,7 +50,7 @@ ELSEWHERE = {"dies_over_groups"}
 
 @pytest.fixture(scope="module")
 def bench():
-    yield Bench.open("cpu", stage=lambda _: None)
+    yield DeviceContext.open("cpu", stage=lambda _: None)
     # What the planted files imported by the name of a neighbour.
     sys.modules.pop("sound", None)
     sys.path[:] = [one for one in sys.path if one != str(PLANTED)]

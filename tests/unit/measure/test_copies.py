@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.measure.copies import SHARED_FIELDS, copy_inputs
 from attnbench.measure.inputs import checksum, input_bytes, make_inputs, tensors_of
 from attnbench.problem import Problem
@@ -61,7 +61,7 @@ def test_what_a_call_is_priced_for_is_never_shared(fields):
 
     assert not places(inputs, own) & places(copy, own)
     assert places(inputs, SHARED_FIELDS) == places(copy, SHARED_FIELDS)
-    cost = price(inputs.problem)
+    cost = compute_cost(inputs.problem)
     if cost.bytes_table:
         assert "page_table" in own
     if cost.bytes_scales:

@@ -14,8 +14,8 @@ from attnbench.case import Case
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, FakeHang, FakeOutOfMemory, Script
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import Bench
-from attnbench.measure.measure import Orders, measure
+from attnbench.measure.bench import DeviceContext
+from attnbench.measure.measure import CaseSettings, measure
 from attnbench.method import Measure, Method, read_bytes
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
@@ -75,7 +75,7 @@ class ScriptedFlush:
         self.nbytes = 2 * device.script.llc_bytes
 
     def __call__(self):
-        self._device.launch(10e-6, reads=("flush", self.nbytes))
+        self._device.process(10e-6, reads=("flush", self.nbytes))
 
 
 def measured(
@@ -106,7 +106,7 @@ def measured(
                     inputs.q, inputs.k, inputs.v, scale=inputs.scale
                 )
             if isinstance(driver, Fake):
-                driver.launch(seconds, reads=(place, READ_BYTES))
+                driver.process(seconds, reads=(place, READ_BYTES))
             else:
                 while perf_counter_ns() < end_ns:
                     pass
@@ -122,14 +122,14 @@ def measured(
 def measured_module(driver, prepare, method, *, settings=SETTINGS, capabilities=None, stages=None):
     """Measure a backend whose ``prepare`` is this."""
     stages = [] if stages is None else stages
-    bench = Bench(driver, stages.append)
+    bench = DeviceContext(driver, stages.append)
     bench.ceilings = HIGH
     if isinstance(driver, Fake):
         bench.flush = lambda: ScriptedFlush(driver)
     bench._modules[CASE.backend, CASE.source] = SimpleNamespace(
         capabilities=capabilities or Capabilities(), prepare=prepare
     )
-    done = measure(CASE, Orders(method=method, settings=settings), bench)
+    done = measure(CASE, CaseSettings(method=method, settings=settings), bench)
     assert "sample" in stages or done.status != "ok"
     return done
 
@@ -221,7 +221,7 @@ def test_a_copy_that_remembers_an_answer_is_incorrect():
             )
 
         def call():
-            driver.launch(50e-6)
+            driver.process(50e-6)
             return answers[1].clone() if len(answers) > 1 else right()
 
         answers.append(call())
@@ -331,10 +331,10 @@ def test_events_on_the_wrong_stream_are_implausible(method):
     assert done.samples_us == ()
 
 
-@pytest.mark.parametrize("launch", [1, 2, 5, 40])
+@pytest.mark.parametrize("process", [1, 2, 5, 40])
 @each_timer
-def test_running_out_of_memory_is_oom_wherever_it_happens(method, launch):
-    done = measured(Fake(Script(oom_at=launch)), 1e-3, method=method)
+def test_running_out_of_memory_is_oom_wherever_it_happens(method, process):
+    done = measured(Fake(Script(oom_at=process)), 1e-3, method=method)
 
     assert done.status == "oom"
     assert done.reason == "the script says out of memory"

@@ -173,7 +173,7 @@ def test_one_that_raises_has_failed_with_its_error(monkeypatch):
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(selftest, "spin", broken)
-    first = next(iter(self_test(Cpu(), Cpu().facts(), Ceilings())))
+    first = next(iter(self_test(Cpu(), Cpu().describe(), Ceilings())))
 
     assert first.name == "spin"
     assert not first.passed
@@ -181,7 +181,7 @@ def test_one_that_raises_has_failed_with_its_error(monkeypatch):
 
 
 def test_this_cpu_answers_them_all():
-    done = list(self_test(Cpu(), Cpu().facts(), Ceilings()))
+    done = list(self_test(Cpu(), Cpu().describe(), Ceilings()))
 
     assert [one.name for one in done] == ["spin", "copy", "A/A"]
     assert not any(one.grave for one in done)

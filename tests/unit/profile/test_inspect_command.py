@@ -72,7 +72,7 @@ def test_json_is_the_document_that_serves_as_a_baseline(finds, capsys):
     finds(ROW)
 
     assert run("triton_decode", "--json") == exit_codes.DONE
-    assert json.loads(capsys.readouterr().out)["kernels"] == [ROW.facts()]
+    assert json.loads(capsys.readouterr().out)["kernels"] == [ROW.to_dict()]
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_dram_bytes_and_their_ratio_to_the_minimum_come_from_ncu(suite, tmp_path
     )
     with_ncu(monkeypatch, tmp_path, body)
     profiled = api.profile(suite, select="sdpa", tool="ncu")
-    facts = profiled.facts()
+    facts = profiled.to_dict()
 
     assert profiled.dram_bytes == 2_100_000 + 40_000 + 30_000
     assert facts["moved_over_minimum"] == pytest.approx(2_170_000 / facts["min_bytes"])

@@ -44,7 +44,7 @@ def prepare(inputs: Inputs, *, upcast: bool = False):
 @pytest.fixture
 def facts(tmp_path):
     (tmp_path / "grouped.py").write_text(TEXT, encoding="utf-8")
-    return Registry(entry_points=[]).facts("./grouped.py", folder=tmp_path)
+    return Registry(entry_points=[]).describe("./grouped.py", folder=tmp_path)
 
 
 def test_it_is_the_one_in_the_docs():

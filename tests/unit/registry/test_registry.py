@@ -66,7 +66,7 @@ def plugin(write, tmp_path, monkeypatch):
 
 
 def test_built_in_facts(registry):
-    facts = registry.facts("sdpa", folder=HERE)
+    facts = registry.describe("sdpa", folder=HERE)
 
     assert (facts.name, facts.source) == ("sdpa", "built in")
     assert facts.options["kernel"].choices == ("auto", "math", "flash", "efficient", "cudnn")
@@ -78,7 +78,7 @@ def test_built_in_facts(registry):
 
 def test_an_unknown_name_says_the_nearest(registry):
     with pytest.raises(OptionError) as caught:
-        registry.facts("naiv", folder=HERE)
+        registry.describe("naiv", folder=HERE)
 
     assert caught.value.message == "no backend 'naiv'"
     assert "did you mean 'naive'?" in caught.value.hint
@@ -88,7 +88,7 @@ def test_an_unknown_name_says_the_nearest(registry):
 def test_a_file_is_seen_from_the_folder(registry, write, tmp_path):
     path = write("kernels/my_attn.py")
 
-    facts = registry.facts("./kernels/my_attn.py", folder=tmp_path)
+    facts = registry.describe("./kernels/my_attn.py", folder=tmp_path)
 
     assert (facts.name, facts.source) == ("my_attn", str(path))
     assert len(facts.version) == 12
@@ -103,7 +103,7 @@ def test_a_files_version_is_its_content(registry, write, tmp_path):
     write("b.py")
     write("c.py", BACKEND + "\n")
 
-    versions = [registry.facts(f"{name}.py", folder=tmp_path).version for name in "abc"]
+    versions = [registry.describe(f"{name}.py", folder=tmp_path).version for name in "abc"]
 
     assert versions[0] == versions[1] != versions[2]
 
@@ -111,24 +111,24 @@ def test_a_files_version_is_its_content(registry, write, tmp_path):
 def test_a_name_overrides_the_stem(registry, write, tmp_path):
     write("My-Attn.py")
 
-    assert registry.facts("./My-Attn.py", folder=tmp_path, name="mine").name == "mine"
+    assert registry.describe("./My-Attn.py", folder=tmp_path, name="mine").name == "mine"
     with pytest.raises(InputError, match="'My-Attn' is no name for a backend"):
-        registry.facts("./My-Attn.py", folder=tmp_path)
+        registry.describe("./My-Attn.py", folder=tmp_path)
 
 
 def test_only_a_file_can_be_renamed(registry):
     with pytest.raises(InputError, match="renames a file's backend"):
-        registry.facts("sdpa", folder=HERE, name="other")
-    assert registry.facts("sdpa", folder=HERE, name="sdpa").name == "sdpa"
+        registry.describe("sdpa", folder=HERE, name="other")
+    assert registry.describe("sdpa", folder=HERE, name="sdpa").name == "sdpa"
 
 
 def test_a_missing_file_is_named(registry, tmp_path):
     with pytest.raises(InputError, match=r"no backend file .*nowhere\.py"):
-        registry.facts("./nowhere.py", folder=tmp_path)
+        registry.describe("./nowhere.py", folder=tmp_path)
 
 
 def test_an_entry_point_is_read_and_not_imported(plugin):
-    facts = plugin.facts("fast", folder=HERE)
+    facts = plugin.describe("fast", folder=HERE)
 
     assert (facts.name, facts.source, facts.version) == ("fast", "my-kernels", "1.2")
     assert facts.options["stages"].default == 2
@@ -139,14 +139,14 @@ def test_two_backends_of_one_name_are_refused():
     registry = Registry([entry_point("sdpa", "elsewhere")])
 
     with pytest.raises(InputError, match="2 backends have the name 'sdpa': built in, my-kernels"):
-        registry.facts("sdpa", folder=HERE)
+        registry.describe("sdpa", folder=HERE)
 
 
 def test_installed_entry_points_are_looked_up(monkeypatch):
     asked = []
     monkeypatch.setattr(metadata, "entry_points", lambda **wanted: asked.append(wanted) or ())
 
-    Registry().facts("naive", folder=HERE)
+    Registry().describe("naive", folder=HERE)
 
     assert asked == [{"group": "attnbench.backends"}]
 
@@ -155,18 +155,18 @@ def test_loading_a_built_in_and_a_file(registry, write, tmp_path):
     write("my_attn.py", BACKEND + "from neighbour import NUMBER\n")
     write("neighbour.py", "NUMBER = 3\n")
 
-    module = registry.load(registry.facts("./my_attn.py", folder=tmp_path))
+    module = registry.load(registry.describe("./my_attn.py", folder=tmp_path))
 
     assert module.NUMBER == 3
     assert callable(module.prepare)
-    assert registry.load(registry.facts("naive", folder=HERE)).__name__ == BUILT_INS["naive"]
+    assert registry.load(registry.describe("naive", folder=HERE)).__name__ == BUILT_INS["naive"]
 
 
 def test_a_broken_import_says_where_and_what(registry, write, tmp_path):
     path = write("broken.py", BACKEND + "import no_such_module\n")
 
     with pytest.raises(BackendImportError) as caught:
-        registry.load(registry.facts("./broken.py", folder=tmp_path))
+        registry.load(registry.describe("./broken.py", folder=tmp_path))
 
     assert caught.value.message == (
         f"broken cannot be imported: {path}:9: "
@@ -179,7 +179,7 @@ def test_an_import_that_ends_the_process_is_an_error_too(registry, write, tmp_pa
     write("leaves.py", BACKEND + "raise SystemExit(3)\n")
 
     with pytest.raises(BackendImportError, match=r"leaves.py:9: SystemExit: 3"):
-        registry.load(registry.facts("./leaves.py", folder=tmp_path))
+        registry.load(registry.describe("./leaves.py", folder=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_module_that_is_no_backend_after_all(registry, write, tmp_path, last_l
     write("odd.py", f"{BACKEND}{last_line}\n")
 
     with pytest.raises(BackendImportError, match=message):
-        registry.load(registry.facts("./odd.py", folder=tmp_path))
+        registry.load(registry.describe("./odd.py", folder=tmp_path))
 
 
 def test_loading_an_entry_point(write, tmp_path, monkeypatch):
@@ -198,7 +198,7 @@ def test_loading_an_entry_point(write, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     registry = Registry([entry_point("good", "good_kernels")])
 
-    assert registry.load(registry.facts("good", folder=HERE)).__name__ == "good_kernels"
+    assert registry.load(registry.describe("good", folder=HERE)).__name__ == "good_kernels"
 
 
 def test_built_ins_are_listed_first(registry):
@@ -218,7 +218,7 @@ def test_a_plugin_is_listed_without_being_imported(plugin):
 
 
 def test_a_probe_tells_what_plugins_can_do(plugin):
-    facts = Capabilities(masks={"causal"}).facts()
+    facts = Capabilities(masks={"causal"}).to_dict()
 
     *_, row = plugin.listed(lambda known: {one.name: {"capabilities": facts} for one in known})
     *_, broken = plugin.listed(lambda _: {"fast": {"error": "no libcudart", "hint": None}})

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from attnbench.case import Case
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.environment import Device, Environment
 from attnbench.execute.rows import RunIdentity, make_row
 from attnbench.measurement import Measurement
@@ -31,7 +31,7 @@ H200 = Device(
 )
 METHOD = Method(timer="event", l2="cold")
 GBPS, TFLOPS = 4290.0, 720.0
-# How near to the roofs each made-up backend comes, and what its launch costs in µs.
+# How near to the roofs each made-up backend comes, and what its process costs in µs.
 BACKENDS = {"sdpa": (0.7, 0.75, 14.0), "triton_flash": (0.9, 0.6, 22.0), "naive": (0.3, 0.1, 9.0)}
 SUITE = "suite: made\n# a suite's text may hold </pre><script>alert(1)</script>\n"
 
@@ -64,29 +64,29 @@ def prefill(q_len=1024, kv_heads=8, batch=1, **changes):
 
 
 def predicted_us(problem, backend):
-    """Roofline with a launch, by made-up shares."""
-    cost = price(problem)
-    memory, compute, launch = BACKENDS.get(backend, (0.5, 0.5, 15.0))
-    return launch + max(
+    """Roofline with a process, by made-up shares."""
+    cost = compute_cost(problem)
+    memory, compute, process = BACKENDS.get(backend, (0.5, 0.5, 15.0))
+    return process + max(
         cost.min_bytes / (GBPS * 1e3 * memory), cost.flops / (TFLOPS * 1e6 * compute)
     )
 
 
-def ok_rows(problem, backend, *, launches=3, who=None, latency_us=None, noise=0.004, **changes):
-    """One row a launch; the noise between launches is half of that within."""
+def ok_rows(problem, backend, *, processes=3, who=None, latency_us=None, noise=0.004, **changes):
+    """One row a process; the noise between processes is half of that within."""
     seed = f"{problem.id}{backend}"
     luck = random.Random(seed)  # noqa: S311  noise, not secrets
     middle = latency_us or predicted_us(problem, backend)
-    cost = price(problem)
+    cost = compute_cost(problem)
     inputs = cost.bytes_q + cost.bytes_k + cost.bytes_v
     scores = 4 * cost.pairs * problem.q_heads if backend == "naive" else 0
-    for launch in range(launches):
+    for process in range(processes):
         level = middle * math.exp(luck.gauss(0, noise / 2))
         measured = {
             "case": Case(problem=problem, backend=backend),
             "status": "ok",
-            "launch": launch,
-            "started_at": 1_795_000_000.0 + 60 * launch + luck.random() * 50,
+            "process": process,
+            "started_at": 1_795_000_000.0 + 60 * process + luck.random() * 50,
             "samples_us": tuple(level * math.exp(luck.gauss(0, noise)) for _ in range(30)),
             "check": "passed",
             "peak_bytes": int(inputs + cost.bytes_o + scores),
@@ -94,8 +94,8 @@ def ok_rows(problem, backend, *, launches=3, who=None, latency_us=None, noise=0.
             "peak_bandwidth_gbps": GBPS,
             "peak_tflops": TFLOPS,
             "ceilings_source": "measured",
-            "sm_clock_mhz": 1980.0 - 5 * launch,
-            "temperature_c": 40.0 + 6 * launch,
+            "sm_clock_mhz": 1980.0 - 5 * process,
+            "temperature_c": 40.0 + 6 * process,
             "seconds": 0.5,
         }
         measurement = Measurement(**{**measured, **changes})
@@ -117,7 +117,9 @@ def sweep(backends=tuple(BACKENDS), *, lengths=8, batches=(1, 8, 64), heads=(32,
         problems += [prefill(256 << n, kv_heads) for n in range(lengths)]
         for problem in problems:
             for backend in backends:
-                needed = price(problem).pairs * problem.q_heads * 4 if backend == "naive" else 0
+                needed = (
+                    compute_cost(problem).pairs * problem.q_heads * 4 if backend == "naive" else 0
+                )
                 if needed > H200.memory_bytes:
                     rows.append(other_row(problem, backend, "oom", "needs 201 GB, 148 GB are free"))
                 else:

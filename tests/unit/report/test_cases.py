@@ -39,7 +39,7 @@ def test_a_run_is_a_column_only_where_there_are_several(made):
 def test_reasons_that_differ_in_figures_alone_are_one_group(made):
     rows = [
         made.other_row(
-            made.decode(kv_len=1024 << n), "naive", "skipped", f"about {n + 5} s a launch"
+            made.decode(kv_len=1024 << n), "naive", "skipped", f"about {n + 5} s a process"
         )
         for n in range(4)
     ]

@@ -19,7 +19,7 @@ from attnbench.report.page import make_subject
 from attnbench.report.points import gather
 from attnbench.store import load, result_files
 
-SMALL = {"lengths": 2, "batches": (1, 8), "heads": (8,), "launches": 5}
+SMALL = {"lengths": 2, "batches": (1, 8), "heads": (8,), "processes": 5}
 
 
 class Text(HTMLParser):

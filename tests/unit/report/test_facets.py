@@ -12,7 +12,7 @@ from attnbench.store import load
 @pytest.fixture
 def points(made):
     def make(*problems):
-        rows = [row for one in problems for row in made.ok_rows(one, "sdpa", launches=1)]
+        rows = [row for one in problems for row in made.ok_rows(one, "sdpa", processes=1)]
         return gather(load(made.run(rows)))
 
     return make

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.report.points import drawn, gather
 from attnbench.store import load
 
 
-def test_a_points_rates_are_those_of_its_latency_over_launches(made):
+def test_a_points_rates_are_those_of_its_latency_over_processes(made):
     problem = made.decode()
     (point,) = gather(load(made.run(made.ok_rows(problem, "sdpa", latency_us=100.0, noise=0.0))))
 
     assert point.seconds == pytest.approx(1e-4)
-    assert point.tflops == pytest.approx(price(problem).flops / 1e-4 / 1e12)
-    assert point.bandwidth_gbps == pytest.approx(price(problem).min_bytes / 1e-4 / 1e9)
+    assert point.tflops == pytest.approx(compute_cost(problem).flops / 1e-4 / 1e12)
+    assert point.bandwidth_gbps == pytest.approx(compute_cost(problem).min_bytes / 1e-4 / 1e9)
     assert point.bandwidth_share == pytest.approx(100 * point.bandwidth_gbps / 4290)
 
 

@@ -168,10 +168,10 @@ def test_a_run_with_only_failures_reads_well(made):
 
 
 def test_one_row_is_a_page(made):
-    text = made.html(made.ok_rows(made.decode(), "sdpa", launches=1))
+    text = made.html(made.ok_rows(made.decode(), "sdpa", processes=1))
 
     assert "Only sdpa was measured: 1 problem" in text
-    assert "1 of 1 ok cases have fewer than three launches" in text
+    assert "1 of 1 ok cases have fewer than three processes" in text
 
 
 def test_forty_backends_are_told_apart_as_far_as_anyone_can(made):
@@ -206,7 +206,7 @@ def test_a_ragged_batch_has_no_length_and_still_stands_in_the_table(made):
 
 def test_a_case_that_is_not_ok_has_no_number_in_the_table(made):
     ok = list(made.ok_rows(made.decode(), "sdpa", latency_us=123.0))
-    bad = {**made.other_row(made.decode(), "sdpa", "incorrect", "wrong by 0.3"), "launch": 3}
+    bad = {**made.other_row(made.decode(), "sdpa", "incorrect", "wrong by 0.3"), "process": 3}
     text = made.html([*ok, bad])
 
     assert ">123" not in text
@@ -310,7 +310,7 @@ def test_a_call_of_few_launches_is_shaded(made):
         ]
         keys = [one.text for one in made.figure(rows, "latency").keys]
 
-        assert ("the launch is a fifth of it or more" in keys) is is_shaded
+        assert ("the process is a fifth of it or more" in keys) is is_shaded
 
 
 def test_predicted_memory_and_the_data_sheets_roof_are_drawn(h200_html):

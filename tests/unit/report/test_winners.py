@@ -13,11 +13,11 @@ from attnbench.store import load
 def contest(made):
     """The one contest between sdpa at 100 µs and naive at some latency."""
 
-    def make(naive_us, *, launches=3, noise=0.0001):
+    def make(naive_us, *, processes=3, noise=0.0001):
         problem = made.decode()
         rows = [
-            *made.ok_rows(problem, "sdpa", latency_us=100.0, launches=launches, noise=noise),
-            *made.ok_rows(problem, "naive", latency_us=naive_us, launches=launches, noise=noise),
+            *made.ok_rows(problem, "sdpa", latency_us=100.0, processes=processes, noise=noise),
+            *made.ok_rows(problem, "naive", latency_us=naive_us, processes=processes, noise=noise),
         ]
         (found,) = contests(gather(load(made.run(rows))))
         return found
@@ -47,7 +47,7 @@ def test_overlapping_intervals_are_a_tie_however_large_the_win(contest):
 
 
 def test_without_intervals_two_percent_alone_decide(contest):
-    found = contest(130.0, launches=2, noise=0.01)
+    found = contest(130.0, processes=2, noise=0.01)
 
     assert found.best.latency.low is None
     assert found.winner == "sdpa"
@@ -66,9 +66,9 @@ def test_who_is_alone_has_not_won(made):
     assert verdict(points, [found]).startswith("Only sdpa was measured: 1 problem")
 
 
-def test_a_case_with_one_bad_launch_wins_nothing(made):
+def test_a_case_with_one_bad_process_wins_nothing(made):
     ok = list(made.ok_rows(made.decode(), "sdpa", latency_us=10.0))
-    bad = {**made.other_row(made.decode(), "sdpa", "incorrect", "wrong"), "launch": 3}
+    bad = {**made.other_row(made.decode(), "sdpa", "incorrect", "wrong"), "process": 3}
     naive = made.ok_rows(made.decode(), "naive", latency_us=90.0)
     (found,) = contests(gather(load(made.run([*ok, bad, *naive]))))
 

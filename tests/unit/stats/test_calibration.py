@@ -1,4 +1,4 @@
-"""On simulated launches a 95 % interval holds the truth in 94 to 96 % of the cases."""
+"""On simulated processes a 95 % interval holds the truth in 94 to 96 % of the cases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_intervals_against_stored_baselines_are_never_too_narrow(noise, regime, 
     for _ in range(30):
         machine = noise.Machine(noise.REGIMES[regime], 100, rng)
         runs = [
-            centre(machine.session(6).launches(range(6)), fewest=5) for _ in range(baselines + 1)
+            centre(machine.session(6).processes(range(6)), fewest=5) for _ in range(baselines + 1)
         ]
         found = against_baselines(runs[:-1], runs[-1]).difference
         hits.append((found.low <= 0) & (found.high >= 0))

@@ -18,7 +18,7 @@ def difference(estimate, se, df=20.0):
         se=full,
         df=np.full(estimate.shape, df),
         kept=np.full(estimate.shape, 5.0),
-        launch_variance=full**2,
+        process_variance=full**2,
         fixed_variance=np.zeros(estimate.shape),
     )
 

@@ -118,7 +118,7 @@ def test_a_case_without_a_second_value_has_no_interval():
     assert np.isfinite(found.se[:5]).all()
 
 
-def test_identical_launches_have_an_interval_of_hardly_any_width():
+def test_identical_processes_have_an_interval_of_hardly_any_width():
     found = paired(np.zeros((8, 5)))
 
     assert (found.low <= 0).all()

@@ -10,17 +10,17 @@ from attnbench.stats.centres import BAD_SAMPLE, NO_SAMPLE, log_centres
 from attnbench.stats.decision import verdicts
 from attnbench.stats.difference import centre
 from attnbench.stats.history import against_baselines
-from attnbench.stats.mde import launches_needed, minimum_effect
+from attnbench.stats.mde import minimum_effect, processes_needed
 from attnbench.stats.summary import summarize
 
 
-def run(seed, cases=40, launches=6, *, shift=0.0, slowdown=0.0):
+def run(seed, cases=40, processes=6, *, shift=0.0, slowdown=0.0):
     """Centres of a run: one in ten cases is slower."""
     rng = np.random.default_rng(seed)
     own = rng.normal(0, 0.002, (cases, 1))
     slow = np.zeros((cases, 1))
     slow[::10] = slowdown
-    return centre(rng.normal(0, 0.003, (cases, launches)) + own + slow + shift)
+    return centre(rng.normal(0, 0.003, (cases, processes)) + own + slow + shift)
 
 
 def test_more_baselines_make_a_finer_difference():
@@ -101,14 +101,14 @@ def test_the_smallest_effect_is_found_four_times_in_five():
     assert found / powers >= 0.7
 
 
-def test_launches_needed_are_more_where_the_limit_is_nearer_and_endless_on_it():
+def test_processes_needed_are_more_where_the_limit_is_nearer_and_endless_on_it():
     difference = against_baselines([run(i) for i in range(10)], run(99)).difference
 
-    near = launches_needed(difference, 0.015)
-    far = launches_needed(difference, 0.10)
+    near = processes_needed(difference, 0.015)
+    far = processes_needed(difference, 0.10)
 
     assert (far <= near).all()
-    at_the_limit = launches_needed(difference, np.expm1(difference.estimate))
+    at_the_limit = processes_needed(difference, np.expm1(difference.estimate))
     assert np.isinf(at_the_limit).all()
 
 
@@ -123,7 +123,7 @@ def test_the_bootstrap_agrees_with_a_t_interval_where_both_hold():
     assert ratio_interval([1.0, 2.0], [1.0, 2.0]) is None
 
 
-def test_the_centres_of_many_launches_are_those_of_one_list_each():
+def test_the_centres_of_many_processes_are_those_of_one_list_each():
     rng = np.random.default_rng(7)
     rows = [rng.lognormal(3, 0.1, n).astype(np.float32) for n in (3, 7, 8, 20, 21, 200, 20)]
     offsets = np.cumsum([0, *map(len, rows)])

@@ -1,7 +1,8 @@
-"""Forty recorded launches of one code (tests/fixtures/ab_launches.parquet), resampled by the rule.
+"""Forty recorded processes of one code (tests/fixtures/ab_processes.parquet), resampled.
 
-Adjacent launches are the two sides of a round. Which side was the base was a matter of order alone,
-so that flipping a round's sign, and taking rounds in any order, gives another unchanged ``ab``.
+Adjacent processes are the two sides of a round. Which side was the base was a matter of order
+alone, so that flipping a round's sign, and taking rounds in any order, gives another unchanged
+``ab``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from attnbench.stats.decision import confirm, screen
 from attnbench.stats.difference import paired
 from attnbench.stats.mde import minimum_effect
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "ab_launches.parquet"
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "ab_processes.parquet"
 LIMIT = 0.05  # that of suites/ab.yaml
 ROUNDS = 8
 FRESH = 16  # what one suspect of eight cases gets
@@ -27,7 +28,7 @@ RESAMPLES = 400
 
 @pytest.fixture(scope="module")
 def log():
-    """Log latencies [case, launch]."""
+    """Log latencies [case, process]."""
     (one,) = matched([load_side(FIXTURE)])
     return one.log[0]
 
@@ -47,7 +48,7 @@ def test_the_recording_is_whole_and_small(log):
     assert FIXTURE.stat().st_size <= 1_000_000
 
 
-def test_unchanged_launches_turn_at_most_one_suite_in_twenty_red(log):
+def test_unchanged_processes_turn_at_most_one_suite_in_twenty_red(log):
     red = 0
     for rounds in resampled(log, 1):
         screened = screen(rounds[:, :ROUNDS], LIMIT)
@@ -109,7 +110,7 @@ def test_a_planted_slowdown_beyond_what_is_seen_is_found(log):
     assert found.min() >= 0.7
 
 
-def test_resampling_launches_agrees_with_the_interval_where_both_know_enough(log):
+def test_resampling_processes_agrees_with_the_interval_where_both_know_enough(log):
     for row in log:
         base, new = np.exp(row[0::2]), np.exp(row[1::2])
         low, high = np.log(ratio_interval(base, new, paired=True))

@@ -13,7 +13,7 @@ from attnbench.store import RunWriter
 RUN = {"run_id": "r1", "attnbench_version": "0.1.0", "suite_text": "suite: decode\n"}
 
 
-def make_row(case=0, launch=0, *, status="ok", **changes):
+def make_row(case=0, process=0, *, status="ok", **changes):
     """Return a row as the runner hands it over: an ok one, or one with a reason."""
     row = {
         "attnbench_version": "0.1.0",
@@ -22,7 +22,7 @@ def make_row(case=0, launch=0, *, status="ok", **changes):
         "case_id": f"{case:012x}",
         "method_id": "fedcba987654",
         "case_label": f"decode #{case} · naive",
-        "launch": launch,
+        "process": process,
         "started_at": 1_795_246_200.25,
         "status": status,
         "notes": [],

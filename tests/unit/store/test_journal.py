@@ -26,7 +26,7 @@ rows_of_any_kind = st.fixed_dictionaries(
         "status": st.sampled_from(["ok", "oom", "failed"]),
     },
     optional={
-        "launch": st.integers(0, 2**63 - 1),
+        "process": st.integers(0, 2**63 - 1),
         "reason": st.text(),
         "latency_us": st.floats(allow_nan=False, allow_infinity=False),
         "samples_us": st.lists(st.floats(0, 1e30), max_size=4),
@@ -138,10 +138,10 @@ def test_a_file_without_our_header_is_no_journal(tmp_path, header):
 
 def test_a_journal_of_a_newer_attnbench_is_refused(tmp_path):
     path = tmp_path / "x.journal"
-    fields = {"journal": 1, "schema_version": 2, "run": {"attnbench_version": "9.9"}}
+    fields = {"journal": 1, "schema_version": 3, "run": {"attnbench_version": "9.9"}}
     path.write_text(json.dumps(fields) + "\n")
 
-    with pytest.raises(ResultFileError, match=r"result schema 2 \(attnbench 9.9\)"):
+    with pytest.raises(ResultFileError, match=r"result schema 3 \(attnbench 9.9\)"):
         Journal.reopen(path)
 
 

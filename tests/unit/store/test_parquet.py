@@ -9,7 +9,7 @@ import pytest
 
 from attnbench.errors import ResultFileError
 from attnbench.store import load, read
-from attnbench.store.columns import arrow_schema
+from attnbench.store.columns import SCHEMA_VERSION, arrow_schema
 from attnbench.store.parquet import conformed, read_footer
 
 
@@ -75,11 +75,11 @@ def test_a_column_of_a_wrong_type_is_named(tmp_path, store_row, finished_run):
 def test_without_rows_the_footer_says_the_version(tmp_path, finished_run):
     out = finished_run(tmp_path / "x.parquet", [])
 
-    assert (read_footer(out).schema_version, read_footer(out).rows) == (1, 0)
+    assert (read_footer(out).schema_version, read_footer(out).rows) == (SCHEMA_VERSION, 0)
     assert len(load(out)) == 0
 
 
 def test_what_is_read_carries_our_schema_version(tmp_path):
     table = pa.table({"schema_version": [0], "run_id": ["r"], "case_id": ["c"], "status": ["ok"]})
 
-    assert conformed(table, 0, tmp_path)["schema_version"].to_pylist() == [1]
+    assert conformed(table, 0, tmp_path)["schema_version"].to_pylist() == [SCHEMA_VERSION]

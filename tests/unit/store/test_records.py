@@ -9,7 +9,7 @@ from attnbench.store.journal import journal_path
 
 RUN = {"run_id": "r1", "attnbench_version": "0.1.0"}
 FIRST = {"record": "selftest", "at": 1.5, "tests": [{"name": "spin", "passed": True}]}
-SECOND = {"record": "canaries", "launch": 0, "when": "first", "us": {"gemm": 12.5}}
+SECOND = {"record": "canaries", "process": 0, "when": "first", "us": {"gemm": 12.5}}
 
 
 def begun(path, rows, *records):

@@ -13,11 +13,11 @@ from attnbench.store.resume import REDONE
 METHOD = "fedcba987654"
 
 
-def covers(rows, case, launch, redo="none"):
-    return done(rows, redo).covers(f"{case:012x}", METHOD, launch)
+def covers(rows, case, process, redo="none"):
+    return done(rows, redo).covers(f"{case:012x}", METHOD, process)
 
 
-def test_a_measured_launch_is_done_and_the_next_is_not(store_row):
+def test_a_measured_process_is_done_and_the_next_is_not(store_row):
     rows = [store_row(0, 0)]
 
     assert covers(rows, 0, 0)
@@ -27,14 +27,14 @@ def test_a_measured_launch_is_done_and_the_next_is_not(store_row):
 
 
 @pytest.mark.parametrize("status", [one for one in STATUSES if one not in ("ok", "not_run")])
-def test_a_case_that_ended_is_not_tried_in_later_launches(store_row, status):
+def test_a_case_that_ended_is_not_tried_in_later_processes(store_row, status):
     rows = [store_row(0, 0), store_row(0, 1, status=status)]
 
-    assert all(covers(rows, 0, launch) for launch in range(4))
+    assert all(covers(rows, 0, process) for process in range(4))
 
 
 @pytest.mark.parametrize("status", ["skipped", "unsupported"])
-def test_what_the_plan_ruled_out_is_done_for_every_launch(store_row, status):
+def test_what_the_plan_ruled_out_is_done_for_every_process(store_row, status):
     assert covers([store_row(0, None, status=status)], 0, 2)
     assert covers([store_row(0, None, status=status, method_id=None)], 0, 2)
 
@@ -66,14 +66,14 @@ def test_a_row_that_was_replaced_does_not_count(store_row):
 
 
 def test_differences_are_named_with_both_values():
-    stored = {"suite_sha256": "a", "device_id": "d", "method": {"timers": ["auto"], "launches": 3}}
+    stored = {"suite_sha256": "a", "device_id": "d", "method": {"timers": ["auto"], "processes": 3}}
     now = {"suite_sha256": "b", "device_id": "d", "method": {"timers": ("auto",), "flush": "read"}}
 
     found = [(one.key, one.stored, one.now) for one in differences(stored, now)]
 
     assert found == [
         ("suite_sha256", "a", "b"),
-        ("method.launches", 3, None),
+        ("method.processes", 3, None),
         ("method.flush", None, "read"),
     ]
     assert differences(stored, stored) == []

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from attnbench.store.columns import COLUMNS
+from attnbench.store.columns import COLUMNS, SCHEMA_VERSION
 from attnbench.store.rows import RowKey, checked, encoded, row_key, standing, to_table
 
 
@@ -17,7 +17,11 @@ def test_nulls_are_left_out_and_what_is_never_null_is_filled_in(store_row):
     plain = checked(store_row(reason=None, notes=None, side=None))
 
     assert "reason" not in plain
-    assert (plain["schema_version"], plain["backend_options"], plain["notes"]) == (1, "{}", [])
+    assert (plain["schema_version"], plain["backend_options"], plain["notes"]) == (
+        SCHEMA_VERSION,
+        "{}",
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_a_wrong_row_is_refused_with_its_column(store_row, changes, message):
 
 
 def test_a_cost_past_64_bits_is_unknown_and_no_error(store_row):
-    row = checked(store_row(status="skipped", launch=None, pairs=2**70, flops=2**70))
+    row = checked(store_row(status="skipped", process=None, pairs=2**70, flops=2**70))
 
     assert "pairs" not in row
     assert row["flops"] == float(2**70)

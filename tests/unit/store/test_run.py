@@ -58,8 +58,8 @@ def test_null_is_missing_and_changes_no_type(tmp_path, store_row, finished_run):
     ]
     frame = load(finished_run(tmp_path / "x.parquet", rows))
 
-    assert frame["launch"].dtype == "Int64"
-    assert frame["launch"].tolist() == [0, pd.NA]
+    assert frame["process"].dtype == "Int64"
+    assert frame["process"].tolist() == [0, pd.NA]
     assert frame["git_dirty"].dtype == "boolean"
     assert frame["latency_us"].dtype == "float64"
     assert np.isnan(frame["latency_us"][1])
@@ -73,7 +73,7 @@ def test_null_is_missing_and_changes_no_type(tmp_path, store_row, finished_run):
 
 def test_the_types_do_not_depend_on_the_rows(tmp_path, store_row, finished_run):
     ok = load(finished_run(tmp_path / "ok.parquet", [store_row(batch=1, git_dirty=False)]))
-    skipped = store_row(launch=None, status="skipped", started_at=None)
+    skipped = store_row(process=None, status="skipped", started_at=None)
     bare = load(finished_run(tmp_path / "bare.parquet", [skipped]))
 
     assert ok.dtypes.tolist() == bare.dtypes.tolist()

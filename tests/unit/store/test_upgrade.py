@@ -9,20 +9,46 @@ import pytest
 
 from attnbench.errors import ResultFileError
 from attnbench.store import upgrade as module
-from attnbench.store.upgrade import refuse_newer, upgrade
+from attnbench.store.upgrade import refuse_newer, upgrade_row, upgrade_run, upgrade_table
 
 
 def test_each_version_is_a_step_and_a_step_that_is_missing_changes_nothing(monkeypatch):
     monkeypatch.setattr(module, "SCHEMA_VERSION", 4)
     monkeypatch.setattr(
         module,
-        "UPGRADES",
+        "TABLE_STEPS",
         {1: lambda table: [*table, "1 to 2"], 3: lambda table: [*table, "3 to 4"]},
     )
 
-    assert upgrade([], 1) == ["1 to 2", "3 to 4"]
-    assert upgrade([], 3) == ["3 to 4"]
-    assert upgrade([], 4) == []
+    assert upgrade_table([], 1) == ["1 to 2", "3 to 4"]
+    assert upgrade_table([], 3) == ["3 to 4"]
+    assert upgrade_table([], 4) == []
+
+
+def test_version_1_said_launch_where_version_2_says_process():
+    row = {"launch": 3, "notes": ["FEW_LAUNCHES", "NOISY"]}
+    run = {
+        "suite_text": "measure: {launches: 5}\ngate: {min_launches: 4}\nabout: launches\n",
+        "records": [{"record": "canaries", "launch": 0}],
+    }
+
+    assert upgrade_row(row, 1) == {"process": 3, "notes": ["FEW_PROCESSES", "NOISY"]}
+    assert upgrade_run(run, 1) == {
+        "suite_text": "measure: {processes: 5}\ngate: {min_processes: 4}\nabout: launches\n",
+        "records": [{"record": "canaries", "process": 0}],
+    }
+    assert upgrade_row(row, 2) is row
+
+
+@pytest.mark.parametrize("notes", [["FEW_LAUNCHES", "NOISY"], ["NOISY"], [], None])
+def test_a_table_of_version_1_is_upgraded_whatever_its_notes(notes):
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"launch": [0, 1], "notes": pa.array([notes, ["OK"]], pa.list_(pa.string()))})
+
+    found = upgrade_table(table, 1)
+
+    renamed = notes and [{"FEW_LAUNCHES": "FEW_PROCESSES"}.get(note, note) for note in notes]
+    assert found.to_pydict() == {"process": [0, 1], "notes": [renamed, ["OK"]]}
 
 
 def test_a_newer_schema_says_both_versions_and_what_to_install(monkeypatch):
@@ -33,7 +59,7 @@ def test_a_newer_schema_says_both_versions_and_what_to_install(monkeypatch):
 
     assert str(caught.value) == (
         "nightly.parquet uses result schema 5 (attnbench 1.4.0)\n"
-        "  this is attnbench 0.1.0, which reads schema 1\n"
+        "  this is attnbench 0.1.0, which reads schemas 1 to 2\n"
         '  pip install -U "attnbench>=1.4.0"'
     )
     assert caught.value.exit_code == 2

@@ -10,7 +10,7 @@ import pytest
 
 from attnbench.errors import NameTakenError, OutputError, ResultFileError
 from attnbench.store import RunWriter, load, parquet, read, repair_run, writer
-from attnbench.store.columns import COLUMNS
+from attnbench.store.columns import COLUMNS, SCHEMA_VERSION
 
 
 def cases_of(path):
@@ -29,7 +29,7 @@ def test_a_finished_run_is_one_file_with_all_columns(tmp_path, store_row):
     assert list(load(out).columns) == [column.name for column in COLUMNS]
     assert read(out).metadata == {"run_id": "r1", "µ": [1, None]}
     metadata = pq.read_metadata(out).metadata
-    assert metadata[b"attnbench.schema_version"] == b"1"
+    assert metadata[b"attnbench.schema_version"] == str(SCHEMA_VERSION).encode()
     assert json.loads(metadata[b"attnbench.run"])["run_id"] == "r1"
 
 
@@ -112,7 +112,7 @@ def test_a_run_of_an_older_schema_can_be_kept_but_not_gone_on_with(
     tmp_path, store_row, unfinished_run
 ):
     journal = unfinished_run(tmp_path / "x.parquet", [store_row()])
-    journal.write_text(journal.read_text().replace('"schema_version":1', '"schema_version":0', 1))
+    journal.write_text(journal.read_text().replace('"schema_version":2', '"schema_version":1', 1))
 
     with pytest.raises(ResultFileError) as caught:
         RunWriter.resume(tmp_path / "x.parquet")

@@ -28,7 +28,7 @@ OPTIONS = {
 class FakeCatalogue:
     """Looks up the three backends above, and any file without options."""
 
-    def facts(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
         if reference.endswith(".py"):
             path = folder / reference
             if "missing" in reference:

@@ -379,7 +379,7 @@ path, stages
         """,
     ),
     "filters, shares and figures": (
-        SMALL + "gate:\n  max_slowdown: 3\n  min_launches: 0\n  inconclusive: wran\n  limits:\n"
+        SMALL + "gate:\n  max_slowdown: 3\n  min_processes: 0\n  inconclusive: wran\n  limits:\n"
         "    - {where: 'kv_lne>3', max_slowdown: x%}\n    - {where: decode or, max_slowdown: -1}\n"
         "    - {where: decode}\n"
         'published: [{where: "mask=cusal", device: H200, backend: x}]\n',
@@ -388,9 +388,9 @@ path, stages
           suites/x.yaml:5:17
             5 |   max_slowdown: 3
               |                 ^ write 3% or 0.03
-        error: min_launches is at least 1; got 0
+        error: min_processes is at least 1; got 0
           suites/x.yaml:6:17
-            6 |   min_launches: 0
+            6 |   min_processes: 0
               |                 ^
         error: inconclusive is one of warn, fail, pass; got 'wran'
           suites/x.yaml:7:17
@@ -428,29 +428,29 @@ path, stages
         """,
     ),
     "measure": (
-        SMALL + "measure: {timer: [wall, evnt], l2: [], launches: 1.5, warmup_s: -1, tags: 3}\n",
+        SMALL + "measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}\n",
         """
         error: timer is one of auto, wall, event, event_batched, graph, profiler; got 'evnt'
           suites/x.yaml:4:25
-            4 | measure: {timer: [wall, evnt], l2: [], launches: 1.5, warmup_s: -1, tags: 3}
+            4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
               |                         ^^^^ did you mean 'event'?
         error: this list has no value
           suites/x.yaml:4:36
-            4 | measure: {timer: [wall, evnt], l2: [], launches: 1.5, warmup_s: -1, tags: 3}
+            4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
               |                                    ^^
-        error: launches needs a whole number, found 1.5
+        error: processes needs a whole number, found 1.5
           suites/x.yaml:4:50
-            4 | measure: {timer: [wall, evnt], l2: [], launches: 1.5, warmup_s: -1, tags: 3}
+            4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
               |                                                  ^^^ write 4096 or 4k
         error: warmup_s is at least 0; got -1
           suites/x.yaml:4:65
-            4 | measure: {timer: [wall, evnt], l2: [], launches: 1.5, warmup_s: -1, tags: 3}
+            4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
               |                                                                 ^^
         error: unknown key 'tags' in measure
           suites/x.yaml:4:69
-            4 | measure: {timer: [wall, evnt], l2: [], launches: 1.5, warmup_s: -1, tags: 3}
+            4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
               |                                                                     ^^^^
-          keys allowed here: launches, warmup_s, sample_s, max_noise, energy_s, case_limit_s, \
+          keys allowed here: processes, warmup_s, sample_s, max_noise, energy_s, case_limit_s, \
 compile_s, deadline_s, timer, l2, flush
         5 errors
         """,

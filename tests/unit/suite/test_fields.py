@@ -41,7 +41,7 @@ def test_the_keys_of_measure_are_those_of_its_value():
     names = {one.name for one in fields(Measure)}
 
     assert set(MEASURE) == {*names} - {"timers", "l2_states"} | {"timer", "l2"}
-    assert MEASURE["launches"].default == str(Measure().launches)
+    assert MEASURE["processes"].default == str(Measure().processes)
     assert float(MEASURE["case_limit_s"].default) == Measure().case_limit_s
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnbench.errors import AttnbenchError, InputError, NothingSelected
-from attnbench.selection import case_fields
+from attnbench.filter import case_fields
 from attnbench.suite import load, loads
 
 DESIGN = """\
@@ -115,7 +115,7 @@ def test_measure_gate_and_published_become_values(loaded):
     assert suite.measure.timers == ("wall", "event")
     assert suite.measure.l2_states == ("cold",)
     assert suite.measure.case_limit_s == 5
-    assert suite.measure.launches == 3
+    assert suite.measure.processes == 3
     assert suite.gate.given
     assert suite.gate.max_slowdown == 0.03
     assert suite.gate.limit_for(shortest) == 0.1

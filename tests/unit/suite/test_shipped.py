@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.cost import price
+from attnbench.cost import compute_cost
 from attnbench.device.datasheet import lookup
 from attnbench.errors import InputError
+from attnbench.filter import case_fields
 from attnbench.registry import Registry
-from attnbench.selection import case_fields
 from attnbench.suite import find, load, shipped
 from attnbench.suite.shipped import folder
 
@@ -79,7 +79,7 @@ def test_published_figures_are_for_cases_that_the_suite_has(name, catalogue):
         assert len({case.problem for case in cases}) == 1
         if one.tflops and one.latency_us:
             # The figures agree with our price of the case, as far as they are rounded.
-            ours = price(cases[0].problem).flops / one.latency_us / 1e6
+            ours = compute_cost(cases[0].problem).flops / one.latency_us / 1e6
             assert ours == pytest.approx(one.tflops, rel=0.02)
 
 
@@ -157,7 +157,7 @@ def test_peers_names_every_adapter_and_each_can_do_something_of_it(catalogue):
     gpus = [lookup(one).device for one in ("h200", "b200")]
     able = set()
     for case in suite.cases:
-        facts = catalogue.facts(case.backend, folder=Path())
+        facts = catalogue.describe(case.backend, folder=Path())
         for gpu in gpus:
             rule = facts.why_not or (lambda *_, **__: None)
             if not (

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from attnbench.selection import parse
+from attnbench.filter import parse
 from attnbench.suite import Gate, Limit
 
 

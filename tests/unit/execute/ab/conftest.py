@@ -14,13 +14,13 @@ from attnbench.case import Case
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
 from attnbench.execute.ab import rounds as rounds_module
-from attnbench.execute.ab.opening import Duel, Opened, _begin_files
+from attnbench.execute.ab.opening import CasePair, Opened, _begin_files
 from attnbench.execute.ab.pairs import Pair
 from attnbench.execute.ab.request import AbRequest
 from attnbench.execute.ab.sides import ROLES, Asked, Side
-from attnbench.execute.ab.station import Station
+from attnbench.execute.ab.station import SideSession
 from attnbench.execute.plan import Plan, PlannedCase
-from attnbench.execute.survey import Survey
+from attnbench.execute.survey import Preflight
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.problem import Problem
@@ -100,11 +100,11 @@ class Bed:
             side = Side(
                 role=role, words=words, suite=suite, cases=tuple(cases), options={}, whole=False
             )
-            stations[role] = Station(
+            stations[role] = SideSession(
                 side,
                 self.crew(role),
-                Survey(environment=ENVIRONMENT, ceilings=Ceilings(), backends={}),
-                Plan(device=DEVICE, planned=tuple(planned[role]), launches=1),
+                Preflight(environment=ENVIRONMENT, ceilings=Ceilings(), backends={}),
+                Plan(device=DEVICE, planned=tuple(planned[role]), processes=1),
                 SimpleNamespace(measure=self.measurer(role)),
                 [],
                 0.0,
@@ -112,7 +112,8 @@ class Bed:
         opened = Opened(
             stations=stations,
             duels=tuple(
-                Duel(*three) for three in zip(pairs, planned["base"], planned["new"], strict=True)
+                CasePair(*three)
+                for three in zip(pairs, planned["base"], planned["new"], strict=True)
             ),
             rule=Gate(max_slowdown=limit, given=True),
             rule_source="a test",
@@ -137,11 +138,11 @@ class Bed:
             self.order.append((number, role, planned.case.problem.id))
             found = self.latency(role, self.numbers[planned.case.problem.id], number)
             if isinstance(found, str):
-                return Measurement(case=planned.case, status=found, reason="it did", launch=number)
+                return Measurement(case=planned.case, status=found, reason="it did", process=number)
             return Measurement(
                 case=planned.case,
                 status="ok",
-                launch=number,
+                process=number,
                 check="passed",
                 samples_us=tuple(found * (1 + 0.001 * (i - 5)) for i in range(11)),
             )
@@ -161,7 +162,7 @@ def bed(tmp_path, monkeypatch):
 
 @pytest.fixture
 def noisy():
-    """Latencies of 100 µs with noise between launches, some cases slower on the new side."""
+    """Latencies of 100 µs with noise between processes, some cases slower on the new side."""
 
     def make(sd, slower=None, seed=1):
         dice = random.Random(seed)  # noqa: S311  noise, not a secret

@@ -30,7 +30,7 @@ def ruled(done):
     return rule_ab(*done.results, done.rule, done.rule_source, cut=done.cut)
 
 
-def launches(bed):
+def processes(bed):
     """(round, role) in the order in which they ran."""
     return list(dict.fromkeys((number, role) for number, role, _ in bed.order))
 
@@ -40,7 +40,7 @@ def test_sides_are_adjacent_and_the_order_flips_each_round(bed, noisy):
 
     one.run(rounds=4)
 
-    assert launches(one) == [
+    assert processes(one) == [
         *[(0, "base"), (0, "new"), (1, "new"), (1, "base")],
         *[(2, "base"), (2, "new"), (3, "new"), (3, "base")],
     ]
@@ -112,7 +112,7 @@ def test_noise_leaves_a_case_open_with_what_it_would_take(bed, noisy):
     assert ruling.outcome == "inconclusive"
     wide = [judged for judged in ruling.judged if judged.why == "interval too wide"]
     assert wide
-    assert all(judged.launches > 8 for judged in wide)
+    assert all(judged.processes > 8 for judged in wide)
     assert all(judged.case.effect > 0.05 for judged in wide)
 
 
@@ -236,14 +236,14 @@ def test_ctrl_c_in_the_first_round_leaves_rows_for_all_cases(bed, noisy):
         assert set(frame[frame["status"] == "not_run"]["reason"]) == {"interrupted"}
 
 
-def test_ctrl_c_between_two_cases_is_answered_once_and_begins_no_other_launch(bed, noisy):
+def test_ctrl_c_between_two_cases_is_answered_once_and_begins_no_other_process(bed, noisy):
     one = bed(noisy(0.004))
     canaries_us = one.canaries_us
     asked = []
 
     def interrupt(role):
         asked.append(role)
-        if len(asked) == 4:  # when the second launch, that of the new side, has ended
+        if len(asked) == 4:  # when the second process, that of the new side, has ended
             os.kill(os.getpid(), signal.SIGINT)
         return canaries_us(role)
 
@@ -253,7 +253,7 @@ def test_ctrl_c_between_two_cases_is_answered_once_and_begins_no_other_launch(be
 
     assert done.interrupted
     assert asked == ["base", "base", "new", "new"]
-    assert launches(one) == [(0, "base"), (0, "new")]
+    assert processes(one) == [(0, "base"), (0, "new")]
     told = [event.text for event in one.events if isinstance(event, Remark)]
     assert told == ["finishing the running case, then stopping"]
 
@@ -345,7 +345,7 @@ def test_sides_and_rounds_are_told_as_they_begin(bed, noisy):
     ]
 
 
-def test_each_side_is_tested_once_and_has_canaries_at_both_ends_of_each_launch(bed, noisy):
+def test_each_side_is_tested_once_and_has_canaries_at_both_ends_of_each_process(bed, noisy):
     one = bed(noisy(0.001), cases=2)
     one.selftest = [SPIN]
     one.canaries_us = lambda role: {"gemm": 100.0 if role == "base" else 104.0}
@@ -360,7 +360,7 @@ def test_each_side_is_tested_once_and_has_canaries_at_both_ends_of_each_launch(b
         assert state.distrust
         # A clock that cannot be believed is said before anything is read from it.
         assert metadata["records"][0]["record"] == "selftest"
-        assert [(each.launch, each.changes) for each in state.launches] == [
+        assert [(each.process, each.changes) for each in state.processes] == [
             (0, {"gemm": 0.0}),
             (1, {"gemm": 0.0}),
             (2, {"gemm": 0.0}),

@@ -10,7 +10,7 @@ import pytest
 from attnbench.environment import Device, Environment
 from attnbench.errors import DeviceMissing, EnvironmentProblem, NotComparable, TorchMissing
 from attnbench.execute.ab.opening import _require_one_device
-from attnbench.execute.ab.station import Station, _told_of
+from attnbench.execute.ab.station import SideSession, _told_of
 from attnbench.execute.crew import _environment_of
 from attnbench.execute.local import LocalWorker, worker_environment
 
@@ -27,7 +27,7 @@ def station(found, **side):
     named = {"role": "base", "words": "git:main", "tops": ("/theirs",), "commit": None, **side}
     crew = SimpleNamespace(is_open=True, imported_below=lambda _tops: found)
     ground = SimpleNamespace(environment=environment("Xeon"))
-    return Station(SimpleNamespace(**named), crew, ground, None, None, [], 0.0)
+    return SideSession(SimpleNamespace(**named), crew, ground, None, None, [], 0.0)
 
 
 def environment(name):

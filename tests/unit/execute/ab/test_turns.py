@@ -25,7 +25,7 @@ problem: {q_len: 16, q_heads: 2, head_dim: 16, dtype: fp32}
 sweep: {kv_len: [16, 48]}
 backends: {./deadline.py: }
 measure: {warmup_s: 0.02, sample_s: 0.1}
-gate: {max_slowdown: 20%, min_launches: 3}
+gate: {max_slowdown: 20%, min_processes: 3}
 """
 
 

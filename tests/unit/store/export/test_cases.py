@@ -12,19 +12,19 @@ def cases_of(path, rows, write):
     return ok_cases(load(write(path / "x.parquet", rows)))
 
 
-def test_a_latency_is_the_geometric_mean_over_launches(tmp_path, store_row, finished_run):
+def test_a_latency_is_the_geometric_mean_over_processes(tmp_path, store_row, finished_run):
     latencies = enumerate([10.0, 40.0, 20.0])
-    rows = [store_row(0, launch, latency_us=latency) for launch, latency in latencies]
+    rows = [store_row(0, process, latency_us=latency) for process, latency in latencies]
 
     (case,) = cases_of(tmp_path, rows, finished_run)
 
     assert case.latency == pytest.approx(20e-6)
     assert (case.low, case.high) == pytest.approx((10e-6, 40e-6))
-    assert case.launches == 3
+    assert case.processes == 3
     assert case.samples()[2] == pytest.approx([18.5e-6, 18.2e-6, 18.1e-6])
 
 
-def test_a_single_launch_has_its_own_interval_or_none(tmp_path, store_row, finished_run):
+def test_a_single_process_has_its_own_interval_or_none(tmp_path, store_row, finished_run):
     rows = [store_row(0), store_row(1, latency_low_us=18.0, latency_high_us=18.4)]
 
     bare, known = cases_of(tmp_path, rows, finished_run)

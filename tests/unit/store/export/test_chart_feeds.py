@@ -52,8 +52,8 @@ class BencherMetricFormat(RootModel[dict[Benchmark, dict[Measure, Metric]]]):
 def frame(tmp_path, store_row, finished_run):
     facts = {"device_name": "NVIDIA H200", "timer": "event", "l2": "cold", "peak_bytes": 4096}
     rows = [
-        store_row(0, launch, latency_us=latency, bandwidth_gbps=4310.0, notes=["NOISY"], **facts)
-        for launch, latency in enumerate((10.0, 40.0, 20.0))
+        store_row(0, process, latency_us=latency, bandwidth_gbps=4310.0, notes=["NOISY"], **facts)
+        for process, latency in enumerate((10.0, 40.0, 20.0))
     ]
     rows += [store_row(1), store_row(2, status="oom")]
     rows.append(store_row(3, case_label=f"decode {'1q1s1k_' * 300} · naive"))
@@ -67,9 +67,9 @@ def test_a_chart_feed_is_what_github_action_benchmark_reads(frame):
     assert first.name == "decode #0 · naive"
     assert (first.value, first.unit) == (pytest.approx(20.0), "us")
     assert first.range == "10 to 40"
-    assert first.extra == "3 launches\nNVIDIA H200\nevent cold\nNOISY"
+    assert first.extra == "3 processes\nNVIDIA H200\nevent cold\nNOISY"
     assert "range" not in json.loads(text)[1]
-    assert second.extra == "1 launch"
+    assert second.extra == "1 process"
 
 
 def test_metrics_are_what_bencher_reads(frame):

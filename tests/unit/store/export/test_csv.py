@@ -27,7 +27,7 @@ def test_every_value_is_one_cell_that_reads_back(tmp_path, store_row, finished_r
     assert first["samples_us"] == "[18.2,0.1,1e-07]"
     assert json.loads(first["samples_us"]) == [18.2, 0.1, 1e-7]
     assert (first["git_dirty"], first["batch"], first["noise"]) == ("true", "8", "0.1")
-    assert (first["launch"], second["launch"]) == ("0", "")
+    assert (first["process"], second["process"]) == ("0", "")
     assert first["started_at"] == "2026-11-21T07:30:00.250000+00:00"
     assert (first["kernels"], second["kernels"]) == ("", "[]")
     assert json.loads(second["notes"]) == ["NOISY", "REDUCED"]

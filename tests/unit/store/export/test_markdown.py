@@ -13,7 +13,7 @@ def table(path, rows, write):
     return to_markdown(load(write(path / "x.parquet", rows)))
 
 
-def test_one_launch_shows_its_own_interval(tmp_path, store_row, finished_run):
+def test_one_process_shows_its_own_interval(tmp_path, store_row, finished_run):
     row = store_row(0, latency_low_us=18.1, latency_high_us=18.5, **RATES)
 
     assert table(tmp_path, [row], finished_run) == HEAD + (
@@ -21,25 +21,25 @@ def test_one_launch_shows_its_own_interval(tmp_path, store_row, finished_run):
     )
 
 
-def test_launches_are_one_line_with_their_range(tmp_path, store_row, finished_run):
+def test_processes_are_one_line_with_their_range(tmp_path, store_row, finished_run):
     rows = [
-        store_row(0, launch, latency_us=latency, notes=notes, **RATES)
-        for launch, latency, notes in ((0, 10.0, []), (1, 40.0, ["NOISY"]), (2, 20.0, ["NOISY"]))
+        store_row(0, process, latency_us=latency, notes=notes, **RATES)
+        for process, latency, notes in ((0, 10.0, []), (1, 40.0, ["NOISY"]), (2, 20.0, ["NOISY"]))
     ]
 
     line = table(tmp_path, rows, finished_run).splitlines()[2]
 
-    assert "| 20.0 µs [10.0 µs, 40.0 µs of 3 launches] |" in line
+    assert "| 20.0 µs [10.0 µs, 40.0 µs of 3 processes] |" in line
     assert line.endswith("| ok NOISY |")
 
 
-def test_equal_launches_have_a_mean_inside_their_range(tmp_path, store_row, finished_run):
-    rows = [store_row(0, launch, latency_us=18.25) for launch in (0, 1)]
+def test_equal_processes_have_a_mean_inside_their_range(tmp_path, store_row, finished_run):
+    rows = [store_row(0, process, latency_us=18.25) for process in (0, 1)]
 
-    assert "| 18.2 µs [18.2 µs, 18.2 µs of 2 launches] |" in table(tmp_path, rows, finished_run)
+    assert "| 18.2 µs [18.2 µs, 18.2 µs of 2 processes] |" in table(tmp_path, rows, finished_run)
 
 
-def test_a_case_with_one_bad_launch_has_no_number(tmp_path, store_row, finished_run):
+def test_a_case_with_one_bad_process_has_no_number(tmp_path, store_row, finished_run):
     reason = "signal 11 | SIGSEGV\nmore words"
     rows = [store_row(0, 0, **RATES), store_row(0, 1, status="crashed", reason=reason)]
 

@@ -41,8 +41,8 @@ def saved(tmp_path, store_row, finished_run):
         rows = [
             store_row(
                 case,
-                launch,
-                samples_us=[slower * (18.0 + launch), slower * 18.5],
+                process,
+                samples_us=[slower * (18.0 + process), slower * 18.5],
                 run_id=f"r{number}",
                 suite="decode",
                 backend_label="naive",
@@ -50,7 +50,7 @@ def saved(tmp_path, store_row, finished_run):
                 git_commit="9b1d0e2",
             )
             for case in range(2)
-            for launch in range(3)
+            for process in range(3)
         ]
         rows.append(store_row(9, status="oom", run_id=f"r{number}"))
         frame = load(finished_run(tmp_path / f"{number}.parquet", rows))
@@ -97,6 +97,6 @@ def test_an_exported_run_says_what_each_case_is(saved):
     assert first["group"] == "decode #0"
     assert first["stats"]["rounds"] == 6
     assert first["extra_info"]["attnbench"]["case_id"] == "0" * 12
-    assert first["extra_info"]["attnbench"]["samples_a_launch"] == [2, 2, 2]
+    assert first["extra_info"]["attnbench"]["samples_a_process"] == [2, 2, 2]
     assert document["machine_info"]["attnbench"]["device_name"] == "NVIDIA H200"
     assert document["commit_info"]["id"] == "9b1d0e2"

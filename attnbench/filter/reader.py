@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from attnbench.selection.fields import ORDERINGS, unknown_field, wrong_order, wrong_value
-from attnbench.selection.tree import Condition, Either, Every, Node, Not, Word
+from attnbench.filter.fields import ORDERINGS, unknown_field, wrong_order, wrong_value
+from attnbench.filter.tree import And, Condition, Node, Not, Or, Word
 
 # A piece of a word or value: brackets and quotes hold blanks, commas and signs together.
 _HELD = r""""[^"]*"|'[^']*'|\[[^\]]*\]"""
@@ -63,7 +63,7 @@ class _Reader:
 
     def whole(self) -> Node:
         if not self.tokens:
-            return Every(())
+            return And(())
         node = self.either()
         if self.at < len(self.tokens):
             self.stop("this ) closes nothing")
@@ -73,13 +73,13 @@ class _Reader:
         nodes = [self.every()]
         while self.take("or"):
             nodes.append(self.every())
-        return nodes[0] if len(nodes) == 1 else Either(tuple(nodes))
+        return nodes[0] if len(nodes) == 1 else Or(tuple(nodes))
 
     def every(self) -> Node:
         nodes = [self.one()]
         while self.take("and") or self.peek() not in (None, ")", "or"):
             nodes.append(self.one())
-        return nodes[0] if len(nodes) == 1 else Every(tuple(nodes))
+        return nodes[0] if len(nodes) == 1 else And(tuple(nodes))
 
     def one(self) -> Node:
         self.depth += 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.selection.fields import IDS, number_of
+from attnbench.filter.fields import IDS, number_of
 
 # Fewer digits of an id than four are read as a word alone: `bad` is three hex digits.
 _ID_BEGINS = re.compile(r"[0-9a-f]{4,12}")
@@ -68,7 +68,7 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
+class And:
     """All of the nodes; without nodes, everything."""
 
     nodes: tuple[Node, ...]
@@ -79,7 +79,7 @@ class Every:
 
 
 @dataclass(frozen=True, slots=True)
-class Either:
+class Or:
     """At least one of the nodes."""
 
     nodes: tuple[Node, ...]
@@ -89,7 +89,7 @@ class Either:
         return any(node.matches(fields) for node in self.nodes)
 
 
-Node = Word | Condition | Not | Every | Either
+Node = Word | Condition | Not | And | Or
 
 
 def _look_up(fields: Mapping[str, Any], name: str) -> object:

@@ -1,7 +1,7 @@
-"""One launch: a fresh worker walks the suite once, in a seeded random order of problems.
+"""One process: a fresh worker walks the suite once, in a seeded random order of problems.
 
 Backends of one problem stay adjacent and share its inputs. A worker that died or hung costs its own
-case alone: the next one goes on in the same launch, and its first row is noted RESTARTED.
+case alone: the next one goes on in the same process, and its first row is noted RESTARTED.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnbench.device.rates import Ceilings
-from attnbench.execute.crew import Crew
+from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.errand import CaseTimeout, Limits, Stopped, WorkerDied, send_case
 from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.pilot import Piloted
@@ -24,12 +24,12 @@ from attnbench.method import Measure
 Beat = Callable[[str], None]
 
 
-def shuffled(planned: Iterable[PlannedCase], seed: int, launch: int) -> list[PlannedCase]:
-    """Order a launch: problems at random, the cases of one problem adjacent and at random too."""
+def shuffled(planned: Iterable[PlannedCase], seed: int, process: int) -> list[PlannedCase]:
+    """Order a process: problems at random, the cases of one problem adjacent and at random too."""
     by_problem: dict[str, list[PlannedCase]] = {}
     for one in planned:
         by_problem.setdefault(one.case.problem.id, []).append(one)
-    dice = random.Random(f"{seed}/{launch}")  # noqa: S311  an order, not a secret
+    dice = random.Random(f"{seed}/{process}")  # noqa: S311  an order, not a secret
     groups = list(by_problem.values())
     dice.shuffle(groups)
     for group in groups:
@@ -38,18 +38,18 @@ def shuffled(planned: Iterable[PlannedCase], seed: int, launch: int) -> list[Pla
 
 
 @dataclass(slots=True)
-class Walker:
+class CaseRunner:
     """Takes planned cases to the crew's worker and brings measurements back."""
 
-    crew: Crew
+    crew: WorkerHandle
     settings: Measure
     ceilings: Ceilings
     interrupt: Interrupt
     on_beat: Beat
     _notes: list[str] = field(default_factory=list)
 
-    def measure(self, planned: PlannedCase, launch: int, *notes: str) -> Measurement:
-        """Measure one case in one launch.
+    def measure(self, planned: PlannedCase, process: int, *notes: str) -> Measurement:
+        """Measure one case in one process.
 
         Raises:
             Stopped: Ctrl-C twice.
@@ -60,7 +60,7 @@ class Walker:
         self._notes += notes
         status, outcome = self._send(planned, {})
         if status == "answered":
-            measurement = Measurement.from_facts(case, outcome["done"])
+            measurement = Measurement.from_dict(case, outcome["done"])
         else:
             measurement = Measurement(
                 case=case,
@@ -74,7 +74,7 @@ class Walker:
             )
         marked = measurement.with_notes(*self._notes)
         self._notes = [] if status == "answered" and outcome["alive"] else ["RESTARTED"]
-        return replace(marked, launch=launch)
+        return replace(marked, process=process)
 
     def pilot(self, planned: PlannedCase) -> Piloted:
         """Call a case twice without timing it."""
@@ -105,10 +105,10 @@ class Walker:
         """Return ("answered", answer), or timeout or crashed with {"reason": …}."""
         message = {
             "op": "case",
-            "case": planned.case.facts(),
-            "method": planned.method.facts(),
-            "measure": self.settings.facts(),
-            "ceilings": self.ceilings.facts(),
+            "case": planned.case.to_dict(),
+            "method": planned.method.to_dict(),
+            "measure": self.settings.to_dict(),
+            "ceilings": self.ceilings.to_dict(),
             **extra,
         }
         try:

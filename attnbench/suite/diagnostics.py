@@ -40,7 +40,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Diagnostic:
     """One thing to change.
 
     ``also`` is a second place that belongs to it, with what to say there; ``affects`` counts the
@@ -66,7 +66,7 @@ class Fault:
         return "\n".join([*lines, *(f"  {one}" for one in self.more)])
 
 
-def rendered(faults: list[Fault]) -> list[str]:
+def rendered(faults: list[Diagnostic]) -> list[str]:
     """Write the faults in the order of the file, each once."""
     nowhere = (False, 0, 0)
     ordered = sorted(faults, key=lambda one: nowhere if one.place is None else one.place.order)

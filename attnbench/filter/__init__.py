@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.errors import InputError
-from attnbench.selection.fields import (
+from attnbench.filter.fields import (
     DERIVED,
     ORDERINGS,
     case_fields,
@@ -27,8 +27,8 @@ from attnbench.selection.fields import (
     wrong_order,
     wrong_value,
 )
-from attnbench.selection.reader import Mistake, read
-from attnbench.selection.tree import Condition, Every, Node
+from attnbench.filter.reader import Mistake, read
+from attnbench.filter.tree import And, Condition, Node
 
 __all__ = [
     "DERIVED",
@@ -49,7 +49,7 @@ _SIGNS = ("!=", "<=", ">=", "=", "<", ">")
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Filter:
     """A parsed filter; ``text`` is what it was parsed from."""
 
     text: str
@@ -60,7 +60,7 @@ class Selection:
         return self.node.matches(fields)
 
 
-def parse(text: str, *, extra: Iterable[str] = ()) -> Selection:
+def parse(text: str, *, extra: Iterable[str] = ()) -> Filter:
     """Read a filter; ``extra`` names fields beside a case's own: options, a table's columns.
 
     Raises:
@@ -69,7 +69,7 @@ def parse(text: str, *, extra: Iterable[str] = ()) -> Selection:
     """
     node = read(text, extra)
     if not isinstance(node, Mistake):
-        return Selection(text.strip(), node)
+        return Filter(text.strip(), node)
     caret = " " * node.start + "^" * max(1, node.width)
     raise InputError(f"{node.message}\n    {text}\n    {caret} {node.advice}".rstrip())
 
@@ -80,14 +80,14 @@ def find_mistake(text: str, *, extra: Iterable[str] = ()) -> Mistake | None:
     return node if isinstance(node, Mistake) else None
 
 
-def from_map(conditions: Mapping[str, Any]) -> Selection:
+def from_map(conditions: Mapping[str, Any]) -> Filter:
     """Read an ``exclude`` map: every key matches; a value may be a list or like ``">=64k"``.
 
     Keys and values are taken as they are; ``check_condition`` says what is wrong with one.
     """
     tests = tuple(_condition(name, value) for name, value in conditions.items())
     text = " ".join(f"{one.field}{one.operator}{','.join(one.values)}" for one in tests)
-    return Selection(text, Every(tests))
+    return Filter(text, And(tests))
 
 
 def check_condition(

@@ -1,4 +1,4 @@
-"""The order of a launch, and what a walker makes of answers, deaths and silence."""
+"""The order of a process, and what a walker makes of answers, deaths and silence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
-from attnbench.execute import launch as under_test
+from attnbench.execute import process as under_test
 from attnbench.execute.errand import CaseTimeout, Stopped, WorkerDied
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.launch import Walker, shuffled
 from attnbench.execute.plan import PlannedCase
+from attnbench.execute.process import CaseRunner, shuffled
 from attnbench.method import Measure, Method
 from attnbench.problem import Problem
 
@@ -35,7 +35,7 @@ MANY = [planned(n, backend) for n in range(1, 9) for backend in ("naive", "sdpa"
 
 
 @given(st.integers(0, 2**32), st.integers(0, 20))
-def test_a_launch_holds_every_case_once_and_problems_together(seed, number):
+def test_a_process_holds_every_case_once_and_problems_together(seed, number):
     order = shuffled(MANY, seed, number)
     assert sorted(one.case.id for one in order) == sorted(one.case.id for one in MANY)
     problems = [one.case.problem.id for one in order]
@@ -43,13 +43,13 @@ def test_a_launch_holds_every_case_once_and_problems_together(seed, number):
     assert changes == len(set(problems)) - 1
 
 
-def test_an_order_hangs_on_seed_and_launch_alone():
+def test_an_order_hangs_on_seed_and_process_alone():
     assert shuffled(MANY, 1, 0) == shuffled(MANY, 1, 0)
     assert shuffled(MANY, 1, 0) != shuffled(MANY, 1, 1)
     assert shuffled(MANY, 1, 0) != shuffled(MANY, 2, 0)
 
 
-class Crew:
+class WorkerHandle:
     """Counts the workers that were lost."""
 
     def __init__(self):
@@ -65,8 +65,8 @@ class Crew:
 @pytest.fixture
 def walk(monkeypatch):
     """Let a walker meet a scripted answer."""
-    crew = Crew()
-    walker = Walker(crew, Measure(), Ceilings(), Interrupt(), lambda _: None)
+    crew = WorkerHandle()
+    walker = CaseRunner(crew, Measure(), Ceilings(), Interrupt(), lambda _: None)
 
     def scripted(answer, *notes):
         def send_case(*_, **__):
@@ -87,9 +87,9 @@ OK = {
 }
 
 
-def test_an_answer_becomes_a_measurement_of_its_launch(walk):
+def test_an_answer_becomes_a_measurement_of_its_process(walk):
     measured = walk(OK, "RESUMED")
-    assert (measured.status, measured.launch, measured.notes) == ("ok", 2, ("RESUMED",))
+    assert (measured.status, measured.process, measured.notes) == ("ok", 2, ("RESUMED",))
     assert measured.samples_us == (5.0, 5.0, 5.0)
     assert walk(OK).notes == ()
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from attnbench.suite.faults import Fault, Place, rendered
+from attnbench.suite.diagnostics import Diagnostic, Place, rendered
 
 LINE = "  hedas: [32]"
 PLACE = Place("suites/x.yaml", 9, 2, 5, LINE)
 
 
 def test_a_fault_shows_the_line_a_caret_and_what_to_write():
-    fault = Fault(
+    fault = Diagnostic(
         "unknown key 'hedas' in sweep",
         PLACE,
         "did you mean 'heads'?",
@@ -39,10 +39,10 @@ def test_a_caret_stays_within_its_line():
 
 
 def test_faults_stand_in_the_order_of_the_file_each_once():
-    later = Fault("later", Place("x.yaml", 12, 0, 1, "x"))
-    typed = Fault("typed", Place("command line", None, 0, 1, "--set x"))
-    nowhere = Fault("nowhere", None)
-    first = Fault("first", PLACE)
+    later = Diagnostic("later", Place("x.yaml", 12, 0, 1, "x"))
+    typed = Diagnostic("typed", Place("command line", None, 0, 1, "--set x"))
+    nowhere = Diagnostic("nowhere", None)
+    first = Diagnostic("first", PLACE)
 
     ordered = rendered([typed, later, first, later, nowhere])
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from attnbench.case import Case
 from attnbench.errors import AttnbenchError, InputError
-from attnbench.problem import FIELDS, Problem
-from attnbench.selection import (
+from attnbench.filter import (
     DERIVED,
     case_fields,
     check_condition,
@@ -21,6 +20,7 @@ from attnbench.selection import (
     parse,
     plain_fields,
 )
+from attnbench.problem import FIELDS, Problem
 
 DENSE = {"batch": 16, "q_len": 1, "kv_len": 4096, "q_heads": 32, "kv_heads": 8, "head_dim": 128}
 CASE = Case(
