@@ -50,7 +50,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
     seconds = cost.flops / (SHARE * 1e12)
     if priced == "without the window":
         full = compute_cost(Problem(q_len=256, q_heads=4, head_dim=32, dtype="fp32", mask="causal"))
-        monkeypatch.setattr(measuring, "price", lambda _: full)
+        monkeypatch.setattr(measuring, "compute_cost", lambda _: full)
     # A device that is measured again finds the same ceiling: it is no busy moment.
     monkeypatch.setattr("attnbench.measure.bench.measure_ceilings", lambda *_, **__: ceilings)
     done = measured(device, windowed(device, seconds), WINDOW, ceilings=ceilings)
@@ -66,7 +66,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
 
 def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measured, attend):
     device = Fake(Script())
-    name = device.to_dict().name
+    name = device.describe().name
     assert name.lower() not in SHEETS
     ceilings = Ceilings(read_gbps=200.0, copy_gbps=180.0, triad_gbps=190.0, tflops={"fp32": 5.0})
     problem = Problem(batch=4, q_len=1, kv_len=128, q_heads=8, head_dim=64, dtype="fp32")

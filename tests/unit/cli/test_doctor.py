@@ -209,7 +209,7 @@ def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monk
         raise EnvironmentProblem("no answer from the self-test: killed")
 
     monkeypatch.setattr(WorkerHandle, "selftest", died)
-    monkeypatch.setattr("attnbench.execute.crew.Crew", WorkerHandle)
+    monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
     monkeypatch.setattr(examine, "backends", lambda: iter([]))
 
     texts = {one.text: one.state for one in examine.examine()}
@@ -273,7 +273,7 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypa
 def test_without_torch_the_rest_is_looked_at_all_the_same(monkeypatch):
     missing = TorchMissing("measuring needs torch", hint="install it")
     monkeypatch.setattr(WorkerHandle, "missing", missing)
-    monkeypatch.setattr("attnbench.execute.crew.Crew", WorkerHandle)
+    monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
     monkeypatch.setattr(examine, "backends", lambda: iter([SimpleNamespace(section="backends")]))
 
     sections = [one.section for one in examine.examine()]

@@ -129,15 +129,15 @@ CONFIRM = """
 import json, resource, sys
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import Bench
-from attnbench.measure.measure import Orders, measure
+from attnbench.measure.bench import DeviceContext
+from attnbench.measure.measure import CaseSettings, measure
 from attnbench.method import Measure, Method
 from attnbench.problem import Problem
 
 free_bytes, fields = int(sys.argv[1]), json.loads(sys.argv[2])
-bench = Bench.open("cpu", stage=lambda _: None)
+bench = DeviceContext.open("cpu", stage=lambda _: None)
 bench.ceilings = Ceilings(read_gbps=1e6, copy_gbps=1e6, triad_gbps=1e6, tflops={"fp32": 1e6})
-orders = Orders(
+orders = CaseSettings(
     method=Method(timer="wall", l2="warm", warmup_s=0.0),
     settings=Measure(warmup_s=0.0, sample_s=0.0, case_limit_s=60),
 )

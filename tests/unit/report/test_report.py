@@ -310,7 +310,7 @@ def test_a_call_of_few_launches_is_shaded(made):
         ]
         keys = [one.text for one in made.figure(rows, "latency").keys]
 
-        assert ("the process is a fifth of it or more" in keys) is is_shaded
+        assert ("the launch is a fifth of it or more" in keys) is is_shaded
 
 
 def test_predicted_memory_and_the_data_sheets_roof_are_drawn(h200_html):
