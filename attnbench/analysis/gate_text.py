@@ -148,7 +148,7 @@ def unit_of(ruling: Ruling) -> str:
 
 
 def _plural(unit: str, count: int) -> str:
-    return unit if count == 1 else f"{unit}es" if unit.endswith("h") else f"{unit}s"
+    return unit if count == 1 else f"{unit}es" if unit.endswith("s") else f"{unit}s"
 
 
 def limit_text(ruling: Ruling) -> str:
