@@ -37,13 +37,13 @@ def conform(
     backend: Case,
     *,
     device: str = "auto",
-    select: str | None = None,
+    filter: str | None = None,
     budget: str | float | None = None,
     listener: Callable[[ConformanceEvent], None] | None = None,
 ) -> ConformanceFinished:
     """Put a backend (one of ``subjects``) to the conformance kit.
 
-    ``select`` is a filter over its trials, which have ``theme`` and ``way`` beside a case's fields;
+    ``filter`` is a filter over its trials, which have ``theme`` and ``way`` beside a case's fields;
     ``budget`` a duration after which no trial is begun.
 
     Raises:
@@ -53,4 +53,4 @@ def conform(
     from attnbench.execute.conformance import examine
 
     seconds = parse_duration(budget) if isinstance(budget, str) else budget
-    return examine(backend, device, select=select, budget_s=seconds, listener=listener or silent)
+    return examine(backend, device, filter=filter, budget_s=seconds, listener=listener or silent)

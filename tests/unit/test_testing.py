@@ -63,7 +63,7 @@ def test_in_a_pytest_of_its_author_a_crash_fails_one_test_and_no_other(tmp_path)
         "import pytest\n"
         "from attnbench.testing import conformance\n"
         f"BACKEND = {str(PLANTED / 'dies_over_groups.py')!r}\n"
-        "@pytest.mark.parametrize('trial', conformance(BACKEND, select='theme=heads q_len=1'))\n"
+        "@pytest.mark.parametrize('trial', conformance(BACKEND, filter='theme=heads q_len=1'))\n"
         "def test_mine_is_right(trial):\n"
         "    trial.check()\n"
     )
@@ -82,4 +82,4 @@ def test_what_does_not_exist_is_told_when_tests_are_collected():
     with pytest.raises(SuiteError, match="did you mean 'sdpa'"):
         conformance("sdpaa")
     with pytest.raises(NothingSelected, match="picks none of the"):
-        conformance("sdpa", select="theme=paged")
+        conformance("sdpa", filter="theme=paged")

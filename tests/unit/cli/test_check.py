@@ -159,7 +159,7 @@ def test_a_backend_is_put_to_the_kit_and_each_theme_is_a_row(attnbench, fake_kit
     assert result.code == 1
     backend, settings = fake_kit.asked[0]
     assert backend is MINE
-    assert settings == {"device": "cpu", "select": "kv_len>1", "budget": 600.0}
+    assert settings == {"device": "cpu", "filter": "kv_len>1", "budget": 600.0}
     golden("check_backend", result.out)
 
 
