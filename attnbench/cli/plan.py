@@ -28,7 +28,7 @@ _KILO = 1024  # as lengths are written in suites
 )
 @options.backends
 @options.overrides
-@options.select
+@options.case_filter
 @click.option("--all", "every", is_flag=True, help="A line for every case.")
 @options.as_json
 def command(suite: str, every: bool, as_json: bool, **settings: Any) -> int:

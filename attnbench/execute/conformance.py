@@ -161,7 +161,7 @@ def examine(
     subject: Case,
     device: str,
     *,
-    select: str | None = None,
+    filter: str | None = None,
     budget_s: float | None = None,
     listener: Callable[[ConformanceEvent], None],
 ) -> ConformanceFinished:
@@ -175,7 +175,7 @@ def examine(
     with Interrupt() as interrupt:
         examiner = Examiner(subject, device, interrupt)
         try:
-            trials = picked(examiner.trials, select, subject)
+            trials = picked(examiner.trials, filter, subject)
             listener(
                 ConformanceStarted(
                     subject=subject,
@@ -197,7 +197,7 @@ def examine(
         )
 
 
-def picked(trials: list[Trial], select: str | None, subject: Case) -> list[Trial]:
+def picked(trials: list[Trial], filter: str | None, subject: Case) -> list[Trial]:
     """The trials that a filter picks.
 
     Raises:
@@ -205,13 +205,13 @@ def picked(trials: list[Trial], select: str | None, subject: Case) -> list[Trial
         NothingSelected: it picks none.
 
     """
-    if select is None:
+    if filter is None:
         return trials
-    chosen = parse(select, extra=(*dict(subject.options), "theme", "way"))
+    chosen = parse(filter, extra=(*dict(subject.options), "theme", "way"))
     found = [one for one in trials if chosen.matches(trial_fields(one))]
     if not found:
         raise NothingSelected(
-            f"nothing to try: {select!r} picks none of the {len(trials)} trials of "
+            f"nothing to try: {filter!r} picks none of the {len(trials)} trials of "
             f"{subject.backend_label}",
             hint=f"themes: {', '.join(THEMES)}; write 'theme=paged'",
         )

@@ -67,7 +67,7 @@ def test_a_plan_is_summed_up(attnbench, golden, fake_plan):
     result = attnbench("plan", "decode", "--device", "h200", "-k", "flash", "--set", "batch=1")
 
     assert result.code == 0
-    chosen = {"backends": (), "overrides": ("batch=1",), "select": "flash"}
+    chosen = {"backends": (), "overrides": ("batch=1",), "filter": "flash"}
     assert fake_plan == [("decode", chosen), {"device": "h200"}]
     golden("plan", result.out)
 

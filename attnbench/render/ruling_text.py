@@ -144,11 +144,11 @@ def remedy(one: CaseRuling, *, unit: str = "process") -> str:
 
 def unit_of(ruling: Ruling) -> str:
     """What more of would settle a case."""
-    return "launch" if ruling.ab is None else "round"
+    return "process" if ruling.ab is None else "round"
 
 
 def _plural(unit: str, count: int) -> str:
-    return unit if count == 1 else f"{unit}es" if unit.endswith("h") else f"{unit}s"
+    return unit if count == 1 else f"{unit}es" if unit.endswith("s") else f"{unit}s"
 
 
 def limit_text(ruling: Ruling) -> str:
