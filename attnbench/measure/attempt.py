@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseSettings:
-    """How to treat a case: its method, the suite's settings; a pilot stops after two calls."""
+    """How to treat a case: its method, the suite's settings; a calibration stops after a few calls."""
 
     method: Method
     settings: Measure
-    pilot: bool = False
+    calibrate: bool = False
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ _MICRO = 1e6
 _CALLS_A_CASE = 16
 # A busy machine lowers what its ceilings seem to be; only a rate above all of these is accused.
 _SECOND_LOOKS = 3
-_PILOT_CALLS, _PILOT_S = 20, 0.15
+_CALIBRATION_CALLS, _CALIBRATION_S = 20, 0.15
 
 
 def measure(case: Case, orders: CaseSettings, bench: DeviceContext) -> Measurement:
@@ -52,7 +52,7 @@ def measure(case: Case, orders: CaseSettings, bench: DeviceContext) -> Measureme
 
 
 def rehearse(case: Case, orders: CaseSettings, bench: DeviceContext) -> dict[str, Any]:
-    """Call and check a case without timing it: the pilot of a run, and ``attnbench check``."""
+    """Call and check a case without timing it: calibration, and ``attnbench check``."""
     attempt = CaseContext(case, orders, bench)
     status, reason = _settle(attempt, _rehearse)
     names = ("notes", "error_rel", "error_ratio", "deterministic", "seconds", "first_call_us")
@@ -90,7 +90,7 @@ def _tear_down(attempt: CaseContext) -> None:
 
 def _rehearse(attempt: CaseContext) -> None:
     prepared, shared, outputs = _start(attempt)
-    if attempt.orders.pilot:
+    if attempt.orders.calibrate:
         attempt.call_s = _quickest(attempt, prepared)
     else:
         attempt.bench.enter("check")
@@ -102,8 +102,8 @@ def _quickest(attempt: CaseContext, prepared: Prepared) -> float:
     driver = attempt.bench.driver
     assert attempt.call_s is not None
     began, best = attempt.now_s(), attempt.call_s
-    for _ in range(_PILOT_CALLS):
-        if attempt.now_s() - began > _PILOT_S:
+    for _ in range(_CALIBRATION_CALLS):
+        if attempt.now_s() - began > _CALIBRATION_S:
             break
         driver.synchronize()
         start = attempt.now_s()
