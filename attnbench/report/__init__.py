@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     runs: Source | Iterable[Source],
     out: str | os.PathLike[str],
     *,
-    select: str | None = None,
+    filter: str | None = None,
     title: str | None = None,
     baseline: str | None = None,
     colours: Mapping[str, int] | None = None,
@@ -55,7 +55,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
 ) -> Written:
     """Write one offline HTML file about one run or several.
 
-    ``select`` is a filter, ``baseline`` the label that speed-ups are against, ``colours`` gives
+    ``filter`` is a filter, ``baseline`` the label that speed-ups are against, ``colours`` gives
     labels a place in the palette, from 1 to 10. Of several runs the first is compared with each
     other one; ``by``, ``against``, ``threshold`` and ``prices`` are those of ``compare``.
 
@@ -69,7 +69,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     from attnbench.report.page import make_page
     from attnbench.store.atomic import check_writable, write_text
 
-    loaded = _loaded(runs, select, by=by, against=against, threshold=threshold, prices=prices)
+    loaded = _loaded(runs, filter, by=by, against=against, threshold=threshold, prices=prices)
     path = Path(out).expanduser()
     check_writable(path.parent)
     page = make_page(
@@ -98,7 +98,7 @@ def picture(
     *,
     figure: str,
     mode: str = "light",
-    select: str | None = None,
+    filter: str | None = None,
     baseline: str | None = None,
     colours: Mapping[str, int] | None = None,
     prices: Mapping[str, float] | None = None,
@@ -124,7 +124,7 @@ def picture(
     for word, known, what in ((figure, FIGURES, "figure"), (mode, MODES, "mode")):
         if word not in known:
             raise OptionError(f"{what} is one of {', '.join(known)}; got {word!r}")
-    loaded = _loaded(runs, select, prices=prices)
+    loaded = _loaded(runs, filter, prices=prices)
     data = make_report_data(
         gather(loaded.frame), loaded.metadata, baseline=baseline, colours=colours or {}
     )
@@ -150,7 +150,7 @@ class _Loaded:
 
 def _loaded(
     runs: Source | Iterable[Source],
-    select: str | None,
+    filter: str | None,
     *,
     by: str | None = None,
     against: str | None = None,
@@ -164,12 +164,12 @@ def _loaded(
     from attnbench.store import load, read, result_files
 
     files = result_files(runs)
-    frame = selected(load(files), select)
+    frame = selected(load(files), filter)
     by_device = prices_by_device(prices or {}, _device_names(frame))
     found = comparisons(
         files,
         devices=frame["device_id"].nunique(),
-        select=select,
+        filter=filter,
         by=by,
         against=against,
         threshold=THRESHOLD if threshold is None else threshold,

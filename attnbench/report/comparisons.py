@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, sides_of
-from attnbench.analysis.compare_text import verdict_line
 from attnbench.analysis.dollars import priced
 from attnbench.analysis.sides import Side
 from attnbench.errors import NotComparable, NothingSelected, ResultFileError
+from attnbench.render.verdicts import verdict_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def comparisons(
     files: Sequence[Path],
     *,
     devices: int = 1,
-    select: str | None = None,
+    filter: str | None = None,
     by: str | None = None,
     against: str | None = None,
     threshold: float = THRESHOLD,
@@ -63,7 +63,7 @@ def comparisons(
             return Comparisons(threshold=threshold)
         by = "gpu"
     try:
-        sides, column = sides_of(files, by=by, against=against, select=select)
+        sides, column = sides_of(files, by=by, against=against, filter=filter)
     except (NothingSelected, ResultFileError) as error:
         if by is not None and len(files) > 1:
             raise

@@ -243,7 +243,7 @@ def test_a_backend_that_is_not_there_is_named_with_the_nearest(made):
 def test_what_cannot_be_read_written_or_found_says_so(made):
     path = made.run(made.ok_rows(made.decode(), "sdpa"))
     with pytest.raises(NothingSelected):
-        report(path, made.folder / "x.html", select="backend=naive")
+        report(path, made.folder / "x.html", filter="backend=naive")
     with pytest.raises(InputError):
         report(made.folder / "gone.parquet", made.folder / "x.html")
     with pytest.raises(OutputError):

@@ -144,7 +144,7 @@ def remedy(one: CaseRuling, *, unit: str = "process") -> str:
 
 def unit_of(ruling: Ruling) -> str:
     """What more of would settle a case."""
-    return "launch" if ruling.ab is None else "round"
+    return "process" if ruling.ab is None else "round"
 
 
 def _plural(unit: str, count: int) -> str:

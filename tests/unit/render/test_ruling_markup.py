@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from attnbench.analysis.gate import gate
-from attnbench.analysis.gate_annotations import MOST, workflow_commands
-from attnbench.analysis.gate_outputs import COMMENT_BYTES, junit_text, markdown, marker
+from attnbench.render.annotations import MOST, workflow_commands
+from attnbench.render.ruling_markup import COMMENT_BYTES, junit_text, markdown, marker
 
-SPEC = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
+SPEC = importlib.util.spec_from_file_location(
+    "made_runs", Path(__file__).parents[1] / "analysis/made_runs.py"
+)
 made = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(made)
 
@@ -121,7 +123,7 @@ def test_annotations_tell_a_slowdown_and_follow_the_policy(small):
 
 
 def test_what_a_gate_sees_is_told_in_words_that_hold_for_several_limits(small):
-    from attnbench.analysis.gate_text import sight
+    from attnbench.render.ruling_text import sight
 
     ruling = small("warn")
     first, *rest = ruling.judged

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.analysis import gate_text as words
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
+from attnbench.render import ruling_text as words
 
 if TYPE_CHECKING:
     from junitparser import TestCase

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.analysis import gate_text as words
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE
-from attnbench.analysis.workflow_command import command
+from attnbench.render import ruling_text as words
+from attnbench.render.workflow_command import command
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import CaseRuling, Ruling

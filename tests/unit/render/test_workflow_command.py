@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attnbench.analysis.workflow_command import command
 from attnbench.case import Case
 from attnbench.cli.plain import annotated
 from attnbench.measurement import Measurement
 from attnbench.problem import Problem
+from attnbench.render.workflow_command import command
 
 
 def test_a_command_escapes_what_would_end_it():
