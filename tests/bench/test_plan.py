@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attnbench.device.datasheet import lookup
+from attnbench.device.rates import lookup
 from attnbench.execute.plan import make_plan
 from attnbench.execute.predict import Predictor
 from attnbench.execute.survey import known_backends

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from attnbench.case import BUILT_IN, Case
-from attnbench.device.datasheet import lookup
-from attnbench.device.rates import Ceilings
+from attnbench.device.rates import Ceilings, lookup
 from attnbench.environment import Device
 from attnbench.execute.plan import Known, Plan, known_backend, make_plan
 from attnbench.execute.predict import Predictor
