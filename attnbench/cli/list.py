@@ -11,7 +11,7 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.plugin import Capabilities, OptionFacts
+    from attnbench.plugin import Capabilities, OptionSpec
 
 
 _FEATURES = ("ragged", "paged", "softcap", "alibi", "sinks", "rope", "append")
@@ -208,7 +208,7 @@ def command(kind: str | None, probe: bool, as_json: bool) -> int:
     return exit_codes.DONE
 
 
-def _option_text(option: OptionFacts) -> str:
+def _option_text(option: OptionSpec) -> str:
     from attnbench.case import option_text
 
     if option.choices:

@@ -6,10 +6,10 @@ import pytest
 
 from attnbench.case import Case
 from attnbench.device.local import cpu_facts, environment_of
-from attnbench.execute.plan import PlannedCase
 from attnbench.execute.rows import RunIdentity, make_row
 from attnbench.measurement import Measurement
 from attnbench.method import Method
+from attnbench.planning.plan import PlannedCase
 from attnbench.problem import Problem
 from attnbench.store.rows import encoded
 
