@@ -14,7 +14,7 @@ from attnbench.device.rates import GPU_SPECS, Ceilings
 from attnbench.measure import measure as measuring
 from attnbench.measure.selftest import copy as copy_test
 from attnbench.measure.timers import make_timer
-from attnbench.metrics import derive
+from attnbench.metrics import Timing, derive
 from attnbench.problem import Problem
 
 pytestmark = pytest.mark.torch
@@ -81,10 +81,15 @@ def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measu
 
     done = measured(device, prepare, problem, ceilings=ceilings)
     assert done.status == "ok", done.reason
-    rates = derive(cost, seconds * 1e6, done.peak_bandwidth_gbps, done.peak_tflops)
+    timing = Timing(
+        problem=problem,
+        cost=cost,
+        latency_us=seconds * 1e6,
+        peak_bandwidth_gbps=done.peak_bandwidth_gbps,
+    )
 
     assert done.ceilings_source == "measured"
-    assert rates.pct_peak_bandwidth == pytest.approx(50.0)
+    assert derive(timing)["pct_peak_bandwidth"] == pytest.approx(50.0)
 
 
 @pytest.mark.parametrize(("kv_dtype", "scale_bytes"), [("fp8_e4m3", 4), ("int8", 4), ("int4", 8)])
