@@ -141,10 +141,10 @@ def _panel(facet: Facet, data: ReportData, name: str) -> Panel:
 
 def _sheet(facet: Facet) -> tuple[float, float] | None:
     """The vendor's bandwidth (GB/s) and rate of the dtype (TFLOP/s); None for other devices."""
-    from attnbench.device.datasheet import SHEETS
+    from attnbench.device.rates import GPU_SPECS
 
     row = facet.points[0].row
-    for one in SHEETS.values():
+    for one in GPU_SPECS.values():
         if one.name == row["device_name"] and row["dtype"] in one.tflops:
             return one.bandwidth_gbps, one.tflops[row["dtype"]]
     return None
