@@ -124,12 +124,12 @@ def devices() -> Listing:
     from dataclasses import asdict
 
     from attnbench.api import device_rates
-    from attnbench.device.datasheet import SHEETS
+    from attnbench.device.rates import GPU_SPECS
     from attnbench.units import bytes_text
 
     facts = []
     rows: Rows = [("device", "name", "arch", "memory", "bandwidth", "bf16")]
-    names = ["auto", *SHEETS]
+    names = ["auto", *GPU_SPECS]
     for word in names:
         device, ceilings = device_rates(word)
         bandwidth = ceilings.peak_bandwidth_gbps

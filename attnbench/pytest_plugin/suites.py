@@ -111,7 +111,7 @@ def _try_case(case: Case, measure: Measure, place: Place, benchmark: Any) -> Non
 
 def _why_not(case: Case, measure: Measure, place: Place) -> tuple[str, str] | None:
     """What a plan says of the case on this device, where it says that it will not run."""
-    from attnbench.device.datasheet import default_ceilings
+    from attnbench.device.rates import default_ceilings
     from attnbench.planning.plan import RUN, make_plan
     from attnbench.planning.prediction import Predictor
     from attnbench.plugin import BackendDescription
