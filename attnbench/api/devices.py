@@ -39,12 +39,12 @@ def _device_here(word: str) -> Device:
     """The device that a run would take; without torch only the CPU can be described."""
     from attnbench.device.local import describe_cpu
     from attnbench.errors import TorchMissing
-    from attnbench.execute.probe import environment
+    from attnbench.execute.doctor import device_environment
 
     if word == "cpu":
         return describe_cpu()
     try:
-        return environment(word).device
+        return device_environment(word).device
     except TorchMissing:
         if word != "auto":
             raise

@@ -13,7 +13,7 @@ from attnbench.units import parse_duration
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import Ruling
-    from attnbench.execute.ab.events import AbListener, AbMeasured
+    from attnbench.execute.events import AbListener, AbMeasured
 
 
 def ab(  # noqa: PLR0913  as many as the command line has flags
@@ -46,8 +46,8 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
         AttnbenchError: see ``attnbench.errors`` for the tree.
 
     """
-    from attnbench.execute.ab import AbRequest, measure
-    from attnbench.execute.ab.request import ROUNDS
+    from attnbench.execute.ab.request import ROUNDS, AbRequest
+    from attnbench.execute.ab.rounds import measure
     from attnbench.execute.ab.sides import Asked
     from attnbench.suite import find
 

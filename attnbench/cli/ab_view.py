@@ -25,7 +25,7 @@ from attnbench.cli.summary import (
     stack_text,
 )
 from attnbench.cli.tally import about, elapsed_text, left
-from attnbench.execute.ab.events import (
+from attnbench.execute.events import (
     CONFIRM,
     AbEvent,
     AbStarted,

@@ -11,7 +11,7 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.cli.examine import Finding
+    from attnbench.execute.doctor import Finding
     from attnbench.cli.screen import Screen
 
 # The word says it; the colour only repeats it.
@@ -29,7 +29,7 @@ _MARK_WIDTH = 4  # "FAIL" where the terminal has no ✗
 @options.as_json
 def command(strict: bool, as_json: bool) -> int:
     """Look at software, device, storage and backends; change nothing."""
-    from attnbench.cli.examine import PROBLEM, examine
+    from attnbench.execute.doctor import PROBLEM, examine
     from attnbench.cli.screen import data
 
     findings = list(examine())

@@ -33,7 +33,7 @@ def backends(*, probe: bool) -> Listing:
     """Backends with where they are from, what they can do, and why not on this machine."""
     from dataclasses import asdict
 
-    from attnbench.execute.probe import probe as ask_worker
+    from attnbench.execute.doctor import probe as ask_worker
     from attnbench.registry import Registry
 
     rows: Rows = [("backend", "from", "options", "can", "on this machine")]

@@ -53,15 +53,7 @@ def opening(started: RunStarted) -> Iterator[str]:
 
 def device_text(environment: Environment) -> str:
     """``NVIDIA H200, sm_90, 150 GB, driver 580.65`` or ``Xeon, x86_64, 2 cores, 8.3 GB``."""
-    device = environment.device
-    parts = [device.name, device.arch, bytes_text(device.memory_bytes)]
-    if device.kind == "cpu" and device.cores:
-        parts.append("1 core" if device.cores == 1 else f"{device.cores} cores")
-    if device.driver:
-        parts.append(f"driver {device.driver}")
-    if device.mig:
-        parts.append(f"MIG {device.mig}")
-    return ", ".join(parts)
+    return environment.device.summary
 
 
 def stack_text(environment: Environment) -> str:

@@ -16,7 +16,7 @@ from attnbench.cli.ab_screen import show_ruling
 from attnbench.cli.ab_view import AbView
 from attnbench.cli.screen import screen
 from attnbench.environment import Device, Environment
-from attnbench.execute.ab.events import (
+from attnbench.execute.events import (
     AbMeasured,
     AbStarted,
     RoundFinished,

@@ -1,4 +1,7 @@
-"""What ``doctor`` looks at: each finding says how it is, and where it is not well what to type."""
+"""What ``attnbench doctor`` examines: software, device, timing, storage and backends.
+
+A finding says what was found and, where something is wrong, what to type.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,22 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from attnbench import __version__
+from attnbench.device.local import version_of
+from attnbench.device.nvml import NoTelemetry, find_board
+from attnbench.device.rates import Ceilings
+from attnbench.environment import Device, Environment
 from attnbench.errors import AttnbenchError
+from attnbench.execute.executors import Executor, worker_on
+from attnbench.plugin import BackendDescription
+from attnbench.registry import Registry
+from attnbench.store.atomic import check_writable
+from attnbench.store.ceilings import store_ceilings, stored_ceilings
 from attnbench.units import bytes_text
-
-if TYPE_CHECKING:
-    from attnbench.device.rates import Ceilings
-    from attnbench.environment import Device, Environment
-    from attnbench.execute.crew import WorkerHandle
+from attnbench.worker.client import WorkerHandle, WorkerSpec
+from attnbench.worker.protocol import RunSelfTest, SustainCeilings
 
 OK, WARNING, PROBLEM, ABSENT = "ok", "warning", "problem", "absent"
 RESULTS = Path("results")
@@ -28,7 +38,7 @@ _NEEDED_BYTES = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at; ``fix`` says what to type."""
+    """One thing that was examined; ``state`` is ok, warning, problem or absent."""
 
     section: str
     state: str
@@ -36,29 +46,49 @@ class Finding:
     fix: str | None = None
 
 
-def examine() -> Iterator[Finding]:
-    """Look at everything, one finding at a time."""
-    from attnbench.execute.crew import WorkerHandle
+def device_environment(device: str = "auto", executor: Executor | None = None) -> Environment:
+    """Open a device in a worker and describe it.
 
+    Raises:
+        TorchMissing: torch cannot be imported.
+        DeviceMissing: torch sees no such device.
+
+    """
+    with worker_on(executor, WorkerSpec(device)) as worker:
+        return worker.environment
+
+
+def probe(
+    backends: list[BackendDescription], device: str = "auto", executor: Executor | None = None
+) -> dict[str, dict[str, Any]]:
+    """Import third-party backends in a worker: their capabilities, or the error in words."""
+    found: dict[str, dict[str, Any]] = {}
+    with worker_on(executor, WorkerSpec(device)) as worker:
+        for one in backends:
+            probed = worker.probe(one.name, one.source)
+            if probed.capabilities is None:
+                found[one.name] = {"error": probed.error, "hint": probed.hint}
+            else:
+                found[one.name] = {"capabilities": probed.capabilities.to_dict()}
+    return found
+
+
+def examine(executor: Executor | None = None) -> Iterator[Finding]:
+    """Examine everything, one finding at a time."""
     yield from software()
-    crew = WorkerHandle("auto")
-    try:
-        environment = crew.environment
-        yield from device(environment, crew.worker().pid)
-        yield from timing(crew, environment)
-    except AttnbenchError as error:
-        yield Finding(section="device", state=PROBLEM, text=error.message, fix=error.hint)
-    finally:
-        crew.lost()
+    with worker_on(executor, WorkerSpec("auto")) as worker:
+        try:
+            environment = worker.environment
+            yield from device(environment, worker.pid)
+            yield from timing(worker, environment)
+        except AttnbenchError as error:
+            yield Finding(section="device", state=PROBLEM, text=error.message, fix=error.hint)
     yield from storage(RESULTS)
     yield from backends()
 
 
 def software() -> Iterator[Finding]:
-    """Versions of what measures and what analyses."""
-    from attnbench import __version__
-    from attnbench.device.local import version_of
-
+    """Report the versions of the packages that measure and analyse."""
     yield _ok("software", f"attnbench {__version__}, python {platform.python_version()}")
     found = {name: version_of(name) for name in _DISTRIBUTIONS}
     yield _ok("software", ", ".join(f"{name} {one}" for name, one in found.items() if one))
@@ -72,28 +102,25 @@ def software() -> Iterator[Finding]:
 
 
 def device(environment: Environment, worker: int) -> Iterator[Finding]:
-    """The device, and who else than the worker of that process id uses it."""
-    from attnbench.cli.summary import device_text
-
-    yield _ok("device", device_text(environment))
+    """Report the device, and processes other than the worker that use it."""
+    yield _ok("device", environment.device.summary)
     if environment.device.kind == "cuda":
         yield from _gpu(environment.device, worker)
     else:
         yield from _cpu(environment.device)
 
 
-def timing(crew: WorkerHandle, environment: Environment) -> Iterator[Finding]:
-    """Whether known lengths and known bytes are read as what they are."""
-    from attnbench.device.rates import Ceilings
-    from attnbench.store.ceilings import store_ceilings, stored_ceilings
-
-    answer = crew.selftest(stored_ceilings(environment))
-    ceilings = Ceilings(**answer["ceilings"])
+def timing(worker: WorkerHandle, environment: Environment) -> Iterator[Finding]:
+    """Report whether calls of known length and known bytes are timed as such."""
+    stored = stored_ceilings(environment)
+    known = None if stored is None else Ceilings(**stored)
+    answer = worker.ask(RunSelfTest(ceilings=known))
+    ceilings = answer.ceilings
     if ceilings.sustained_gbps is None:
-        ceilings = crew.sustained(ceilings)
+        ceilings = worker.ask(SustainCeilings(ceilings=ceilings)).ceilings
         store_ceilings(environment, ceilings.to_dict())
     yield from rates(ceilings)
-    for one in answer["selftest"]:
+    for one in answer.tests:
         yield Finding(
             section="timing",
             state=OK if one["passed"] else PROBLEM if one["grave"] else WARNING,
@@ -103,7 +130,7 @@ def timing(crew: WorkerHandle, environment: Environment) -> Iterator[Finding]:
 
 
 def rates(ceilings: Ceilings) -> Iterator[Finding]:
-    """The device's best rates by name, and what of them it holds for a second."""
+    """Report the device's best rates by name, and the rates that it holds for a second."""
     moves = {"read": ceilings.read_gbps, "copy": ceilings.copy_gbps, "triad": ceilings.triad_gbps}
     known = [f"{name} {rate:.4g}" for name, rate in moves.items() if rate is not None]
     if known:
@@ -118,10 +145,8 @@ def rates(ceilings: Ceilings) -> Iterator[Finding]:
 
 
 def storage(folder: Path) -> Iterator[Finding]:
-    """Whether results can be kept, and how much."""
-    from attnbench.store.atomic import check_writable
-
-    # A folder that is not there yet is made by the first run; looking must not make it.
+    """Report whether results can be written, and how much space there is."""
+    # The first run makes a missing folder; an examination must not.
     place = folder if folder.is_dir() else Path()
     try:
         check_writable(place)
@@ -135,13 +160,10 @@ def storage(folder: Path) -> Iterator[Finding]:
 
 
 def backends() -> Iterator[Finding]:
-    """Which backends can be used here, and what the others lack."""
-    from attnbench.execute.probe import probe
-    from attnbench.registry import Registry
-
+    """Report which backends can be used here, and what the others lack."""
     try:
         found = Registry().listed(probe)
-    except AttnbenchError:  # no worker can be had; the section on the device has said why
+    except AttnbenchError:  # no worker can be opened; the section on the device has said why
         found = Registry().listed()
     for one in found:
         if one.fault is None:
@@ -151,7 +173,7 @@ def backends() -> Iterator[Finding]:
 
 
 def load_average(read: Callable[[], tuple[float, float, float]] | None = None) -> float | None:
-    """Processes that want to run, mean of the last minute; None where the system does not say."""
+    """Return the load average of the last minute; None where the system does not say."""
     ask = read or getattr(os, "getloadavg", None)
     try:
         return None if ask is None else float(ask()[0])
@@ -160,8 +182,6 @@ def load_average(read: Callable[[], tuple[float, float, float]] | None = None) -
 
 
 def _gpu(device: Device, worker: int) -> Iterator[Finding]:
-    from attnbench.device.nvml import NoTelemetry, find_board
-
     board = find_board(device.uuid)
     if isinstance(board, NoTelemetry):
         yield Finding(
@@ -171,7 +191,7 @@ def _gpu(device: Device, worker: int) -> Iterator[Finding]:
             fix="python -m pip install nvidia-ml-py, or mount the driver's libnvidia-ml.so",
         )
         return
-    yield from _neighbours(board.foreign(worker))
+    yield from _other_processes(board.foreign(worker))
     reading = board.read()
     if reading.sm_clock_mhz is not None and reading.temperature_c is not None:
         yield _ok("device", f"SM clock {reading.sm_clock_mhz:.0f} MHz, {reading.temperature_c} °C")
@@ -189,7 +209,7 @@ def _gpu(device: Device, worker: int) -> Iterator[Finding]:
         yield _ok("device", f"power limit {device.power_limit_w:.0f} W")
 
 
-def _neighbours(others: tuple[int, ...] | None) -> Iterator[Finding]:
+def _other_processes(others: tuple[int, ...] | None) -> Iterator[Finding]:
     if others is None:  # among the refusals
         return
     if not others:
