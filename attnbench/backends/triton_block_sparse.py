@@ -15,9 +15,9 @@ from attnbench.kernels.arguments import (
 )
 from attnbench.kernels.configurations import SMALLEST_BLOCK, block_sparse_tile
 from attnbench.kernels.launch import Launch, Planned, Target, target_of
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor

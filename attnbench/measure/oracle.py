@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnbench.batch import Request
 from attnbench.errors import Unsupported
 from attnbench.measure import twin, variants
 from attnbench.measure.sequences import (
@@ -27,10 +26,11 @@ from attnbench.measure.sequences import (
     rotate_rows,
     rows_view,
 )
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.planning.sizes import CHUNK_SCORES
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 NO_KEY = float("-inf")
 

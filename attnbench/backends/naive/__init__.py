@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attnbench.backends.naive.cache import Cache, Part, parts_of, rotate
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from attnbench.batch import Request
+    from attnbench.problem.batch import Request
 
 capabilities = Capabilities(
     modes={"fwd", "bwd", "fwd_bwd"},

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnbench.pairs import alignment_offset
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from attnbench.batch import Request
+    from attnbench.problem.batch import Request
 
 _INT8_MAX, _INT4_MAX = 127, 15
 
