@@ -76,11 +76,11 @@ def prepare(inputs: Inputs, *, deterministic: bool = False) -> Callable[[], Any]
     library.load()
     problem = inputs.problem
     if problem.is_ragged:
-        return library.heard(_packed(inputs, deterministic=deterministic))
+        return library.translate_errors(_packed(inputs, deterministic=deterministic))
     in_cache = inputs.page_table is not None or problem.append > 0
     if problem.mode == "fwd" and (in_cache or problem.phase in ("decode", "extend")):
-        return library.heard(_through_cache(inputs))
-    return library.heard(_dense(inputs, deterministic=deterministic))
+        return library.translate_errors(_through_cache(inputs))
+    return library.translate_errors(_dense(inputs, deterministic=deterministic))
 
 
 def _scores(inputs: Inputs) -> dict[str, Any]:

@@ -116,11 +116,11 @@ def prepare(
     tuning = {"num_splits": splits, "pack_gqa": pack_gqa}
     if problem.mode == "fwd" and is_cached:
         tuning["num_splits"] = 0 if splits is None else splits
-        return library.heard(_through_cache(inputs, tuning))
+        return library.translate_errors(_through_cache(inputs, tuning))
     tuning["num_splits"] = 1 if splits is None else splits
     if problem.is_ragged:
-        return library.heard(_packed(inputs, tuning, deterministic=deterministic))
-    return library.heard(_dense(inputs, tuning, deterministic=deterministic))
+        return library.translate_errors(_packed(inputs, tuning, deterministic=deterministic))
+    return library.translate_errors(_dense(inputs, tuning, deterministic=deterministic))
 
 
 def _scores(inputs: Inputs) -> dict[str, Any]:

@@ -105,8 +105,8 @@ def prepare(
     library.load()
     tuning = {"num_splits": splits, "pack_gqa": pack_gqa, "deterministic": deterministic}
     if inputs.problem.is_ragged or inputs.page_table is not None:
-        return library.heard(_packed_or_paged(inputs, tuning))
-    return library.heard(_dense(inputs, tuning))
+        return library.translate_errors(_packed_or_paged(inputs, tuning))
+    return library.translate_errors(_dense(inputs, tuning))
 
 
 def _scores(inputs: Inputs) -> dict[str, Any]:
