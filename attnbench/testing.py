@@ -65,14 +65,14 @@ class ConformanceTrial:
 
 
 def conformance(
-    backend: str | Path, *, device: str = "auto", select: str | None = None
+    backend: str | Path, *, device: str = "auto", filter: str | None = None
 ) -> list[ConformanceTrial]:
     """Return the trials of a backend, as its capabilities declare them.
 
     Args:
         backend: a name, a label (``sdpa[kernel=math]``) or a file, seen from the working directory.
         device: auto, cpu or cuda:N.
-        select: a filter over the trials: ``theme=paged``, ``way=strided``, ``kv_len>100``.
+        filter: a filter over the trials: ``theme=paged``, ``way=strided``, ``kv_len>100``.
 
     Raises:
         AttnbenchError: no such backend, one that cannot be imported, a filter that picks nothing,
@@ -85,5 +85,5 @@ def conformance(
     (subject,) = api.subjects((str(backend),))
     examiner = Examiner(subject, device)
     atexit.register(examiner.close)
-    trials = picked(examiner.trials, select, subject)
+    trials = picked(examiner.trials, filter, subject)
     return [ConformanceTrial(one, examiner, str(backend)) for one in trials]

@@ -115,7 +115,7 @@ def compare(
     *new: Source,
     by: str | None = None,
     against: str | None = None,
-    select: str | None = None,
+    filter: str | None = None,
     threshold: float = THRESHOLD,
     fields: Sequence[str] = (),
     prices: Mapping[str, float] | None = None,
@@ -133,7 +133,7 @@ def compare(
         NothingSelected: the filter picks nothing, or there is no common case.
 
     """
-    sides, column = sides_of([base, *new], by=by, against=against, select=select, fields=fields)
+    sides, column = sides_of([base, *new], by=by, against=against, filter=filter, fields=fields)
     names = dict.fromkeys(str(name) for side in sides for name in side.values("device_name"))
     by_device = prices_by_device(prices or {}, list(names))
     pairs = [
@@ -148,7 +148,7 @@ def sides_of(
     *,
     by: str | None = None,
     against: str | None = None,
-    select: str | None = None,
+    filter: str | None = None,
     fields: Sequence[str] = (),
 ) -> tuple[list[Side], str]:
     """Read the sides that are to be compared, the base first, and the column that sets them apart.
@@ -162,7 +162,7 @@ def sides_of(
     """
     # Cases that one column sets apart are matched by all the others.
     columns = tuple(fields) if by is None else None
-    loaded = [side.selected(select) for side in load_sides(sources, select=select, columns=columns)]
+    loaded = [side.selected(filter) for side in load_sides(sources, filter=filter, columns=columns)]
     if by is None:
         if len(loaded) == 1:
             raise NothingSelected(

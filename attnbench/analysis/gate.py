@@ -99,7 +99,7 @@ def gate(
     *,
     max_slowdown: float | None = None,
     inconclusive: str | None = None,
-    select: str | None = None,
+    filter: str | None = None,
     any_chip: bool = False,
 ) -> Ruling:
     """Rule on a run against one or more accepted runs of the same suite on the same device.
@@ -113,13 +113,13 @@ def gate(
         NothingSelected: no common case, or none that is ok in the baseline.
 
     """
-    new = load_run(run, select)
-    base = load_baselines(baselines, select)
+    new = load_run(run, filter)
+    base = load_baselines(baselines, filter)
     rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
     return rule_on(base, new, rule, source, any_chip=any_chip)
 
 
-def load_run(source: Source, select: str | None = None) -> Side:
+def load_run(source: Source, filter: str | None = None) -> Side:
     """Read the run that is to be ruled on.
 
     Raises:
@@ -127,11 +127,11 @@ def load_run(source: Source, select: str | None = None) -> Side:
         NothingSelected: the filter picks nothing of it.
 
     """
-    (side,) = load_sides([source], select=select, columns=_FIELDS)
-    return side.selected(select)
+    (side,) = load_sides([source], filter=filter, columns=_FIELDS)
+    return side.selected(filter)
 
 
-def load_baselines(sources: Sequence[Source], select: str | None = None) -> list[Side]:
+def load_baselines(sources: Sequence[Source], filter: str | None = None) -> list[Side]:
     """Read baselines; one that the filter leaves nothing of is named in the remarks of the others.
 
     Raises:
@@ -140,13 +140,13 @@ def load_baselines(sources: Sequence[Source], select: str | None = None) -> list
 
     """
     found, empty = [], []
-    for side in load_sides(sources, select=select, columns=_FIELDS):
+    for side in load_sides(sources, filter=filter, columns=_FIELDS):
         try:
-            found.append(side.selected(select))
+            found.append(side.selected(filter))
         except NothingSelected:
             empty.append(side.name)
     if not found:
-        raise NothingSelected(f"no case of any baseline matches {select!r}")
+        raise NothingSelected(f"no case of any baseline matches {filter!r}")
     if empty:
         text = f"without a selected case, and left out: {', '.join(empty)}"
         found[0] = replace(found[0], remarks=(*found[0].remarks, text))

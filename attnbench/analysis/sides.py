@@ -124,13 +124,13 @@ class Side:
 def load_sides(
     sources: Sequence[str | Path],
     *,
-    select: str | None = None,
+    filter: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> list[Side]:
     """Read files one by one; see ``load_side``.
 
     Where they hold very many rows, only the columns that a comparison needs are read: those of
-    ``NEEDED``, ``columns``, and what the filter ``select`` names. None for ``columns`` reads all.
+    ``NEEDED``, ``columns``, and what ``filter`` names. None for ``columns`` reads all.
 
     Raises:
         ResultFileError: a file cannot be read.
@@ -140,7 +140,7 @@ def load_sides(
     rows = sum(one.rows or 0 for one in opened if not isinstance(one, Path))
     wanted = None
     if columns is not None and rows > LEAN_ROWS:
-        wanted = frozenset((*NEEDED, *columns, *re.findall(r"\w+", select or "")))
+        wanted = frozenset((*NEEDED, *columns, *re.findall(r"\w+", filter or "")))
     return [_side_of(one, wanted) for one in opened]
 
 

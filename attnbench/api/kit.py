@@ -21,7 +21,7 @@ def subjects(backends: Sequence[str]) -> list[Case]:
         SuiteError: a backend or an option that does not exist, with the nearest right one.
 
     """
-    from attnbench.conformance import subject
+    from attnbench.conformance import placeholder_case
     from attnbench.errors import SuiteError
     from attnbench.registry import Registry
     from attnbench.suite.diagnostics import rendered
@@ -30,20 +30,20 @@ def subjects(backends: Sequence[str]) -> list[Case]:
     found = from_words(backends, Backends(), Registry(), Path.cwd())
     if found.faults:
         raise SuiteError(rendered(found.faults))
-    return [subject(one.name, one.options, one.source) for one in found.variants]
+    return [placeholder_case(one.name, one.options, one.source) for one in found.variants]
 
 
 def conform(
     backend: Case,
     *,
     device: str = "auto",
-    select: str | None = None,
+    filter: str | None = None,
     budget: str | float | None = None,
     listener: Callable[[ConformanceEvent], None] | None = None,
 ) -> ConformanceFinished:
     """Put a backend (one of ``subjects``) to the conformance kit.
 
-    ``select`` is a filter over its trials, which have ``theme`` and ``way`` beside a case's fields;
+    ``filter`` is a filter over its trials, which have ``theme`` and ``way`` beside a case's fields;
     ``budget`` a duration after which no trial is begun.
 
     Raises:
@@ -53,4 +53,4 @@ def conform(
     from attnbench.execute.conformance import examine
 
     seconds = parse_duration(budget) if isinstance(budget, str) else budget
-    return examine(backend, device, select=select, budget_s=seconds, listener=listener or silent)
+    return examine(backend, device, filter=filter, budget_s=seconds, listener=listener or silent)

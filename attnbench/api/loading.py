@@ -17,9 +17,9 @@ def load_suite(
     *,
     backends: Sequence[str] = (),
     overrides: Sequence[str] = (),
-    select: str | None = None,
+    filter: str | None = None,
 ) -> Suite:
-    """Read a suite by its path or shipped name, and keep the cases that ``select`` picks.
+    """Read a suite by its path or shipped name, and keep the cases that ``filter`` picks.
 
     ``backends`` (names, labels or files) replace the suite's own; ``overrides`` are texts such as
     ``kv_len=1k,4k``.
@@ -27,7 +27,7 @@ def load_suite(
     Raises:
         InputError: no such suite, or a filter that cannot be read.
         SuiteError: the file has faults; each is told with its place.
-        NothingSelected: ``exclude`` or ``select`` leaves no case.
+        NothingSelected: ``exclude`` or ``filter`` leaves no case.
 
     """
     from attnbench.registry import Registry
@@ -35,7 +35,7 @@ def load_suite(
 
     if not isinstance(suite, Suite):
         suite = load(find(str(suite)), Registry(), overrides=overrides, backends=backends)
-    return suite if select is None else suite.select(select)
+    return suite if filter is None else suite.select(filter)
 
 
 def silent(event: object) -> None:

@@ -15,7 +15,7 @@ from attnbench.units import parse_duration
 if TYPE_CHECKING:
     from attnbench.execute.checker import CheckFinished
     from attnbench.execute.events import Event, Listener, RunFinished
-    from attnbench.execute.plan import Plan
+    from attnbench.planning.plan import Plan
     from attnbench.store.resume import Redo
     from attnbench.suite import Suite
 
@@ -25,7 +25,7 @@ def run(  # noqa: PLR0913  as many as the command line has flags
     *,
     backends: Sequence[str] = (),
     overrides: Sequence[str] = (),
-    select: str | None = None,
+    filter: str | None = None,
     device: str = "auto",
     out: str | Path | None = None,
     name: str | None = None,
@@ -41,7 +41,7 @@ def run(  # noqa: PLR0913  as many as the command line has flags
 ) -> RunFinished:
     """Measure a suite and return where the rows are and what came of the cases.
 
-    ``select`` is a filter (``backend=sdpa kv_len>=4k``), ``budget`` a duration (``10m``), ``redo``
+    ``filter`` is a filter (``backend=sdpa kv_len>=4k``), ``budget`` a duration (``10m``), ``redo``
     goes with ``resume``. ``run_args`` adds to what the file says of how the run was asked for,
     ``repro`` is the command that chooses the suite again, ``listener`` hears every event.
 
@@ -52,9 +52,9 @@ def run(  # noqa: PLR0913  as many as the command line has flags
     from attnbench.execute.request import RunRequest
     from attnbench.execute.runner import run as run_suite
 
-    loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
+    loaded = load_suite(suite, backends=backends, overrides=overrides, filter=filter)
     named = str(suite) if isinstance(suite, str | Path) else loaded.name
-    typed = {"suite": named, "device": device, "select": select, **(run_args or {})}
+    typed = {"suite": named, "device": device, "select": filter, **(run_args or {})}
     request = RunRequest(
         suite=loaded,
         device=device,
@@ -77,7 +77,7 @@ def check(
     *,
     backends: Sequence[str] = (),
     overrides: Sequence[str] = (),
-    select: str | None = None,
+    filter: str | None = None,
     device: str = "auto",
     listener: Callable[[Event], None] | None = None,
 ) -> CheckFinished:
@@ -90,7 +90,7 @@ def check(
     from attnbench.execute.checker import check as check_suite
     from attnbench.execute.request import RunRequest
 
-    loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
+    loaded = load_suite(suite, backends=backends, overrides=overrides, filter=filter)
     request = RunRequest(suite=loaded, device=device)
     return check_suite(request, listener or silent)
 
@@ -101,7 +101,7 @@ def plan(
     device: str = "auto",
     backends: Sequence[str] = (),
     overrides: Sequence[str] = (),
-    select: str | None = None,
+    filter: str | None = None,
 ) -> Plan:
     """Predict every case of a suite on a device: this one, one of the datasheets, or a run's.
 
@@ -111,15 +111,14 @@ def plan(
         AttnbenchError: see ``attnbench.errors`` for the tree.
 
     """
-    from attnbench.execute.frontier import frontiers
-    from attnbench.execute.plan import make_plan
-    from attnbench.execute.predict import Predictor
     from attnbench.execute.request import RunRequest
-    from attnbench.execute.survey import known_backends
+    from attnbench.planning.memory_limits import memory_limits
+    from attnbench.planning.plan import describe_backends, make_plan
+    from attnbench.planning.prediction import Predictor
 
-    loaded = load_suite(suite, backends=backends, overrides=overrides, select=select)
+    loaded = load_suite(suite, backends=backends, overrides=overrides, filter=filter)
     cases = RunRequest(suite=loaded).cases()
     predictor = Predictor(*device_rates(device))
-    known = known_backends(cases, elsewhere=not is_here(device))
+    known = describe_backends(cases, elsewhere=not is_here(device))
     found = make_plan(cases, predictor, loaded.measure, known)
-    return replace(found, frontiers=frontiers(found, predictor, known))
+    return replace(found, memory_limits=memory_limits(found, predictor, known))

@@ -21,7 +21,7 @@ def profile(
     device: str = "auto",
     backends: Sequence[str] = (),
     overrides: Sequence[str] = (),
-    select: str | None = None,
+    filter: str | None = None,
     out: str | Path | None = None,
 ) -> Profiled:
     """Call the one case that is selected once under a profiler: ``torch``, ``ncu`` or ``proton``.
@@ -41,7 +41,7 @@ def profile(
         out=out,
         backends=backends,
         overrides=overrides,
-        select=select,
+        filter=filter,
     )
     return profile_case(request)
 

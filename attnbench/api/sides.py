@@ -22,7 +22,7 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
     base: str | None = None,
     new: str | None = None,
     overrides: Sequence[str] = (),
-    select: str | None = None,
+    filter: str | None = None,
     device: str = "auto",
     rounds: int | None = None,
     confirm: int | None = None,
@@ -51,13 +51,13 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
     from attnbench.execute.ab.sides import Asked
     from attnbench.suite import find
 
-    typed = {"suite": str(suite), "base": base, "new": new, "select": select}
+    typed = {"suite": str(suite), "base": base, "new": new, "select": filter}
     request = AbRequest(
         asked=Asked(find(str(suite)), tuple(overrides)),
         base=base,
         new=new,
         device=device,
-        select=select,
+        filter=filter,
         rounds=ROUNDS if rounds is None else rounds,
         confirm=confirm,
         budget_s=parse_duration(budget) if isinstance(budget, str) else budget,
@@ -75,8 +75,8 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
 def _ruled(done: AbMeasured) -> Ruling:
     """Rule on the two files of an ``ab`` and write the ruling beside them."""
     from attnbench.analysis.ab import rule_ab
-    from attnbench.analysis.ab_facts import ruling_facts
     from attnbench.execute.ab.request import ruling_of
+    from attnbench.render.ab_json import ruling_facts
     from attnbench.store.atomic import write_text
 
     try:

@@ -23,7 +23,7 @@ _SIDE = "SIDE"
 @click.argument("suite")
 @click.option("--base", metavar=_SIDE, help="What is compared against.")
 @click.option("--new", metavar=_SIDE, help="What is ruled on. Without it: the suite as it is.")
-@options.select
+@options.case_filter
 @options.overrides
 @options.device
 @click.option(
@@ -102,7 +102,7 @@ def command(
 
 def _show(ruling: Ruling, *, as_json: bool, explain: bool) -> None:
     if as_json:
-        from attnbench.analysis.ab_facts import ruling_facts
+        from attnbench.render.ab_json import ruling_facts
 
         click.echo(json.dumps(ruling_facts(ruling), indent=1, ensure_ascii=False, allow_nan=False))
         return

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.analysis import gate_text as words
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, PASS
 from attnbench.cli.change_words import problems_of, reading_text
 from attnbench.cli.compare_below import explanations, sections
@@ -14,6 +13,7 @@ from attnbench.cli.fitting import fitted, told_apart, wrapped
 from attnbench.cli.gate_screen import DECIDES, STYLES
 from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted, shown_path
+from attnbench.render import ruling_text as words
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ _CONTEXTS = "8k,32k"
 
 @click.command("advise")
 @click.argument("runs", nargs=-1, metavar="[RUN…]")
-@options.select
+@options.case_filter
 @click.option("--out", type=options.FILE, metavar="FILE", help="Write the JSON to this file, too.")
 @options.as_json
 @click.option("--schema", is_flag=True, help="Print the JSON schema that advice follows.")
@@ -40,7 +40,7 @@ _CONTEXTS = "8k,32k"
 def command(
     *,
     runs: tuple[str, ...],
-    select: str | None,
+    filter: str | None,
     out: Path | None,
     as_json: bool,
     schema: bool,
@@ -62,18 +62,18 @@ def command(
         for name, value in asked.items():
             if value is not None:
                 raise OptionError(f"--{name.replace('_', '-')} goes with --variants")
-        _advise(runs, select, as_json=as_json, out=out)
+        _advise(runs, filter, as_json=as_json, out=out)
     return exit_codes.DONE
 
 
-def _advise(runs: tuple[str, ...], select: str | None, *, as_json: bool, out: Path | None) -> None:
+def _advise(runs: tuple[str, ...], filter: str | None, *, as_json: bool, out: Path | None) -> None:
     from attnbench.analysis.advise import advise
     from attnbench.analysis.advise.document import text
     from attnbench.analysis.runs import find_run
     from attnbench.cli.advise_screen import show
     from attnbench.cli.screen import data
 
-    advice = advise([find_run(name) for name in runs or (None,)], select=select)
+    advice = advise([find_run(name) for name in runs or (None,)], filter=filter)
     written = text(advice)
     if as_json:
         click.echo(written, nl=False)
@@ -127,7 +127,7 @@ def _rates(runs: tuple[str, ...], device: str | None) -> tuple[Rates, int]:
     """The rates of the first run, or of a datasheet; what the runs measured; the memory."""
     from attnbench.analysis.runs import ceilings_of, find_run
     from attnbench.analysis.variants import Rates, measured_in
-    from attnbench.device.datasheet import lookup
+    from attnbench.device.rates import lookup
 
     paths = [find_run(name) for name in runs]
     if paths and device is None:

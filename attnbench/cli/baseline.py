@@ -16,7 +16,14 @@ def command() -> None:
 
 @command.command("accept")
 @click.argument("run")
-@click.option("--only", required=True, metavar="FILTER", help="The cases that are accepted.")
+@click.option(
+    "-k",
+    "--filter",
+    "only",
+    required=True,
+    metavar="FILTER",
+    help="Cases to accept, e.g. 'decode backend=sdpa'.",
+)
 @click.option("--reason", required=True, metavar="TEXT", help="Why they may be as they are.")
 def accept_command(run: str, only: str, reason: str) -> int:
     """Accept cases of RUN as they are: their baseline starts anew with it.

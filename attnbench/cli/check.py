@@ -59,7 +59,7 @@ def _check_backends(
     *,
     backends: tuple[str, ...],
     overrides: tuple[str, ...],
-    select: str | None,
+    filter: str | None,
     device: str,
     budget: float,
     as_json: bool,
@@ -81,7 +81,7 @@ def _check_backends(
         finished = api.conform(
             subject,
             device=device,
-            select=select,
+            filter=filter,
             budget=budget,
             listener=None if as_json else sheet.tell,
         )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--against", metavar="VALUE", help="With --by: the value that is the base.")
 @click.option("--rows", metavar="FIELD,…", help="A row for each value of these fields.")
-@click.option("--filter", "--only", "select", metavar="FILTER", help="Only these cases.")
+@options.case_filter
 @click.option(
     "--threshold",
     type=Share(),
@@ -46,7 +46,7 @@ def command(
     by: str | None,
     against: str | None,
     rows: str | None,
-    select: str | None,
+    filter: str | None,
     threshold: float,
     prices: tuple[str, ...],
     everything: bool,
@@ -71,7 +71,7 @@ def command(
         *paths[1:],
         by=by,
         against=against,
-        select=select,
+        filter=filter,
         threshold=threshold,
         fields=fields,
         prices=price.read(prices),
@@ -88,7 +88,7 @@ def command(
         _write_report(
             paths,
             html,
-            select=select,
+            filter=filter,
             baseline=against if by == "backend" else None,
             by=by,
             against=against,

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.compare_text import verdict_line
 from attnbench.cli.change_words import change_text, problem_of, reading_text
 from attnbench.cli.compare_below import explanations, kernel_lines, sections
 from attnbench.cli.compare_heading import notes, pool_notes, side_lines
@@ -20,6 +19,7 @@ from attnbench.cli.compare_view import ROWS_SHOWN, View
 from attnbench.cli.fitting import fitted, told_apart, wrapped
 from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted
+from attnbench.render.verdicts import verdict_line
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, RunComparison

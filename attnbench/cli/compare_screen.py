@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.compare_text import verdict_line
 from attnbench.cli.change_words import (
     change_text,
     interval_text,
@@ -23,6 +22,7 @@ from attnbench.cli.compare_view import ROWS_SHOWN, View
 from attnbench.cli.fitting import fitted, told_apart, wrapped
 from attnbench.cli.screen import laid_out
 from attnbench.cli.summary import counted
+from attnbench.render.verdicts import verdict_line
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, RunComparison

@@ -19,11 +19,11 @@ from attnbench.cli import exit_codes, options
     metavar="FORMAT",
     help="csv, markdown, pytest-benchmark, github-action-benchmark or bencher.",
 )
-@options.select
+@options.case_filter
 @click.option(
     "-o", "--out", type=options.FILE, metavar="FILE", help="Write here instead of to stdout."
 )
-def command(run: str | None, form: str, select: str | None, out: Path | None) -> int:
+def command(run: str | None, form: str, filter: str | None, out: Path | None) -> int:
     """Write the rows of RUN (a path, a name in results/, or the newest) in another format.
 
     csv keeps every row and markdown every case. The other formats know numbers alone: they take
@@ -33,7 +33,7 @@ def command(run: str | None, form: str, select: str | None, out: Path | None) ->
     from attnbench.analysis.table import selected
     from attnbench.store import export, load
 
-    frame = selected(load(find_run(run)), select)
+    frame = selected(load(find_run(run)), filter)
     found = export(frame, form)
     if out is None:
         click.echo(found.text, nl=not found.text.endswith("\n"))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     metavar="fail|warn|pass",
     help="What an undecided gate does; instead of the suite's (warn).",
 )
-@click.option("--only", "select", metavar="FILTER", help="Only these cases.")
+@options.case_filter
 @click.option("--any-chip", is_flag=True, help="Let another chip of the same kind be the baseline.")
 @click.option("--selftest", is_flag=True, help="Plant a slowdown and prove that it is found.")
 @click.option("--json-to", type=options.FILE, metavar="FILE", help="Write the ruling as JSON.")
@@ -48,7 +48,7 @@ def command(
     baselines: tuple[str, ...],
     max_slowdown: float | None,
     inconclusive: str | None,
-    select: str | None,
+    filter: str | None,
     any_chip: bool,
     selftest: bool,
     json_to: Path | None,
@@ -66,8 +66,8 @@ def command(
     from attnbench.analysis.runs import find_run
 
     summary = summary_path() if github_summary else None
-    new = load_run(find_run(run), select)
-    base = load_baselines(_files(baselines, new.paths[0]), select)
+    new = load_run(find_run(run), filter)
+    base = load_baselines(_files(baselines, new.paths[0]), filter)
     rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
     if selftest:
         from attnbench.analysis.selftest import prove
@@ -118,7 +118,7 @@ def _show(ruling: Ruling, *, as_json: bool) -> None:
 
 def _annotate(ruling: Ruling) -> None:
     """Tell GitHub; it reads stderr too, and stdout is for data."""
-    from attnbench.analysis.gate_annotations import workflow_commands
+    from attnbench.render.annotations import workflow_commands
 
     for line in workflow_commands(ruling):
         click.echo(line, err=True)
@@ -145,8 +145,8 @@ def write_outputs(
     summary: Path | None,
 ) -> None:
     """Write what was asked for beside the screen."""
-    from attnbench.analysis.gate_outputs import SUMMARY_BYTES, junit_text, markdown
     from attnbench.cli.gate_json import ruling_facts
+    from attnbench.render.ruling_markup import SUMMARY_BYTES, junit_text, markdown
     from attnbench.store.atomic import write_text
 
     if json_to is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.analysis import gate_text as words
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, PASS
 from attnbench.cli.change_words import problems_of
 from attnbench.cli.fitting import fitted, told_apart, wrapped
+from attnbench.render import ruling_text as words
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import CaseRuling, Ruling
@@ -112,6 +112,6 @@ def _next_steps(ruling: Ruling) -> list[str]:
             f"look      attnbench compare {ruling.compared.base.name} {name} --explain"
             if ruling.baselines == 1
             else f"look      attnbench show {name} {label}",
-            f'accept    attnbench baseline accept {name} --only {label} --reason "..."',
+            f'accept    attnbench baseline accept {name} -k {label} --reason "..."',
         ]
     return [DECIDES[ruling.rule.inconclusive]] if ruling.outcome == INCONCLUSIVE else []

@@ -11,8 +11,12 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
-select = click.option(
-    "-k", "select", metavar="FILTER", help="Only these cases: words, kv_len>=4k, backend=sdpa."
+case_filter = click.option(
+    "-k",
+    "--filter",
+    "filter",
+    metavar="FILTER",
+    help="Use only matching cases, e.g. 'decode kv_len>=4k backend=sdpa'.",
 )
 device = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda:N", help="Where."
@@ -36,7 +40,7 @@ FILE = click.Path(path_type=Path)
 
 def suite_choice(command: Command) -> Command:
     """Add what chooses cases: --device, --backend, --set and -k."""
-    for option in (select, overrides, backends, device):
+    for option in (case_filter, overrides, backends, device):
         command = option(command)
     return command
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from attnbench.analysis.workflow_command import command
 from attnbench.cli import summary
 from attnbench.cli.rows import RowLayout, case_line
 from attnbench.cli.screen import Screen
@@ -24,6 +23,7 @@ from attnbench.execute.events import (
     SelfTested,
 )
 from attnbench.measurement import STATUSES, Measurement
+from attnbench.render.workflow_command import command
 
 HEARTBEAT_S = 30.0
 

@@ -16,7 +16,7 @@ _SLOTS = 10
 @click.option(
     "-o", "--out", type=options.FILE, metavar="FILE", help="Default: reports/, named as the run."
 )
-@options.select
+@options.case_filter
 @click.option("--title", metavar="TEXT", help="Instead of suite and device.")
 @click.option("--baseline", metavar="LABEL", help="The backend that speed-ups are against.")
 @click.option(
@@ -35,7 +35,7 @@ def command(
     *,
     runs: tuple[str, ...],
     out: Path | None,
-    select: str | None,
+    filter: str | None,
     title: str | None,
     baseline: str | None,
     colours: tuple[str, ...],
@@ -64,7 +64,7 @@ def command(
             out or Path("reports") / f"{paths[0].stem}-{figure}.svg",
             figure=figure,
             mode="dark" if dark else "light",
-            select=select,
+            filter=filter,
             baseline=baseline,
             colours=dict(map(_colour, colours)),
             prices=price.read(prices),
@@ -74,7 +74,7 @@ def command(
     written = report(
         paths,
         out or Path("reports") / f"{paths[0].stem}.html",
-        select=select,
+        filter=filter,
         title=title,
         baseline=baseline,
         colours=dict(map(_colour, colours)),

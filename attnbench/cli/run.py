@@ -106,7 +106,7 @@ def _again(
 
 def _narrowed(settings: dict[str, Any]) -> list[str]:
     """What must be typed beside that to go on with the same run."""
-    flags = {"-k": settings["select"], "--processes": settings["processes"]}
+    flags = {"-k": settings["filter"], "--processes": settings["processes"]}
     flags["--seed"] = settings["seed"] or None
     return [
         part for flag, value in flags.items() if value is not None for part in (flag, str(value))

@@ -28,7 +28,7 @@ _LEGEND = (
 @click.command("show")
 @click.argument("run", required=False)
 @click.argument("words", nargs=-1, metavar="[FILTER]")
-@options.select
+@options.case_filter
 @click.option(
     "--timing",
     is_flag=True,
@@ -39,7 +39,7 @@ _LEGEND = (
 def command(
     run: str | None,
     words: tuple[str, ...],
-    select: str | None,
+    filter: str | None,
     timing: bool,
     kernels: bool,
     as_json: bool,
@@ -54,7 +54,7 @@ def command(
     from attnbench.store import load
 
     path = find_run(run)
-    text = " ".join(filter(None, (*words, select)))
+    text = " ".join(one for one in (*words, filter) if one)
     cases = case_rows(selected(load(path), text or None))
     if as_json:
         facts = [case_facts(one) for one in cases]

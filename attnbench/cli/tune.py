@@ -24,7 +24,7 @@ _CHOICES = ("slot", "problems", "shipped", "before", "chosen", "after", "change"
 @click.command("tune")
 @click.argument("backend")
 @click.argument("suite", default=SUITE)
-@options.select
+@options.case_filter
 @options.overrides
 @options.device
 @click.option("--arch", metavar="SM", help="With --list: compile for this, as sm_90.")
@@ -61,7 +61,7 @@ def command(
     if not only_list and out is None:
         raise click.UsageError("name the table to write: --out FILE, or --list what would be tried")
     loaded = api.load_suite(
-        suite, backends=[backend], overrides=settings["overrides"], select=settings["select"]
+        suite, backends=[backend], overrides=settings["overrides"], filter=settings["filter"]
     )
     if only_list:
         device = tune.device_like(arch or _ASSUMED)
@@ -74,7 +74,7 @@ def command(
         _print_candidates(candidates, as_json=as_json)
         return exit_codes.DONE
     assert out is not None
-    words = [backend, suite, *(("-k", settings["select"]) if settings["select"] else ())]
+    words = [backend, suite, *(("-k", settings["filter"]) if settings["filter"] else ())]
     tuned = _measure(loaded, tuple(candidates), out, words, settings)
     if tuned.run.interrupted:
         click.echo(f"go on: attnbench tune {shlex.join(words)} --out {out} --resume", err=True)

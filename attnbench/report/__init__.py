@@ -14,7 +14,7 @@ from attnbench.store.run import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-    from attnbench.report.compared import Comparisons
+    from attnbench.report.comparisons import Comparisons
 
 _HEAVY_BYTES = 5_000_000
 _ONE_DEVICE = "prices were given, but no two devices are compared here: work a dollar has no figure"
@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     runs: Source | Iterable[Source],
     out: str | os.PathLike[str],
     *,
-    select: str | None = None,
+    filter: str | None = None,
     title: str | None = None,
     baseline: str | None = None,
     colours: Mapping[str, int] | None = None,
@@ -55,7 +55,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
 ) -> Written:
     """Write one offline HTML file about one run or several.
 
-    ``select`` is a filter, ``baseline`` the label that speed-ups are against, ``colours`` gives
+    ``filter`` is a filter, ``baseline`` the label that speed-ups are against, ``colours`` gives
     labels a place in the palette, from 1 to 10. Of several runs the first is compared with each
     other one; ``by``, ``against``, ``threshold`` and ``prices`` are those of ``compare``.
 
@@ -69,7 +69,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     from attnbench.report.page import make_page
     from attnbench.store.atomic import check_writable, write_text
 
-    loaded = _loaded(runs, select, by=by, against=against, threshold=threshold, prices=prices)
+    loaded = _loaded(runs, filter, by=by, against=against, threshold=threshold, prices=prices)
     path = Path(out).expanduser()
     check_writable(path.parent)
     page = make_page(
@@ -98,7 +98,7 @@ def picture(
     *,
     figure: str,
     mode: str = "light",
-    select: str | None = None,
+    filter: str | None = None,
     baseline: str | None = None,
     colours: Mapping[str, int] | None = None,
     prices: Mapping[str, float] | None = None,
@@ -112,30 +112,30 @@ def picture(
         OutputError: the file cannot be written.
 
     """
-    from attnbench.report.canvas import drawing
     from attnbench.report.figures import FIGURES
+    from attnbench.report.html import MODES
+    from attnbench.report.html import picture as picture_text
     from attnbench.report.model import MissingFigure
-    from attnbench.report.page import make_subject, source_line
+    from attnbench.report.page import make_report_data, source_line
     from attnbench.report.points import gather
-    from attnbench.report.standalone import MODES
-    from attnbench.report.standalone import picture as svg_of
+    from attnbench.report.svg import figure_style
     from attnbench.store.atomic import check_writable, write_text
 
     for word, known, what in ((figure, FIGURES, "figure"), (mode, MODES, "mode")):
         if word not in known:
             raise OptionError(f"{what} is one of {', '.join(known)}; got {word!r}")
-    loaded = _loaded(runs, select, prices=prices)
-    subject = make_subject(
+    loaded = _loaded(runs, filter, prices=prices)
+    data = make_report_data(
         gather(loaded.frame), loaded.metadata, baseline=baseline, colours=colours or {}
     )
-    subject = replace(subject, comparisons=loaded.comparisons)
-    with drawing():
-        drawn = FIGURES[figure](subject)
+    data = replace(data, comparisons=loaded.comparisons)
+    with figure_style():
+        drawn = FIGURES[figure](data)
     if isinstance(drawn, MissingFigure):
         raise NothingSelected(f"there is no figure {figure!r}: {drawn.why}")
     path = Path(out).expanduser()
     check_writable(path.parent)
-    write_text(path, svg_of(drawn, source_line(subject.points), mode))
+    write_text(path, picture_text(drawn, source_line(data.points), mode))
     return path
 
 
@@ -150,7 +150,7 @@ class _Loaded:
 
 def _loaded(
     runs: Source | Iterable[Source],
-    select: str | None,
+    filter: str | None,
     *,
     by: str | None = None,
     against: str | None = None,
@@ -160,16 +160,16 @@ def _loaded(
     from attnbench.analysis.compare import THRESHOLD
     from attnbench.analysis.dollars import prices_by_device
     from attnbench.analysis.table import selected
-    from attnbench.report.compared import comparisons
+    from attnbench.report.comparisons import comparisons
     from attnbench.store import load, read, result_files
 
     files = result_files(runs)
-    frame = selected(load(files), select)
+    frame = selected(load(files), filter)
     by_device = prices_by_device(prices or {}, _device_names(frame))
     found = comparisons(
         files,
         devices=frame["device_id"].nunique(),
-        select=select,
+        filter=filter,
         by=by,
         against=against,
         threshold=THRESHOLD if threshold is None else threshold,

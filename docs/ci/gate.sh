@@ -26,7 +26,7 @@ if [[ -n ${ATTNBENCH_INCONCLUSIVE:-} ]]; then
   words+=(--inconclusive "$ATTNBENCH_INCONCLUSIVE")
 fi
 if [[ -n ${ATTNBENCH_ONLY:-} ]]; then
-  words+=(--only "$ATTNBENCH_ONLY")
+  words+=(-k "$ATTNBENCH_ONLY")
 fi
 if [[ -n ${GITHUB_STEP_SUMMARY:-} ]]; then
   words+=(--github-summary)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "attnbench"
 MEASURING = {"torch", "triton"}
 HEAVY = {*MEASURING, "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "scipy", "seaborn"}
 # The rooms that serve a laptop or a CI job where torch is not installed.
-ANALYSING_ROOMS = ("analysis", "cli", "report", "stats", "store", "suite")
+ANALYSING_ROOMS = ("analysis", "cli", "render", "report", "stats", "store", "suite")
 
 
 def modules_after(statement: str) -> set[str]:

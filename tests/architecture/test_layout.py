@@ -1,9 +1,10 @@
-"""The rules of the house that no `noqa` lifts: small files and functions, names that speak."""
+"""Rules that no `noqa` lifts: sizes of files and functions, names, and the written layers."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_no_function_is_longer_than_a_screen(path):
     }
 
     assert long == {}
+
+
+def test_contributing_lists_the_layers_that_the_import_contract_has():
+    """Compare the numbered list of CONTRIBUTING with the first contract of pyproject.toml."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = pyproject["tool"]["importlinter"]["contracts"][0]["layers"]
+    in_contract = [set(re.findall(r"\w+", layer)) for layer in reversed(contract)]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Layers\n")[2].partition("\n## ")[0]
+    written = [
+        set(re.findall(r"`(\w+)`", line))
+        for line in re.findall(r"^\d+\. .*", section, re.MULTILINE)
+    ]
+
+    assert written == in_contract[:-1]
+    assert in_contract[-1] == {"__main__"}
 
 
 def test_no_file_has_a_name_that_says_nothing():

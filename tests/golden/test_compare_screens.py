@@ -147,7 +147,7 @@ def test_a_ruling_on_a_screen(call, golden, name, words, expected, width):
     [
         ("gate", ("h100.parquet", "--baseline", "base"), 4, "another device than this run"),
         ("gate", ("unlimited.parquet", "--baseline", "base"), 2, "there is no limit"),
-        ("gate", ("ok.parquet", "--baseline", "base", "--only", "kv_len=3"), 5, "no case of ok"),
+        ("gate", ("ok.parquet", "--baseline", "base", "-k", "kv_len=3"), 5, "no case of ok"),
         ("gate", ("ok.parquet", "--baseline", "ok.parquet"), 2, "its own only baseline"),
         ("gate", ("ok.parquet", "--baseline", "gone.parquet"), 2, "does not exist"),
         ("gate", ("ok.parquet", "--baseline", "base", "--github-summary"), 2, "is not set"),
@@ -297,7 +297,7 @@ def test_accepting_says_what_was_accepted(call, folder, tmp_path):
     copy = tmp_path / "copy.parquet"
     copy.write_bytes((folder / "pr.parquet").read_bytes())
 
-    words = ("accept", str(copy), "--only", "kv_len=16k", "--reason", "exact mask")
+    words = ("accept", str(copy), "-k", "kv_len=16k", "--reason", "exact mask")
     code, text = call(baseline_verb.command, *words)
 
     assert code == 0

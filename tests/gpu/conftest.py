@@ -47,7 +47,7 @@ class Place:
         problem: str = PROBLEM,
         sweep: str = "",
         measure: str = MEASURE,
-        select: str | None = None,
+        filter: str | None = None,
     ) -> pd.DataFrame:
         """Run a suite and return its rows; ``backends`` are lines, ``BUSY:`` names busy.py."""
         text = backends
@@ -61,7 +61,7 @@ class Place:
             encoding="utf-8",
         )
         out = self.folder / "gpu.parquet"
-        attnbench.run(suite, device=self.device, out=out, select=select)
+        attnbench.run(suite, device=self.device, out=out, filter=filter)
         return attnbench.load(out)
 
 

@@ -20,7 +20,7 @@ def test_unchanged_code_is_not_red(tmp_path):
 
 
 def test_scores_written_out_are_slower_than_a_fused_kernel(tmp_path):
-    sides = {"base": "sdpa", "new": "naive", "select": "q_len=384"}
+    sides = {"base": "sdpa", "new": "naive", "filter": "q_len=384"}
 
     ruling = attnbench.ab("ab", **sides, rounds=5, device="cuda:0", out=tmp_path / "x")
 

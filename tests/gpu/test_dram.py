@@ -27,7 +27,7 @@ def test_ncu_may_not_touch_the_clocks(command, expected):
 def test_a_filter_leaves_one_case(case):
     _, suite, select = case
 
-    assert len(load_suite(suite, select=select).cases) == 1
+    assert len(load_suite(suite, filter=select).cases) == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--tests", "profile.xml"]])

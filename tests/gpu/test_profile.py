@@ -32,7 +32,7 @@ def suite(tmp_path, monkeypatch):
 @pytest.mark.parametrize("tool", ["torch", "proton"])
 @pytest.mark.parametrize("backend", ["sdpa", "triton_decode"])
 def test_kernels_and_their_time_are_read(suite, tool, backend):
-    profiled = api.profile(suite, select=f"backend={backend}", tool=tool, device="cuda")
+    profiled = api.profile(suite, filter=f"backend={backend}", tool=tool, device="cuda")
 
     assert profiled.status == "ok", profiled.reason
     assert profiled.kernels
@@ -41,7 +41,7 @@ def test_kernels_and_their_time_are_read(suite, tool, backend):
 
 
 def test_the_chrome_trace_holds_the_kernels(suite):
-    profiled = api.profile(suite, select="backend=triton_decode", tool="torch", device="cuda")
+    profiled = api.profile(suite, filter="backend=triton_decode", tool="torch", device="cuda")
     (path,) = profiled.files
     names = {one.get("name") for one in json.loads(path.read_text())["traceEvents"]}
 
@@ -50,7 +50,7 @@ def test_the_chrome_trace_holds_the_kernels(suite):
 
 def counted(suite):
     try:
-        return api.profile(suite, select="backend=triton_decode", tool="ncu", device="cuda")
+        return api.profile(suite, filter="backend=triton_decode", tool="ncu", device="cuda")
     except EnvironmentProblem as error:
         if "NVreg_RestrictProfilingToAdminUsers" in (error.hint or ""):
             pytest.skip(error.message)

@@ -13,7 +13,7 @@ FIELDS = "uuid,clocks.max.sm,clocks.max.mem,power.limit,temperature.gpu,driver_v
 LONG = "{q_len: 8k, q_heads: 32, head_dim: 128, dtype: bf16}"
 ONE_RUN = """
 import sys, attnbench
-attnbench.run("quick", backends=["sdpa"], select="decode", processes=1, out=sys.argv[1])
+attnbench.run("quick", backends=["sdpa"], filter="decode", processes=1, out=sys.argv[1])
 """
 
 

@@ -52,18 +52,18 @@ def test_a_filter_backends_and_fields_change_what_is_loaded(path):
     def labels(**settings):
         return {case.backend_label for case in api.load_suite(path, **settings).cases}
 
-    assert labels(select="kernel=flash") == {"sdpa[kernel=flash]"}
+    assert labels(filter="kernel=flash") == {"sdpa[kernel=flash]"}
     assert labels(backends=["naive"]) == {"naive"}
     assert len(api.load_suite(path, overrides=["batch=1,2"]).cases) == 10
     with pytest.raises(NothingSelected):
-        api.load_suite(path, select="triton")
+        api.load_suite(path, filter="triton")
 
 
 def test_run_hands_over_what_was_asked(path, requests, tmp_path):
     attnbench.run(
         path,
         device="cpu",
-        select="naive",
+        filter="naive",
         out=str(tmp_path / "x.parquet"),
         budget="10m",
         run_args={"by": "test"},
@@ -87,7 +87,7 @@ def test_run_hands_over_what_was_asked(path, requests, tmp_path):
 
 
 def test_check_hands_over_the_suite(path, requests):
-    api.check(path, device="cpu", select="sdpa")
+    api.check(path, device="cpu", filter="sdpa")
 
     assert {case.backend for case in requests[0][0].suite.cases} == {"sdpa"}
 

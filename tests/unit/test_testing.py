@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnbench.conformance import Trial, subject
+from attnbench.conformance import Trial, placeholder_case
 from attnbench.errors import NothingSelected, SuiteError
 from attnbench.execute.conformance import TrialDone
 from attnbench.problem import Problem
@@ -23,7 +23,7 @@ PROBLEM = Problem(q_len=1, kv_len=130, q_heads=6, kv_heads=2, head_dim=64, dtype
 def a_trial(status, reason=None, way="guarded"):
     from dataclasses import replace
 
-    trial = Trial(theme="heads", case=replace(subject("mine"), problem=PROBLEM), way=way)
+    trial = Trial(theme="heads", case=replace(placeholder_case("mine"), problem=PROBLEM), way=way)
     done = TrialDone(trial=trial, status=status, reason=reason, error_ratio=1.2)
     examiner = SimpleNamespace(examine=lambda _: done)
     return ConformanceTrial(trial, examiner, "./mine.py")
@@ -63,7 +63,7 @@ def test_in_a_pytest_of_its_author_a_crash_fails_one_test_and_no_other(tmp_path)
         "import pytest\n"
         "from attnbench.testing import conformance\n"
         f"BACKEND = {str(PLANTED / 'dies_over_groups.py')!r}\n"
-        "@pytest.mark.parametrize('trial', conformance(BACKEND, select='theme=heads q_len=1'))\n"
+        "@pytest.mark.parametrize('trial', conformance(BACKEND, filter='theme=heads q_len=1'))\n"
         "def test_mine_is_right(trial):\n"
         "    trial.check()\n"
     )
@@ -82,4 +82,4 @@ def test_what_does_not_exist_is_told_when_tests_are_collected():
     with pytest.raises(SuiteError, match="did you mean 'sdpa'"):
         conformance("sdpaa")
     with pytest.raises(NothingSelected, match="picks none of the"):
-        conformance("sdpa", select="theme=paged")
+        conformance("sdpa", filter="theme=paged")

@@ -78,10 +78,10 @@ class Advice:
         return None
 
 
-def advise(runs: Source | Iterable[Source], *, select: str | None = None) -> Advice:
+def advise(runs: Source | Iterable[Source], *, filter: str | None = None) -> Advice:
     """Say which backend to use where, from one run or several.
 
-    ``select`` is a filter. Runs of one device are judged one by one and then joined; devices never.
+    ``filter`` is a filter. Runs of one device are judged one by one and then joined; devices never.
 
     Raises:
         InputError: a run that cannot be read, or a filter that is wrong.
@@ -91,7 +91,7 @@ def advise(runs: Source | Iterable[Source], *, select: str | None = None) -> Adv
     from attnbench.analysis.table import selected
     from attnbench.store import load
 
-    return advise_rows(selected(load(runs), select))
+    return advise_rows(selected(load(runs), filter))
 
 
 def advise_rows(frame: pd.DataFrame) -> Advice:

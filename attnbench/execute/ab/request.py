@@ -30,7 +30,7 @@ class AbRequest:
     base: str | None
     new: str | None
     device: str = "auto"
-    select: str | None = None
+    filter: str | None = None
     rounds: int = ROUNDS
     confirm: int | None = None
     budget_s: float | None = None
@@ -64,24 +64,24 @@ class AbRequest:
         return rule, source
 
     def selected(self, pairs: tuple[Pair, ...], suites: tuple[Suite, Suite]) -> tuple[Pair, ...]:
-        """Keep the pairs of which ``select`` picks either case.
+        """Keep the pairs of which ``filter`` picks either case.
 
         Raises:
             InputError: a filter that cannot be read.
             NothingSelected: it picks none.
 
         """
-        if self.select is None:
+        if self.filter is None:
             return pairs
         options = {name for suite in suites for name in suite.options}
-        chosen = parse(self.select, extra=options)
+        chosen = parse(self.filter, extra=options)
         kept = tuple(
             pair
             for pair in pairs
             if any(chosen.matches(case_fields(case)) for case in (pair.base, pair.new))
         )
         if not kept:
-            raise NothingSelected(f"nothing to run: {self.select!r} picks none of {len(pairs)}")
+            raise NothingSelected(f"nothing to run: {self.filter!r} picks none of {len(pairs)}")
         return kept
 
     def stem(self, suite: Suite, device: Device) -> Path:

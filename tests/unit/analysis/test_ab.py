@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from attnbench.analysis.ab import rule_ab
-from attnbench.analysis.ab_facts import SCHEMA_VERSION, ruling_facts
-from attnbench.analysis.gate_outputs import junit_text, markdown, marker
 from attnbench.errors import NothingSelected, ResultFileError
 from attnbench.filter import parse
+from attnbench.render.ab_json import SCHEMA_VERSION, ruling_facts
+from attnbench.render.ruling_markup import junit_text, markdown, marker
 from attnbench.suite import Gate, Limit
 
 SPEC = importlib.util.spec_from_file_location("made_ab", Path(__file__).with_name("made_ab.py"))

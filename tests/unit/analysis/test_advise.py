@@ -352,7 +352,7 @@ def test_a_run_without_one_ok_case_has_nothing_to_choose_from(made):
     with pytest.raises(NothingSelected, match="no case came out ok"):
         advise(path)
     with pytest.raises(NothingSelected):
-        advise(path, select="backend=naive")
+        advise(path, filter="backend=naive")
     with pytest.raises(InputError):
         advise(path.with_name("gone.parquet"))
 

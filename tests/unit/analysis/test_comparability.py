@@ -96,7 +96,7 @@ def test_a_baseline_without_a_selected_case_is_left_out_and_named(tmp_path):
     whole = made.write_run(tmp_path / "whole.parquet", made.make_rows(seed=2, run_id="w"))
     run = made.write_run(tmp_path / "pr.parquet", made.make_rows(seed=3, run_id="n"))
 
-    found = gate(run, [small, whole], max_slowdown=0.1, select="kv_len=8k")
+    found = gate(run, [small, whole], max_slowdown=0.1, filter="kv_len=8k")
 
     assert found.baselines == 1
     assert found.remarks == ["without a selected case, and left out: small"]

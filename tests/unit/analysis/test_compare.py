@@ -192,11 +192,11 @@ def test_a_value_that_is_not_there_is_answered_with_the_nearest(base):
 def test_a_filter_picks_cases_on_both_sides(base, tmp_path):
     other = new(tmp_path, made.make_rows(seed=2, run_id="n"))
 
-    (found,) = compare(base, other, select="kv_len>=16k")
+    (found,) = compare(base, other, filter="kv_len>=16k")
 
     assert {one.facts["kv_len"] for one in found.comparisons} == {16384, 32768}
     with pytest.raises(NothingSelected, match="no case of main matches"):
-        compare(base, other, select="kv_len=3")
+        compare(base, other, filter="kv_len=3")
 
 
 @pytest.mark.parametrize("wrong", [[1.0, 0.0], [1.0, -2.0]])

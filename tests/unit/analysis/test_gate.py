@@ -10,11 +10,11 @@ import pytest
 
 from attnbench.analysis.accept import accept
 from attnbench.analysis.gate import gate, rule_on
-from attnbench.analysis.gate_outputs import COMMENT_BYTES, junit_text, markdown
 from attnbench.analysis.rule import rule_for
 from attnbench.analysis.selftest import prove
 from attnbench.analysis.sides import load_side
 from attnbench.errors import InputError, NotComparable, NothingSelected
+from attnbench.render.ruling_markup import COMMENT_BYTES, junit_text, markdown
 
 SPEC = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
 made = importlib.util.module_from_spec(SPEC)

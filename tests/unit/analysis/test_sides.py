@@ -44,7 +44,7 @@ def test_columns_that_are_needed_exist():
 
 @pytest.mark.usefixtures("lean")
 def test_of_many_rows_only_what_is_needed_is_read(runs):
-    (side,) = load_sides(runs[:1], select="kv_len>=4k or backend=sdpa", columns=("batch",))
+    (side,) = load_sides(runs[:1], filter="kv_len>=4k or backend=sdpa", columns=("batch",))
 
     assert set(side.table.column_names) == {*NEEDED, "kv_len", "batch"}
     assert side.log == pytest.approx(load_side(runs[0]).log)
@@ -57,9 +57,9 @@ def test_of_few_rows_everything_is_read(runs):
 
 
 @pytest.mark.parametrize("select", [None, "kv_len>=4k", "decode batch=2"])
-def test_what_is_left_out_changes_no_comparison(monkeypatch, runs, select):
+def test_what_is_left_out_changes_no_comparison(monkeypatch, runs, filter):
     def told():
-        (found,) = compare(*runs, select=select, fields=("kv_len",))
+        (found,) = compare(*runs, filter=filter, fields=("kv_len",))
         cases = [(one.key, one.verdict, one.low, one.facts["kv_len"]) for one in found.comparisons]
         return cases, found.differing, found.ceilings, found.mean, found.kernels_changed
 

@@ -110,7 +110,7 @@ def test_a_real_run_is_measured_resumed_and_chosen_from(tmp_path):
         for one in ("auto", "math", "efficient")
     )
     measure = Measure(warmup_s=0.02, sample_s=0.05, case_limit_s=60)
-    suite = replace(load_suite("quick", select="backend=sdpa"), measure=measure)
+    suite = replace(load_suite("quick", filter="backend=sdpa"), measure=measure)
     order = Order(
         suite=suite, candidates=candidates, out=tmp_path / "t.json", device="cpu", processes=3
     )

@@ -73,7 +73,7 @@ def test_everything_typed_reaches_the_function(attnbench, made):
     assert (asked["base"], asked["new"]) == ("sdpa", "naive")
     assert (asked["rounds"], asked["confirm"], asked["budget"]) == (9, 12, 600.0)
     assert (asked["max_slowdown"], asked["inconclusive"]) == (0.03, "fail")
-    assert (asked["name"], asked["seed"], asked["select"]) == ("x", 7, "decode")
+    assert (asked["name"], asked["seed"], asked["filter"]) == ("x", 7, "decode")
     assert asked["repro"] == (
         "attnbench ab decode --base sdpa --new naive --set kv_len=1k --device cpu"
     )

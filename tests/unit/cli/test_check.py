@@ -8,7 +8,7 @@ import pytest
 
 from attnbench import api
 from attnbench.case import Case
-from attnbench.conformance import Trial, subject
+from attnbench.conformance import Trial, placeholder_case
 from attnbench.environment import Device, Environment
 from attnbench.execute.checker import CheckFinished
 from attnbench.execute.conformance import ConformanceFinished, ConformanceStarted, TrialDone
@@ -109,7 +109,7 @@ def trial_done(status="ok", *, theme="masks", faults=(), way="guarded", ratio=1.
     return TrialDone(trial=trial, status=status, reason=reason, error_ratio=ratio, faults=faults)
 
 
-MINE = subject("my_attn", (("fast", True),), "/kernels/my_attn.py")
+MINE = placeholder_case("my_attn", (("fast", True),), "/kernels/my_attn.py")
 WRONG = ("output", "o is off by 0.3 at batch 0, head 1, row 2: 140 times what plain PyTorch")
 WROTE = ("inputs", "the call wrote its inputs")
 SECOND_LOOK = [
@@ -159,7 +159,7 @@ def test_a_backend_is_put_to_the_kit_and_each_theme_is_a_row(attnbench, fake_kit
     assert result.code == 1
     backend, settings = fake_kit.asked[0]
     assert backend is MINE
-    assert settings == {"device": "cpu", "select": "kv_len>1", "budget": 600.0}
+    assert settings == {"device": "cpu", "filter": "kv_len>1", "budget": 600.0}
     golden("check_backend", result.out)
 
 

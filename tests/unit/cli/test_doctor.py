@@ -8,7 +8,7 @@ import pytest
 
 from attnbench.cli import examine
 from attnbench.cli.examine import ABSENT, OK, PROBLEM, WARNING, Finding
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 from attnbench.device.nvml import NoTelemetry
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
@@ -76,7 +76,7 @@ class Answering:
     def __init__(self, foreign=(), refusals=None, **facts):
         self._foreign = foreign
         self.refusals = refusals or {}
-        self._reading = Reading(sm_clock_mhz=1980, temperature_c=61, throttled=(), **facts)
+        self._reading = DeviceState(sm_clock_mhz=1980, temperature_c=61, throttled=(), **facts)
 
     def foreign(self, own):
         assert own == 1
@@ -118,7 +118,7 @@ def test_who_else_uses_a_gpu_is_a_warning(monkeypatch):
 
 def test_a_gpu_that_throttles_is_a_warning(monkeypatch):
     board = Answering()
-    board._reading = Reading(throttled=("sw_power_cap",))
+    board._reading = DeviceState(throttled=("sw_power_cap",))
 
     assert (WARNING, "the device lowers its clocks: sw_power_cap") in looked_at(monkeypatch, board)
 
@@ -209,7 +209,7 @@ def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monk
         raise EnvironmentProblem("no answer from the self-test: killed")
 
     monkeypatch.setattr(WorkerHandle, "selftest", died)
-    monkeypatch.setattr("attnbench.execute.crew.Crew", WorkerHandle)
+    monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
     monkeypatch.setattr(examine, "backends", lambda: iter([]))
 
     texts = {one.text: one.state for one in examine.examine()}
@@ -273,7 +273,7 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypa
 def test_without_torch_the_rest_is_looked_at_all_the_same(monkeypatch):
     missing = TorchMissing("measuring needs torch", hint="install it")
     monkeypatch.setattr(WorkerHandle, "missing", missing)
-    monkeypatch.setattr("attnbench.execute.crew.Crew", WorkerHandle)
+    monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
     monkeypatch.setattr(examine, "backends", lambda: iter([SimpleNamespace(section="backends")]))
 
     sections = [one.section for one in examine.examine()]

@@ -8,8 +8,8 @@ import pytest
 from attnbench import api
 from attnbench.case import Case
 from attnbench.environment import Device
-from attnbench.execute.plan import Plan, PlannedCase
 from attnbench.method import Method
+from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
 
 METHOD = Method(timer="event", l2="cold", flush="read")
@@ -67,7 +67,7 @@ def test_a_plan_is_summed_up(attnbench, golden, fake_plan):
     result = attnbench("plan", "decode", "--device", "h200", "-k", "flash", "--set", "batch=1")
 
     assert result.code == 0
-    chosen = {"backends": (), "overrides": ("batch=1",), "select": "flash"}
+    chosen = {"backends": (), "overrides": ("batch=1",), "filter": "flash"}
     assert fake_plan == [("decode", chosen), {"device": "h200"}]
     golden("plan", result.out)
 

@@ -61,7 +61,7 @@ def test_flags_reach_the_run(attnbench, fake_run, tmp_path):
         "redo": "failed",
         "oom_skip": False,
         "seed": 7,
-        "select": "kv_len=1k",
+        "filter": "kv_len=1k",
         "out": out,
         "name": None,
         "run_args": {"suite": "tiny", "backends": (), "overrides": ()},

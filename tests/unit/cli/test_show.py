@@ -124,7 +124,7 @@ def test_a_case_says_what_of_the_cache_it_touches_and_what_the_host_does():
             "cache",
             "135 MB touched, 2.25 x the last-level cache; 402 MB read before a call finds it again",
         ),
-        ("process", "12.5 µs of the host a call"),
+        ("launch", "12.5 µs of the host a call"),
     ]
     unknown = dict.fromkeys(row) | {"input_bytes": 1}
     assert list(show_case._cache_and_launch(unknown)) == []

@@ -84,7 +84,7 @@ def test_only_an_ok_row_has_a_latency():
 
 def test_a_launch_bound_row_says_so():
     row, _ = make_row(IDENTITY, ok(notes=("LAUNCH_BOUND",)), METHOD)
-    assert row["bound"] == "process"
+    assert row["bound"] == "launch"
 
 
 def test_what_lies_in_the_cache_has_no_share_of_the_memory():

@@ -75,7 +75,7 @@ class ScriptedFlush:
         self.nbytes = 2 * device.script.llc_bytes
 
     def __call__(self):
-        self._device.process(10e-6, reads=("flush", self.nbytes))
+        self._device.launch(10e-6, reads=("flush", self.nbytes))
 
 
 def measured(
@@ -106,7 +106,7 @@ def measured(
                     inputs.q, inputs.k, inputs.v, scale=inputs.scale
                 )
             if isinstance(driver, Fake):
-                driver.process(seconds, reads=(place, READ_BYTES))
+                driver.launch(seconds, reads=(place, READ_BYTES))
             else:
                 while perf_counter_ns() < end_ns:
                     pass
@@ -221,7 +221,7 @@ def test_a_copy_that_remembers_an_answer_is_incorrect():
             )
 
         def call():
-            driver.process(50e-6)
+            driver.launch(50e-6)
             return answers[1].clone() if len(answers) > 1 else right()
 
         answers.append(call())

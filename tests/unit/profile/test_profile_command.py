@@ -80,12 +80,12 @@ def test_several_matches_are_listed_and_none_is_taken(suite):
 
     listed = [line.split()[0] for line in caught.value.message.splitlines()[1:]]
     assert caught.value.hint == f"name one: -k {listed[0]}"
-    assert api.profile_request(suite, select=listed[1]).case.backend == "sdpa"
+    assert api.profile_request(suite, filter=listed[1]).case.backend == "sdpa"
 
 
 def test_an_unknown_profiler_is_refused(suite):
     with pytest.raises(OptionError, match="no profiler 'nsys'"):
-        api.profile(suite, tool="nsys", select="sdpa")
+        api.profile(suite, tool="nsys", filter="sdpa")
 
 
 @pytest.mark.torch
@@ -93,7 +93,7 @@ def test_an_output_that_exists_is_kept(suite, tmp_path):
     out = tmp_path / "mine.json"
     out.write_text("precious", encoding="utf-8")
     with pytest.raises(NameTakenError):
-        api.profile(suite, select="sdpa", out=out)
+        api.profile(suite, filter="sdpa", out=out)
     assert out.read_text(encoding="utf-8") == "precious"
 
 
@@ -155,7 +155,7 @@ def test_dram_bytes_and_their_ratio_to_the_minimum_come_from_ncu(suite, tmp_path
         f"echo '{answer}' > \"$place\""
     )
     with_ncu(monkeypatch, tmp_path, body)
-    profiled = api.profile(suite, select="sdpa", tool="ncu")
+    profiled = api.profile(suite, filter="sdpa", tool="ncu")
     facts = profiled.to_dict()
 
     assert profiled.dram_bytes == 2_100_000 + 40_000 + 30_000
@@ -166,21 +166,21 @@ def test_dram_bytes_and_their_ratio_to_the_minimum_come_from_ncu(suite, tmp_path
 def test_a_refused_counter_says_what_to_do(suite, tmp_path, monkeypatch):
     with_ncu(monkeypatch, tmp_path, 'echo "==ERROR== ERR_NVGPUCTRPERM - no" > "$log"; exit 1')
     with pytest.raises(EnvironmentProblem, match="ERR_NVGPUCTRPERM") as caught:
-        api.profile(suite, select="sdpa", tool="ncu")
+        api.profile(suite, filter="sdpa", tool="ncu")
     assert "--cap-add=SYS_ADMIN" in caught.value.hint
 
 
 def test_a_profiler_that_leaves_no_file_is_no_result(suite, tmp_path, monkeypatch):
     with_ncu(monkeypatch, tmp_path, answering(""))
     with pytest.raises(EnvironmentProblem, match="ncu left no file"):
-        api.profile(suite, select="sdpa", tool="ncu")
+        api.profile(suite, filter="sdpa", tool="ncu")
     assert list((tmp_path / "results" / "profiles").iterdir()) == []
 
 
 def test_a_profiled_process_that_dies_is_told_with_what_it_printed(suite, tmp_path, monkeypatch):
     with_ncu(monkeypatch, tmp_path, 'touch "$log"; echo "Killed by the kernel"; exit 9')
     with pytest.raises(EnvironmentProblem, match="Killed by the kernel"):
-        api.profile(suite, select="sdpa", tool="ncu")
+        api.profile(suite, filter="sdpa", tool="ncu")
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from attnbench.errors import InputError, NothingSelected, OptionError, OutputError
-from attnbench.report import canvas, report
+from attnbench.report import report, svg
 
 HOSTILE = (
     '"><script>alert(1)</script><img src=x onerror="alert(2)">',
@@ -113,7 +113,7 @@ def test_hostile_names_are_text_everywhere(made):
     assert "img" not in reader.tags
     assert "49" not in [one.strip() for one in reader.texts]
     for name in HOSTILE:
-        assert any(canvas.visible(name) in one for one in reader.texts), name
+        assert any(svg.visible(name) in one for one in reader.texts), name
     assert "\u202e" not in text
 
 
@@ -243,7 +243,7 @@ def test_a_backend_that_is_not_there_is_named_with_the_nearest(made):
 def test_what_cannot_be_read_written_or_found_says_so(made):
     path = made.run(made.ok_rows(made.decode(), "sdpa"))
     with pytest.raises(NothingSelected):
-        report(path, made.folder / "x.html", select="backend=naive")
+        report(path, made.folder / "x.html", filter="backend=naive")
     with pytest.raises(InputError):
         report(made.folder / "gone.parquet", made.folder / "x.html")
     with pytest.raises(OutputError):
@@ -310,7 +310,7 @@ def test_a_call_of_few_launches_is_shaded(made):
         ]
         keys = [one.text for one in made.figure(rows, "latency").keys]
 
-        assert ("the process is a fifth of it or more" in keys) is is_shaded
+        assert ("the launch is a fifth of it or more" in keys) is is_shaded
 
 
 def test_predicted_memory_and_the_data_sheets_roof_are_drawn(h200_html):

@@ -389,9 +389,9 @@ path, stages
             5 |   max_slowdown: 3
               |                 ^ write 3% or 0.03
         error: min_processes is at least 1; got 0
-          suites/x.yaml:6:17
+          suites/x.yaml:6:18
             6 |   min_processes: 0
-              |                 ^
+              |                  ^
         error: inconclusive is one of warn, fail, pass; got 'wran'
           suites/x.yaml:7:17
             7 |   inconclusive: wran
@@ -439,17 +439,17 @@ path, stages
             4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
               |                                    ^^
         error: processes needs a whole number, found 1.5
-          suites/x.yaml:4:50
+          suites/x.yaml:4:51
             4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
-              |                                                  ^^^ write 4096 or 4k
+              |                                                   ^^^ write 4096 or 4k
         error: warmup_s is at least 0; got -1
-          suites/x.yaml:4:65
+          suites/x.yaml:4:66
             4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
-              |                                                                 ^^
+              |                                                                  ^^
         error: unknown key 'tags' in measure
-          suites/x.yaml:4:69
+          suites/x.yaml:4:70
             4 | measure: {timer: [wall, evnt], l2: [], processes: 1.5, warmup_s: -1, tags: 3}
-              |                                                                     ^^^^
+              |                                                                      ^^^^
           keys allowed here: processes, warmup_s, sample_s, max_noise, energy_s, case_limit_s, \
 compile_s, deadline_s, timer, l2, flush
         5 errors

@@ -57,13 +57,13 @@ def test_a_filter_keeps_the_pairs_of_which_it_picks_either_case():
     both = (suite(), suite())
 
     assert request().selected(pairs, both) == pairs
-    assert request(select="kv_len=16").selected(pairs, both) == pairs[:1]
-    assert request(select="backend=a").selected(pairs, both) == pairs
-    assert request(select=pairs[1].new.id).selected(pairs, both) == pairs[1:]
+    assert request(filter="kv_len=16").selected(pairs, both) == pairs[:1]
+    assert request(filter="backend=a").selected(pairs, both) == pairs
+    assert request(filter=pairs[1].new.id).selected(pairs, both) == pairs[1:]
     with pytest.raises(NothingSelected, match="picks none of 2"):
-        request(select="kv_len=64").selected(pairs, both)
+        request(filter="kv_len=64").selected(pairs, both)
     with pytest.raises(InputError, match="kvlen"):
-        request(select="kvlen=64").selected(pairs, both)
+        request(filter="kvlen=64").selected(pairs, both)
 
 
 def test_three_files_have_one_name(tmp_path):

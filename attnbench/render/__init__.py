@@ -1,0 +1,1 @@
+"""Comparisons, rulings, tables and runs as text, JSON, Markdown and JUnit XML."""
