@@ -30,8 +30,7 @@ from attnbench.execute.rows import RunIdentity
 from attnbench.execute.survey import Preflight, survey
 from attnbench.measurement import Measurement
 from attnbench.method import Measure
-from attnbench.stats.centres import log_centres
-from attnbench.stats.summary import Summary
+from attnbench.stats.summary import Summary, log_centres
 from attnbench.store.writer import RunWriter
 
 
