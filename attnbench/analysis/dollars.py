@@ -131,10 +131,10 @@ def _device(word: str, names: Sequence[str], price: float) -> str:
 
 
 def _matching(word: str, names: Sequence[str]) -> list[str]:
-    from attnbench.device.datasheet import SHEETS
+    from attnbench.device.rates import GPU_SPECS
 
     folded = word.strip().casefold()
-    sheet = SHEETS.get(folded)
+    sheet = GPU_SPECS.get(folded)
     for exact in (folded, sheet and sheet.name.casefold()):
         if alike := [name for name in names if name.casefold() == exact]:
             return alike

@@ -12,8 +12,8 @@ from attnbench.cli.screen import laid_out
 from attnbench.cli.tally import Tally, about
 from attnbench.environment import Environment
 from attnbench.execute.events import RunFinished, RunStarted
-from attnbench.execute.plan import Plan
 from attnbench.measurement import STATUSES
+from attnbench.planning.plan import Plan
 from attnbench.stats.latency import Rank
 from attnbench.units import bytes_text, duration_text
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from attnbench.case import Case
 from attnbench.environment import Environment
-from attnbench.execute.plan import Plan
 from attnbench.measurement import Measurement
 from attnbench.method import Method
+from attnbench.planning.plan import Plan
 from attnbench.stats.latency import Rank
 from attnbench.stats.summary import Summary
 

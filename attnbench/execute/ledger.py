@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from attnbench.execute.plan import RUN, Plan, PlannedCase
-from attnbench.execute.predict import Key, rate_key
 from attnbench.execute.rows import RunIdentity, make_row
 from attnbench.measurement import Measurement, worst
 from attnbench.method import ROTATE
+from attnbench.planning.plan import RUN, Plan, PlannedCase
+from attnbench.planning.prediction import Key, rate_key
 from attnbench.stats.latency import Rank, rank_backends
 from attnbench.stats.summary import Summary
 from attnbench.store.resume import Redo, done

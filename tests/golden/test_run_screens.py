@@ -25,9 +25,9 @@ from attnbench.execute.events import (
     RunFinished,
     RunStarted,
 )
-from attnbench.execute.plan import Plan, PlannedCase
 from attnbench.measurement import Measurement
 from attnbench.method import Method
+from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
 from attnbench.stats.latency import Rank
 from attnbench.stats.summary import summarize
