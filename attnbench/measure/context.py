@@ -1,12 +1,14 @@
-"""What a worker keeps between cases: the device, its ceilings, and the inputs of one problem."""
+"""What a worker keeps between cases (the device and one problem's inputs), and the current case."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -19,16 +21,18 @@ from attnbench.device.local import available_bytes, environment_of, usable_cores
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
 from attnbench.errors import DeviceMissing
-from attnbench.measure.cache import Flush
-from attnbench.measure.copies import copy_inputs
+from attnbench.measure.calls import Prepared
+from attnbench.measure.cold_cache import Flush, copy_inputs
+from attnbench.measure.dynamo_counters import CompileWatcher
 from attnbench.measure.inputs import checksum, make_inputs
 from attnbench.measure.probe import backend_of
 from attnbench.measure.reference import Reference
+from attnbench.method import Measure, Method
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 from attnbench.registry import Registry
 
-_CPU_SHARE = 0.9  # of what is available, before malloc fails instead of the machine swapping
+_CPU_SHARE = 0.9  # of the available memory, so that malloc fails before the machine swaps
 
 
 class ProblemInputs:
@@ -38,31 +42,38 @@ class ProblemInputs:
         self.problem = problem
         self.inputs: Inputs = make_inputs(problem, driver.torch_name)
         self.checksum = checksum(self.inputs)
-        self.reference_of_inputs: Reference | None = None
         self.copies: list[Inputs] = []
+        self._reference: Reference | None = None
 
     def copy(self, number: int) -> Inputs:
-        """Return a copy of the inputs, made once for all backends; numbers follow each other."""
+        """Return a copy of the inputs, made once for all backends; numbers must be consecutive."""
         if number == len(self.copies):
             self.copies.append(copy_inputs(self.inputs))
         return self.copies[number]
 
     def reference(self) -> Reference:
-        """The high-precision reference of the inputs as they were drawn."""
-        if self.reference_of_inputs is None:
-            self.reference_of_inputs = Reference.of(self.inputs)
-        return self.reference_of_inputs
+        """Return the high-precision reference of the inputs as they were drawn, computed once."""
+        if self._reference is None:
+            self._reference = Reference.of(self.inputs)
+        return self._reference
 
 
 class DeviceContext:
-    """One opened device and everything that outlives a case on it."""
+    """An open device and everything on it that outlives a case.
+
+    Args:
+        driver: the device.
+        stage: called with the name of each stage of a case as it begins, so that the parent knows
+            where a worker hangs or dies.
+
+    """
 
     def __init__(self, driver: Driver, stage: Callable[[str], None]) -> None:
         self.driver = driver
         self.enter = stage
         self.device: Device = driver.describe()
         self.ceilings: Ceilings | None = None
-        self._shared: ProblemInputs | None = None
+        self._problem_inputs: ProblemInputs | None = None
         self._modules: dict[tuple[str, str], ModuleType] = {}
         collect_garbage()
 
@@ -70,13 +81,16 @@ class DeviceContext:
     def open(
         cls, device: str, *, stage: Callable[[str], None], own_process: bool = True
     ) -> DeviceContext:
-        """Open ``auto``, ``cpu`` or ``cuda[:N]``.
+        """Open a device.
 
-        A worker has a process of its own, whose threads and memory are limited to what measuring
-        wants; in a process of others (``own_process`` false) both stay as they are.
+        Args:
+            device: ``auto``, ``cpu`` or ``cuda[:N]``.
+            stage: as in the constructor.
+            own_process: whether this is a worker's own process, whose threads and memory are
+                limited to what measuring needs; both stay as they are in somebody else's process.
 
         Raises:
-            DeviceMissing: torch sees no such device, or the word names none.
+            DeviceMissing: torch sees no such device, or the name is unknown.
 
         """
         if own_process:
@@ -99,7 +113,7 @@ class DeviceContext:
         return environment_of(self.device, threads=torch.get_num_threads(), cuda=cuda)
 
     def measure_ceilings(self, repeats: int = REPEATS) -> Ceilings:
-        """Measure the device's best rates afresh; the best known of each is kept."""
+        """Measure the device's best rates again; the best known value of each is kept."""
         self.enter("ceilings")
         fresh = measure_ceilings(self.driver, self.device, repeats=repeats)
         self.ceilings = fresh if self.ceilings is None else fresh.best_of(self.ceilings)
@@ -107,7 +121,7 @@ class DeviceContext:
         return self.ceilings
 
     def sustain_ceilings(self) -> Ceilings:
-        """Measure beside the bursts what the device holds for a second each."""
+        """Measure the rates that the device sustains for a second, and add them to the bursts."""
         burst = self.ceilings or self.measure_ceilings()
         self.enter("ceilings")
         self.ceilings = sustain(self.driver, self.device, burst)
@@ -115,24 +129,24 @@ class DeviceContext:
         return self.ceilings
 
     def flush(self) -> Flush:
-        """Make the buffer that empties the last-level cache."""
+        """Allocate the buffer that flushes the last-level cache."""
         return Flush(self.driver, self.device.llc_bytes)
 
-    def shared_for(self, problem: Problem) -> ProblemInputs:
-        """Inputs of this problem; those of another are dropped first, to have their memory back."""
-        if self._shared is None or self._shared.problem != problem:
-            self._shared = None
+    def inputs_for(self, problem: Problem) -> ProblemInputs:
+        """Return the inputs of this problem; those of another are freed first."""
+        if self._problem_inputs is None or self._problem_inputs.problem != problem:
+            self._problem_inputs = None
             self.driver.release()
-            self._shared = ProblemInputs(problem, self.driver)
-        return self._shared
+            self._problem_inputs = ProblemInputs(problem, self.driver)
+        return self._problem_inputs
 
     def forget_inputs(self) -> None:
-        """Drop the inputs: a backend may have written them, or memory ran out."""
-        self._shared = None
+        """Free the inputs: a backend may have overwritten them, or memory ran out."""
+        self._problem_inputs = None
         self.driver.release()
 
     def module_of(self, case: Case) -> ModuleType:
-        """Import a case's backend, once a worker."""
+        """Import a case's backend, once per worker."""
         key = (case.backend, case.source)
         if key not in self._modules:
             self._modules[key] = Registry().load(backend_of(case))
@@ -141,7 +155,7 @@ class DeviceContext:
 
 
 def _limit_memory() -> None:
-    """Let allocations fail before the machine swaps: in use + 90 % of what is available."""
+    """Limit the address space to memory in use + 90 % of what is available, instead of swapping."""
     available = available_bytes()
     if available is None or sys.platform != "linux":
         return
@@ -151,9 +165,61 @@ def _limit_memory() -> None:
         with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file
             in_use = int(statm.read().split()[0]) * resource.getpagesize()
     except OSError:
-        return  # a container without /proc: what is in use cannot be told from what is free
+        return  # without /proc, as in some containers, memory in use is unknown
     limit = in_use + int(_CPU_SHARE * available)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseSettings:
+    """How to measure a case: its method and the suite's measure block.
+
+    ``calibration`` asks for a few timed calls instead of a measurement.
+    """
+
+    method: Method
+    measure: Measure
+    calibration: bool = False
+
+
+@dataclass(slots=True)
+class CaseContext:
+    """One case being measured: what it is, where it runs, and what is known so far.
+
+    ``found`` holds fields of the Measurement to be. ``others`` are the backend's calls on the
+    further copies of the inputs. ``call_s`` is a first estimate of the call's time in seconds.
+    """
+
+    case: Case
+    settings: CaseSettings
+    device_context: DeviceContext
+    found: dict[str, Any] = field(default_factory=dict)
+    call_s: float | None = None
+    prepared: Prepared | None = None
+    others: tuple[Prepared, ...] = ()
+    compiling: CompileWatcher = field(default_factory=CompileWatcher)
+
+    @property
+    def driver(self) -> Driver:
+        """The device that the case runs on."""
+        return self.device_context.driver
+
+    @property
+    def module(self) -> ModuleType:
+        """The imported backend."""
+        return self.device_context.module_of(self.case)
+
+    def now_s(self) -> float:
+        """Return the host clock of the device, which a scripted device scripts."""
+        return self.driver.clock_ns() * 1e-9
+
+    def enter(self, stage: str) -> None:
+        """Report that a stage of the case begins."""
+        self.device_context.enter(stage)
+
+    def note(self, *codes: str) -> None:
+        """Add note codes, each once."""
+        self.found["notes"] = tuple(dict.fromkeys((*self.found.get("notes", ()), *codes)))

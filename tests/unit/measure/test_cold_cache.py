@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from attnbench.cost import compute_cost
-from attnbench.measure.copies import SHARED_FIELDS, copy_inputs
+from attnbench.measure.cold_cache import SHARED_FIELDS, copy_inputs
 from attnbench.measure.inputs import checksum, input_bytes, make_inputs, tensors_of
 from attnbench.problem import Problem
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from attnbench.measure.compiled import Compiling
+from attnbench.measure.dynamo_counters import CompileWatcher
 
 pytestmark = pytest.mark.torch
 
@@ -22,6 +22,6 @@ def test_a_compiler_that_compiled_nothing_is_left_alone(monkeypatch, attempts, r
     called = []
     monkeypatch.setattr(torch.compiler, "reset", lambda: called.append(1))
 
-    Compiling()
+    CompileWatcher()
 
     assert len(called) == resets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attnbench.cost import compute_cost
 from attnbench.device.rates import Ceilings
-from attnbench.measure.physics import excess, is_resident
+from attnbench.measure.outcome import excess, is_resident
 from attnbench.problem import Problem
 
 DECODE = Problem(batch=8, q_len=1, kv_len=4096, q_heads=32, kv_heads=8, head_dim=128, dtype="bf16")

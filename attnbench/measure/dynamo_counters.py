@@ -31,7 +31,7 @@ class Frames:
         return cls(frames["total"], frames["ok"])
 
 
-class Compiling:
+class CompileWatcher:
     """Watches one case: made before it is prepared, ``settle`` after its first calls."""
 
     def __init__(self) -> None:

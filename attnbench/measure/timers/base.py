@@ -130,3 +130,67 @@ def between_events(
     waited = bool(start.query())
     driver.synchronize()
     return possible(float(start.elapsed_time(end)) * 1e-3, "the events around the call"), waited
+
+
+# An interval this many resolutions long is read to half a per cent.
+RESOLUTIONS = 200
+MOST_CALLS = 4096
+_ROOM = 1.1  # the next interval may be a little shorter than the one that was tried
+
+
+def long_enough(interval: Callable[[int], float], resolution_s: float, *, turn: int = 1) -> int:
+    """Return how many calls make an interval of at least 200 resolutions.
+
+    ``interval(calls)`` times so many; ``calls`` is always a multiple of ``turn``.
+
+    Raises:
+        Implausible: thousands of calls are too short.
+
+    """
+    shortest_s, most = RESOLUTIONS * resolution_s, max(turn, MOST_CALLS // turn * turn)
+    calls = turn
+    while (took_s := interval(calls)) < shortest_s:
+        if calls == most:
+            raise Implausible(
+                f"{calls} calls back to back take {took_s * 1e6:.3g} us in all: "
+                "no call that does the work is as short"
+            )
+        wanted = math.ceil(_ROOM * calls * shortest_s / took_s / turn) * turn
+        calls = min(most, max(calls + turn, wanted))
+    return calls
+
+
+# Work after the end event counts from here: the host takes some microseconds to ask.
+_ASTRAY_S, _ASTRAY_SHARE, _ASTRAY_LOOKS = 50e-6, 0.05, 3
+
+
+def refuse_side_stream_work(driver: Driver, call: Call) -> None:
+    """Look whether the device goes on after the event that ought to end a call.
+
+    Events see the current stream alone, and a graph captures it alone; a call that leaves work on
+    another one looks fast.
+
+    Raises:
+        Implausible: it does.
+
+    """
+    outside_s, seen_s = min(_outlived(driver, call) for _ in range(_ASTRAY_LOOKS))
+    if outside_s > max(_ASTRAY_S, _ASTRAY_SHARE * seen_s):
+        raise Implausible(
+            f"the device works {outside_s * 1e6:.0f} us beyond the event after the call, which saw "
+            f"{seen_s * 1e6:.0f} us: the call leaves work on a stream that it does not join"
+        )
+
+
+def _outlived(driver: Driver, call: Call) -> tuple[float, float]:
+    """Seconds from the end event to an idle device, and between the events."""
+    # No delay here: work on another stream would be done while it spins.
+    driver.synchronize()
+    start, end = driver.events()
+    start.record()
+    call()
+    end.record()
+    end.synchronize()
+    done = driver.clock_ns()
+    driver.synchronize()
+    return (driver.clock_ns() - done) * 1e-9, float(start.elapsed_time(end)) * 1e-3
