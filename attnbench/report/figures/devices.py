@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_text, unpriced
+from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, unpriced
+from attnbench.render.values import dollars_text
 from attnbench.report import canvas, palette
 from attnbench.report.gains import Gain, gains_of
 from attnbench.report.model import (
