@@ -13,7 +13,7 @@ nox.options.reuse_existing_virtualenvs = not os.environ.get("CI")
 # `attnbench` is the installed wheel and never the source tree.
 INSTALLED_ONLY = {"PYTHONSAFEPATH": "1"}
 
-# What runs on any machine; docs, browser and bench have sessions of their own, alone on the cores.
+# What runs on any machine. docs, browser and bench have their own sessions: they need idle cores.
 ANYWHERE = (
     "tests",
     "--ignore=tests/docs",
@@ -27,12 +27,12 @@ ANYWHERE = (
 
 
 def install(session: nox.Session, extras: str) -> None:
-    """Build the wheel and install it with these extras at the versions of constraints.txt."""
+    """Build the wheel and install it with these extras, at the versions of constraints.txt."""
     session.install("--constraint", "constraints.txt", f".[{extras}]")
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
-    """Run pytest against the installed wheel, and against nothing else."""
+    """Run pytest against the installed wheel only."""
     origin = "import attnbench; assert 'site-packages' in attnbench.__file__, attnbench.__file__"
     session.run("python", "-c", origin, env=INSTALLED_ONLY)
     session.run("pytest", *arguments, *session.posargs, env=INSTALLED_ONLY)
@@ -40,7 +40,7 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, format and who imports whom."""
+    """Check style, format and the layers of imports."""
     session.install("--constraint", "constraints.txt", "ruff", "import-linter")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -63,28 +63,28 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def bare(session: nox.Session) -> None:
-    """Test the analysing half where torch is not installed."""
+    """Test the analysing half without torch."""
     install(session, "dev")
     pytest(session, *ANYWHERE, "--bare")
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Open reports in Chromium, one at a time; without one they are skipped, but not under CI."""
+    """Open reports in Chromium, one at a time; outside CI they are skipped where there is none."""
     install(session, "dev")
     pytest(session, "tests/browser")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run every console block of README and docs and compare what it prints."""
+    """Run every console block of README and docs and compare its output."""
     install(session, "torch,dev")
     pytest(session, "tests/docs")
 
 
 @nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
-    """Run slices of what needs a GPU, with the python on the PATH; words after -- go to them."""
+    """Run slices of the GPU tests with the python on the PATH; arguments after -- go to them."""
     session.run("python", "tests/gpu/slice.py", *session.posargs)
 
 

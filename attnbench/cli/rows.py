@@ -16,7 +16,7 @@ from attnbench.cost import compute_cost
 from attnbench.execute.events import CaseFinished
 from attnbench.measurement import BAD_STATUSES, Measurement
 from attnbench.method import Method
-from attnbench.metrics import derive
+from attnbench.metrics import Timing, derive
 from attnbench.render.screen import GAP, cropped, padded
 from attnbench.render.values import nearest_limit
 from attnbench.stats.summary import Summary
@@ -92,16 +92,16 @@ def figures(measured: Measurement, summary: Summary) -> tuple[str, str, str, str
 
 def share_of_peak(measured: Measurement, summary: Summary) -> str:
     """Write the larger share of the measured peaks: ``91% mem`` or ``63% flop``, or nothing."""
-    derived = derive(
-        compute_cost(measured.case.problem),
-        summary.latency,
-        measured.peak_bandwidth_gbps,
-        measured.peak_tflops,
+    timing = Timing(
+        problem=measured.case.problem,
+        cost=compute_cost(measured.case.problem),
+        latency_us=summary.latency,
+        peak_bandwidth_gbps=measured.peak_bandwidth_gbps,
+        peak_tflops=measured.peak_tflops,
+        notes=measured.notes,
     )
-    # Data that never leaves the cache has no share of the memory's bandwidth.
-    in_cache = "L2_RESIDENT" in measured.notes
-    memory = None if in_cache else derived.pct_peak_bandwidth
-    return nearest_limit(memory, derived.pct_peak_flops)
+    derived = derive(timing)
+    return nearest_limit(derived["pct_peak_bandwidth"], derived["pct_peak_flops"])
 
 
 def failure(measured: Measurement) -> str:

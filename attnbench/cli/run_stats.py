@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from attnbench.cli.rows import RowLayout, layout
 from attnbench.execute.events import CaseFinished, RunFinished, RunStarted
-from attnbench.execute.plan import Plan
 from attnbench.measurement import STATUSES, Measurement
+from attnbench.planning.plan import Plan
 from attnbench.render.run_table import distrust_lines, fastest_lines
 from attnbench.render.values import (
     about,

@@ -28,10 +28,10 @@ from attnbench.units import time_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, RunComparison
-    from attnbench.analysis.comparison import Reading
     from attnbench.analysis.projection import Row
     from attnbench.analysis.sides import Side
     from attnbench.render.screen import Screen
+    from attnbench.stats.latency import Latency
 
 Table = list[tuple[str, ...]]
 
@@ -289,7 +289,7 @@ def _ratio_table(
     return rows, "".join(place for _, place, _ in columns)
 
 
-def _cost_text(reading: Reading | None, hourly: float | None) -> str:
+def _cost_text(reading: Latency | None, hourly: float | None) -> str:
     cost = dollars_a_million(reading, hourly)
     return "" if cost is None else dollars_text(cost)
 
@@ -402,8 +402,8 @@ def explanations(one: RunComparison, cases: Sequence[CaseComparison]) -> Iterato
 
 
 def _status_change(case: CaseComparison) -> str:
-    before = time_text(case.base.latency) if case.base else case.base_status
-    after = time_text(case.new.latency) if case.new else case.new_status
+    before = time_text(case.base.seconds) if case.base else case.base_status
+    after = time_text(case.new.seconds) if case.new else case.new_status
     first = (case.reason or "").partition("\n")[0]
     return f"{before} -> {after}" + (f" ({first})" if first and not case.new else "")
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, RunComparison
     from attnbench.analysis.projection import Row
     from attnbench.render.screen import Screen
-    from attnbench.stats.families import Mean
+    from attnbench.stats.latency import MeanRatio
 
 _LEGEND = (
     "a cell compares with {base}; a change is printed only when it is certain; for 95 % intervals "
@@ -152,7 +152,7 @@ def _cell_text(case: CaseComparison | None, one: RunComparison) -> str:
     return case.verdict
 
 
-def _mean_text(mean: Mean, one: RunComparison) -> str:
+def _mean_text(mean: MeanRatio, one: RunComparison) -> str:
     if mean.ratio is None:
         return ""
     text = _gain_text(mean.ratio, one) if one.ratios_only else change_text(mean.ratio - 1)

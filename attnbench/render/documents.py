@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.analysis.dollars import NO_PRICES, Prices, dollars_a_million
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import CaseComparison, Reading, RunComparison
+    from attnbench.analysis.compare import CaseComparison, RunComparison
     from attnbench.analysis.gate import CaseRuling, Ruling
     from attnbench.analysis.interleaved import Interleaved
     from attnbench.analysis.selftest import Proof
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from attnbench.analysis.table import CaseRows
     from attnbench.execute.conformance import TrialDone
     from attnbench.execute.events import CaseChecked
-    from attnbench.execute.plan import Plan
+    from attnbench.planning.plan import Plan
     from attnbench.stats.difference import Array
+    from attnbench.stats.latency import Latency
 
 AB_SCHEMA_VERSION = 1
 
@@ -187,7 +188,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "device": asdict(plan.device),
         "processes": plan.processes,
         "seconds": plan.seconds,
-        "frontiers": [one.to_dict() for one in plan.frontiers],
+        "memory_limits": [one.to_dict() for one in plan.memory_limits],
         "cases": [
             {
                 "case_id": one.case.id,
@@ -248,7 +249,7 @@ def measured_case(one: CaseRows) -> dict[str, Any]:
         "reason": one.reason,
         "notes": list(one.notes),
         "kernels": list(dict.fromkeys(name for row in one.rows for name in row["kernels"] or ())),
-        "latency_us": None if latency is None else latency.centre * 1e6,
+        "latency_us": None if latency is None else latency.seconds * 1e6,
         "low_us": None if latency is None or latency.low is None else latency.low * 1e6,
         "high_us": None if latency is None or latency.high is None else latency.high * 1e6,
         "processes": 0 if latency is None else latency.processes,
@@ -302,11 +303,11 @@ def _judged_case(one: CaseRuling) -> dict[str, Any]:
     }
 
 
-def _reading(one: Reading | None) -> dict[str, Any] | None:
+def _reading(one: Latency | None) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
-        "latency_us": one.latency * 1e6,
+        "latency_us": one.seconds * 1e6,
         "half_width": one.half_width,
         "processes": one.processes,
     }

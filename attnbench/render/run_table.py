@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from attnbench.analysis.machine import MachineState, ProcessState
-    from attnbench.analysis.table import CaseRows, Latency
+    from attnbench.analysis.table import CaseRows
     from attnbench.render.screen import Screen
-    from attnbench.stats.families import Standing
+    from attnbench.stats.latency import Latency, Rank
 
 _TIMING = ("prepare_us", "first_call_us", "check_us")
 _LEGEND = (
@@ -74,7 +74,7 @@ def distrust_lines(distrust: Sequence[str]) -> Iterator[str]:
         yield "do not trust the figures of this run; run `attnbench doctor` for advice"
 
 
-def fastest_lines(fastest: Sequence[Standing]) -> Iterator[str]:
+def fastest_lines(fastest: Sequence[Rank]) -> Iterator[str]:
     """Rank backends by the geometric mean over the problems that all of them completed."""
     from attnbench.render.screen import laid_out
 
@@ -186,7 +186,7 @@ def _timing_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
         yield (
             one.problem,
             one.backend,
-            one.status if one.latency is None else time_text(one.latency.centre),
+            one.status if one.latency is None else time_text(one.latency.seconds),
             *medians,
             time_text(median(whole)) if whole else "",
         )
@@ -212,7 +212,7 @@ def _cell(one: CaseRows) -> str:
 def _latency_texts(latency: Latency, *, noisy: bool) -> tuple[str, str]:
     """Write a latency and its interval between processes, with the mark of a noisy one."""
     spread = "" if latency.half_width is None else spread_text(latency.half_width)
-    return time_text(latency.centre), f"{spread}~" if noisy else spread
+    return time_text(latency.seconds), f"{spread}~" if noisy else spread
 
 
 def _share_text(one: CaseRows) -> str:

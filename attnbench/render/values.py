@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from attnbench.units import bytes_text, significant, spread_text, time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.comparison import CaseComparison, Reading
+    from attnbench.analysis.comparison import CaseComparison
     from attnbench.environment import Environment
+    from attnbench.stats.latency import Latency
 
 _BEYOND = 9.995  # a share above this is written as "more than", because its digits mean nothing
 _TWO_DIGITS = 9.95  # a percentage below this is written with one decimal
@@ -51,12 +52,12 @@ def dollars_text(value: float) -> str:
     return f"${value:,.2f}" if value >= _CENTS else f"${significant(value)}"
 
 
-def reading_text(one: Reading | None, status: str = "", *, spread: bool = False) -> str:
+def reading_text(one: Latency | None, status: str = "", *, spread: bool = False) -> str:
     """Write a latency as ``489 µs`` or ``489 µs ±0.1%``, or the status that stands for it."""
     if one is None:
         return status
     known = spread and one.half_width is not None
-    return time_text(one.latency) + (f" {spread_text(one.half_width or 0)}" if known else "")
+    return time_text(one.seconds) + (f" {spread_text(one.half_width or 0)}" if known else "")
 
 
 def nearest_limit(memory_percent: float | None, flop_percent: float | None) -> str:

@@ -43,7 +43,7 @@ NAMES = {
     "Remembering": "RecordingCatalogue",
     "Shared": "ProblemInputs",
     "Sheet": "GpuSpec",
-    "Standing": "Ranking",
+    "Rank": "Ranking",
     "Subject": "ReportData",
     "Absent": "MissingFigure",
     "bent": "apply_softcap_bias",
@@ -110,7 +110,7 @@ NOT_YET: frozenset[str] = frozenset(
         "Contest",
         "Gauge",
         "Sheet",
-        "Standing",
+        "Rank",
         "bent",
         "canvas",
         "crew",
@@ -283,3 +283,12 @@ def test_the_allow_list_holds_no_entry_that_excuses_nothing():
     ]
 
     assert unused == []
+
+
+def test_the_glossary_defines_each_word_once():
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| .+ \|$", text, re.MULTILINE)
+    words = [word for row in rows for word in row.split(", ") if word != "word"]
+
+    assert len(words) > 50
+    assert sorted(words) == sorted(set(words))
