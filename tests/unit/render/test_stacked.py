@@ -4,8 +4,7 @@ import io
 
 import pytest
 
-from attnbench.cli.screen import Screen, screen
-from attnbench.cli.stacked import show_table, stacked
+from attnbench.render.screen import Screen, screen, stacked
 
 ROWS = [
     ("backend", "options", "on this machine"),
@@ -17,7 +16,7 @@ ROWS = [
 def shown(columns, *, live=True):
     stream = io.StringIO()
     plain = screen(stream, {"COLUMNS": str(columns)})
-    show_table(Screen(plain.console, live=live), ROWS)
+    Screen(plain.console, live=live).table_or_stack(ROWS)
     return stream.getvalue().splitlines()
 
 

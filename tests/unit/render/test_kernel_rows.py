@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnbench.cli.show_kernels import kernel_rows, short
+from attnbench.render.run_table import kernel_rows, short_kernel
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from attnbench.cli.show_kernels import kernel_rows, short
     ],
 )
 def test_a_template_and_arguments_are_no_part_of_what_ran(name, shown):
-    assert short(name) == shown
+    assert short_kernel(name) == shown
 
 
 def case(backend, *kernels, latency=1.0):

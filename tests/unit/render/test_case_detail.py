@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.cli.sketch import histogram, sparkline
+from attnbench.render.case_detail import histogram, sparkline
 
 
 def test_a_sparkline_goes_from_the_lowest_to_the_highest():

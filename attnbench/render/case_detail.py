@@ -1,26 +1,29 @@
-"""One case in full: its samples, its notes, its machine, and how to measure it again."""
+"""One case in full: samples, notes, machine, and the command that measures it again."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from attnbench.cli.sketch import histogram, sparkline
-from attnbench.cli.words import NOTES, STATUSES
+from attnbench.render.glossary import NOTES, STATUSES
 from attnbench.units import bytes_text, flops_text, rate_text, significant, time_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.table import CaseRows
-    from attnbench.cli.screen import Screen
+    from attnbench.render.screen import Screen
 
 _NAMES = 9  # width of the names on the left
+_BARS = "▁▂▃▄▅▆▇█"
+_BINS = 8
+_BAR_WIDTH = 40
 
 
 def show_case(one: CaseRows, screen: Screen) -> None:
-    """Print everything a run knows of one case."""
-    telling = next((row for row in one.rows if row["status"] == one.status), one.rows[0])
-    for name, text in (*_outcome(one, telling), *_figures(one, telling), *_notes(one)):
+    """Print everything that a run knows about one case."""
+    row = next((one_row for one_row in one.rows if one_row["status"] == one.status), one.rows[0])
+    for name, text in (*_outcome(one, row), *_figures(one, row), *_notes(one)):
         screen.line(f"{name:<{_NAMES}} {text}")
     samples = [row for row in one.rows if row["samples_us"]]
     if samples:
@@ -28,12 +31,12 @@ def show_case(one: CaseRows, screen: Screen) -> None:
         for line in sample_lines(samples):
             screen.line(line)
     screen.line()
-    for name, text in _surroundings(telling):
+    for name, text in _environment(row):
         screen.line(f"{name:<{_NAMES}} {text}")
 
 
 def sample_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line of each process's samples in their order, then a histogram of all of them in µs."""
+    """Yield a sparkline of each process's samples, then a histogram of all samples in µs."""
     for row in rows:
         samples = row["samples_us"]
         latency = f"{time_text(row['latency_us'] / 1e6):>9}  {len(samples):>4} samples"
@@ -41,7 +44,7 @@ def sample_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield ""
     bins = list(histogram([one for row in rows for one in row["samples_us"]]))
     step = bins[0][1] - bins[0][0]
-    # As many digits as tell two neighbouring bins apart.
+    # As many digits as distinguish two adjacent bins.
     digits = max(0, 1 - math.floor(math.log10(step))) if step > 0 else 1
     ends = [(f"{low:.{digits}f}", f"{high:.{digits}f}") for low, high, _, _ in bins]
     width = max(len(text) for pair in ends for text in pair)
@@ -67,11 +70,13 @@ def _outcome(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 
 def _calls(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say of how many calls a sample is the mean, where it is not of one in every process."""
+    """Say how many calls a sample averages, unless it is one in every process."""
     counts = {row["calls_per_sample"] or 1 for row in rows if row["samples_us"]}
     if counts <= {1}:
         return ""
-    return f", {' to '.join(str(one) for one in sorted({min(counts), max(counts)}))} calls a sample"
+    return (
+        f", {' to '.join(str(one) for one in sorted({min(counts), max(counts)}))} calls per sample"
+    )
 
 
 def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -102,7 +107,7 @@ def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 
 def _cache_and_launch(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """How much of the cache a call touches, and what the host does for it."""
+    """Say how much memory a call touches, and how long the host takes to launch it."""
     if row["llc_bytes"] and row["input_bytes"] is not None:
         working_set = row["input_bytes"] + (row["output_bytes"] or 0)
         text = f"{bytes_text(working_set)} touched, "
@@ -111,7 +116,7 @@ def _cache_and_launch(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             text += f"; {bytes_text(row['flush_bytes'])} read before a call finds it again"
         yield "cache", text
     if row["launch_overhead_us"] is not None:
-        yield "launch", f"{time_text(row['launch_overhead_us'] / 1e6)} of the host a call"
+        yield "launch", f"{time_text(row['launch_overhead_us'] / 1e6)} of host time per call"
 
 
 def _notes(one: CaseRows) -> Iterator[tuple[str, str]]:
@@ -119,7 +124,7 @@ def _notes(one: CaseRows) -> Iterator[tuple[str, str]]:
         yield "" if number else "notes", f"{code}: {NOTES[code]}"
 
 
-def _surroundings(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _environment(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     device = [row["device_name"], row["device_arch"], row["driver"] and f"driver {row['driver']}"]
     yield "device", ", ".join(filter(None, device))
     stack = [
@@ -142,3 +147,33 @@ def _surroundings(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "backend", f"{row['backend_label']}, {source}{version}"
     if row["repro"]:
         yield "again", row["repro"]
+
+
+def sparkline(values: Sequence[float], width: int = 60) -> str:
+    """Draw values in order as one line; with more than ``width`` values, each mark is a mean."""
+    count = min(width, len(values))
+    edges = [round(i * len(values) / count) for i in range(count + 1)]
+    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]
+    low, span = min(means), max(means) - min(means)
+    if span == 0:
+        return _BARS[0] * count
+    return "".join(
+        _BARS[min(int((one - low) / span * len(_BARS)), len(_BARS) - 1)] for one in means
+    )
+
+
+def histogram(
+    values: Sequence[float], bins: int = _BINS
+) -> Iterator[tuple[float, float, int, str]]:
+    """Yield the two ends of each bin, the number of values in it, and a bar of that length."""
+    low, high = min(values), max(values)
+    if low == high:
+        yield low, high, len(values), "█" * _BAR_WIDTH
+        return
+    step = (high - low) / bins
+    counts = [0] * bins
+    for one in values:
+        counts[min(int((one - low) / step), bins - 1)] += 1
+    for index, count in enumerate(counts):
+        bar = "█" * round(_BAR_WIDTH * count / max(counts))
+        yield low + index * step, low + (index + 1) * step, count, bar

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.cli import words
 from attnbench.measurement import NOTES, STATUSES
+from attnbench.render import glossary
 from attnbench.store.columns import COLUMNS
 
 METRICS_PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
 def test_every_code_has_its_words():
-    assert tuple(words.NOTES) == NOTES
-    assert tuple(words.STATUSES) == STATUSES
+    assert tuple(glossary.NOTES) == NOTES
+    assert tuple(glossary.STATUSES) == STATUSES
 
 
 @pytest.mark.parametrize("name", [*NOTES, *STATUSES, *(column.name for column in COLUMNS)])

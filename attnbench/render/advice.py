@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.cli.fitting import wrapped
-from attnbench.cli.screen import Screen, cropped, laid_out
+from attnbench.render.screen import Screen, cropped, width_of
 from attnbench.units import count_text
 
 if TYPE_CHECKING:
@@ -35,22 +34,22 @@ def show(advice: Advice, screen: Screen) -> None:
             screen.line()
         show_device(one, screen)
     screen.line()
-    wrapped(screen, _RULE, style="dim")
+    screen.wrap(_RULE, style="dim")
     if any(region.even and region.rival for one in advice.devices for region in one.regions):
-        wrapped(screen, _EVEN, style="dim")
-    wrapped(screen, _NEXT, style="dim")
+        screen.wrap(_EVEN, style="dim")
+    screen.wrap(_NEXT, style="dim")
 
 
 def show_device(one: DeviceAdvice, screen: Screen) -> None:
     """Print what is advised on one device; shapes that get the same advice share a table."""
     names = ", ".join(dict.fromkeys(one.runs.values()))
     day = one.measured[0][:10] if one.measured else ""
-    wrapped(screen, "   ".join(filter(None, (one.name, names, day))))
+    screen.wrap("   ".join(filter(None, (one.name, names, day))))
     for warning in one.warnings:
-        wrapped(screen, f"note  {warning}")
+        screen.wrap(f"note  {warning}")
     for title, lines in _tables(one.regions):
         screen.line()
-        wrapped(screen, title)
+        screen.wrap(title)
         screen.table(_fitted(lines, screen.width))
 
 
@@ -131,7 +130,7 @@ def _fitted(lines: Sequence[Sequence[str]], width: int) -> list[list[str]]:
     """Shorten the last two columns until the table fits."""
     rows = [list(row) for row in lines]
     for column in (3, 2):
-        excess = max(map(len, laid_out(rows))) - width
+        excess = width_of(rows) - width
         longest = max(len(row[column]) for row in rows)
         if excess > 0:
             room = max(12, longest - excess)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attnbench.cli.fitting import wrapped
-from attnbench.cli.screen import Screen
+from attnbench.render.screen import Screen
 from attnbench.units import bytes_text, count_text, flops_text, rate_text, time_text
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def show(
 ) -> None:
     """Print a table for each context."""
     for line in _heading(model, budget, rates, rows):
-        wrapped(screen, line)
+        screen.wrap(line)
     for number, context in enumerate(budget.contexts):
         screen.line()
         said = f"a decode step of {budget.batch} sequences, the prefill of one prompt"
@@ -29,10 +28,10 @@ def show(
         screen.table(list(_lines(rows, number)), right=" rrr r")
     screen.line()
     for line in _legend(model, rows):
-        wrapped(screen, line, style="dim")
+        screen.wrap(line, style="dim")
     for row in rows:
         if row.why_not:
-            wrapped(screen, f"note  {row.variant.name}: {row.why_not}")
+            screen.wrap(f"note  {row.variant.name}: {row.why_not}")
 
 
 def facts(model: Model, budget: Budget, rates: Rates, rows: Sequence[Row]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from attnbench.cli.screen import cropped, laid_out, padded, screen
+from attnbench.render.screen import cropped, laid_out, padded, screen
 
 
 class Stream(io.StringIO):
