@@ -87,7 +87,12 @@ def test_bytes_are_the_numbers_they_stand_for(even, odd, dtype, scale):
 
 @pytest.mark.parametrize("part", range(4))
 def test_nibbles_are_offset_by_1024(part):
-    programs = [quantized.INT4_FIRST, quantized.INT4_SECOND, quantized.INT4_THIRD, quantized.INT4_FOURTH]
+    programs = [
+        quantized.INT4_FIRST,
+        quantized.INT4_SECOND,
+        quantized.INT4_THIRD,
+        quantized.INT4_FOURTH,
+    ]
     for found, words in zip(run(programs[part], WORDS, OTHERS), (WORDS, OTHERS), strict=True):
         code = words >> (4 * part) & 0xF
 
