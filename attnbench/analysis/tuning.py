@@ -20,7 +20,7 @@ from attnbench.execute.events import Listener, RunFinished
 from attnbench.execute.request import RunRequest
 from attnbench.execute.runner import run
 from attnbench.execute.tune import Candidate, suite_of
-from attnbench.kernels.tile_table import Slot, Table, Tile, Tiling, table_of
+from attnbench.kernels.tile_table import Slot, Table, Tile, TileRow, table_of
 from attnbench.store import atomic
 from attnbench.suite import Suite
 
@@ -216,7 +216,7 @@ def table_with(
 ) -> Table:
     """The table with what was measured: rows that stay are now from this source too."""
     rows = [
-        Tiling(
+        TileRow(
             slot=one.slot,
             tile=one.chosen,
             source=name,

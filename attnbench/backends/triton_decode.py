@@ -12,11 +12,11 @@ from attnbench.environment import Device
 from attnbench.kernels.decode_plan import MAX_SPLITS, plan_decode
 from attnbench.kernels.launch import Planned, Target, target_of, two_parts
 from attnbench.kernels.tile_table import (
-    Tiling,
+    TileRow,
+    decode_row,
     decode_tile,
-    decode_tiling,
+    rotates_keys,
     tile_faults,
-    turns_keys,
 )
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
@@ -74,7 +74,7 @@ def _reasons(problem: Problem, splits: int | None) -> Iterator[str]:
         yield f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
     if problem.latent and two_parts(problem.head_dim)[0] != problem.v_dim:
         yield f"a latent cache is 576 wide with V of 512, not {problem.head_dim}/{problem.v_dim}"
-    if problem.latent and turns_keys(problem):
+    if problem.latent and rotates_keys(problem):
         yield "rope on a latent cache needs append: V is what its keys were before they are turned"
     if problem.is_quantized:
         yield from _reasons_of_codes(problem)
@@ -85,7 +85,7 @@ def _reasons(problem: Problem, splits: int | None) -> Iterator[str]:
 def _reasons_of_codes(problem: Problem) -> Iterator[str]:
     if problem.latent:
         yield "a latent cache is read in 16 or 32 bit only"
-    if turns_keys(problem):
+    if rotates_keys(problem):
         yield f"rope on a {problem.kv_dtype} cache needs append: keys are multiplied as codes"
     if problem.append and problem.stored_dtype.startswith("fp8"):
         yield f"append writes no {problem.stored_dtype} cache, only int8 and int4"
@@ -156,7 +156,7 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
     return [(Problem(**{**group, **one}), {}) for one in different]
 
 
-def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, Tiling]:
+def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, TileRow]:
     """Which option chooses the tile of this problem, and the row of the table that it replaces."""
     del options
-    return {"tile": decode_tiling(arch, problem)}
+    return {"tile": decode_row(arch, problem)}

@@ -14,9 +14,9 @@ from attnbench.environment import Device
 from attnbench.kernels.flash_plan import FlashPlanner
 from attnbench.kernels.launch import Planned, Target, target_of
 from attnbench.kernels.tile_table import (
-    Tiling,
+    TileRow,
+    flash_row,
     flash_tiles,
-    flash_tiling,
     tile_faults,
 )
 from attnbench.plugin import Capabilities, Inputs
@@ -166,15 +166,15 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
     return [*cases, *((problem, {"atomic": True}) for problem in backward)]
 
 
-def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, Tiling]:
+def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, TileRow]:
     """Which options choose a tile of this problem, and the row of the table that they replace."""
     if problem.mode == "fwd":
-        return {"tile": flash_tiling(arch, problem, "flash_forward")}
+        return {"tile": flash_row(arch, problem, "flash_forward")}
     if options.get("atomic"):
-        return {"dkdv_tile": flash_tiling(arch, problem, "flash_fused")}
+        return {"dkdv_tile": flash_row(arch, problem, "flash_fused")}
     return {
-        "dkdv_tile": flash_tiling(arch, problem, "flash_dkdv"),
-        "dq_tile": flash_tiling(arch, problem, "flash_dq"),
+        "dkdv_tile": flash_row(arch, problem, "flash_dkdv"),
+        "dq_tile": flash_row(arch, problem, "flash_dq"),
     }
 
 
@@ -192,7 +192,7 @@ def _attention_function() -> Any:
         ) -> tuple[Tensor, Tensor]:
             """q, k and v are arguments for their gradients; the planner knows them."""
             del q, k, v
-            read = Planned(planner.turned)()
+            read = Planned(planner.rotated)()
             o, lse = Planned(lambda: planner.forward(read))()
             ctx.planner = planner
             ctx.save_for_backward(*read, o, lse)

@@ -15,20 +15,20 @@ import triton.language as tl
 
 from attnbench.kernels.decode import cache_lengths
 from attnbench.kernels.quantized import INT4, INT8
-from attnbench.kernels.rope import NONE, turned
+from attnbench.kernels.rope import NONE, load_rotated
 
 # Beside the codes' formats: the cache holds numbers as they come.
 VALUES: tl.constexpr = tl.constexpr(-1)
 
 
 @triton.jit
-def rounded(x):
+def round_half_even(x):
     """Round half to even; fp32 has no bits left for a fraction next to 1.5 · 2^23."""
     return (x + 12582912.0) - 12582912.0
 
 
 @triton.jit
-def step_of(width, LARGEST: tl.constexpr):
+def scale_of(width, LARGEST: tl.constexpr):
     """Return the scale of a row: ``width`` over the number of codes, and 1 for a row of zeros."""
     return tl.where(width > 0, tl.div_rn(width, LARGEST), 1.0)
 
@@ -42,28 +42,28 @@ def write_row(
     kind = to.dtype.element_ty
     if FORMAT == INT4:
         column = tl.arange(0, PAD // 2)
-        held = column < DIM // 2
-        even = turned(row, 2 * column, cos_row, sin_row, held, ROPE, HALF)
-        odd = turned(row, 2 * column + 1, cos_row, sin_row, held, ROPE, HALF)
-        low = tl.min(tl.where(held, tl.minimum(even, odd), float("inf")), 0)
-        high = tl.max(tl.where(held, tl.maximum(even, odd), float("-inf")), 0)
-        scale = step_of(high - low, 15.0)
+        mask = column < DIM // 2
+        even = load_rotated(row, 2 * column, cos_row, sin_row, mask, ROPE, HALF)
+        odd = load_rotated(row, 2 * column + 1, cos_row, sin_row, mask, ROPE, HALF)
+        low = tl.min(tl.where(mask, tl.minimum(even, odd), float("inf")), 0)
+        high = tl.max(tl.where(mask, tl.maximum(even, odd), float("-inf")), 0)
+        scale = scale_of(high - low, 15.0)
         zero = tl.div_rn(-low, scale)
-        low_code = tl.minimum(tl.maximum(rounded(tl.div_rn(even, scale) + zero), 0.0), 15.0)
-        high_code = tl.minimum(tl.maximum(rounded(tl.div_rn(odd, scale) + zero), 0.0), 15.0)
+        low_code = tl.minimum(tl.maximum(round_half_even(tl.div_rn(even, scale) + zero), 0.0), 15.0)
+        high_code = tl.minimum(tl.maximum(round_half_even(tl.div_rn(odd, scale) + zero), 0.0), 15.0)
         code = low_code.to(tl.int32) | (high_code.to(tl.int32) << 4)
-        tl.store(to + column, code.to(kind), mask=held)
+        tl.store(to + column, code.to(kind), mask=mask)
         tl.store(scale_at, scale)
         tl.store(zero_at, zero)
     else:
         column = tl.arange(0, PAD)
-        held = column < DIM
-        values = turned(row, column, cos_row, sin_row, held, ROPE, HALF)
+        mask = column < DIM
+        values = load_rotated(row, column, cos_row, sin_row, mask, ROPE, HALF)
         if FORMAT == INT8:
-            scale = step_of(tl.max(tl.abs(values), 0), 127.0)
-            values = rounded(tl.div_rn(values, scale))
+            scale = scale_of(tl.max(tl.abs(values), 0), 127.0)
+            values = round_half_even(tl.div_rn(values, scale))
             tl.store(scale_at, scale)
-        tl.store(to + column, values.to(kind), mask=held)
+        tl.store(to + column, values.to(kind), mask=mask)
 
 
 @triton.jit
@@ -81,13 +81,13 @@ def append_rows(
 
     The new rows are the last of each sequence, so kv_len counts them. LATENT writes K alone.
     """
-    number = tl.program_id(0)
+    index = tl.program_id(0)
     head = tl.program_id(1).to(tl.int64)
     request = tl.program_id(2).to(tl.int64)
     _, q_len, first_key, kv_len = cache_lengths(
         request, q_len, kv_len, cu_q, cu_k, kv_lens, RAGGED, PAGE
     )
-    token = kv_len - append + number
+    token = kv_len - append + index
     # Row 0 stands at key kv_len - q_len; where that is below 0, the keys move up instead.
     position = token
     if not TOP_LEFT:
@@ -111,7 +111,7 @@ def append_rows(
         if FORMAT == INT4:
             zero_at += s_from
     write_row(
-        k_new + request * stride_ib + head * stride_ih + number * stride_it,
+        k_new + request * stride_ib + head * stride_ih + index * stride_it,
         cos_row, sin_row, k + block * stride_kb + head * stride_kh + slot * stride_kt,
         scale_at, zero_at, DIM, PAD, ROPE, HALF, FORMAT,
     )  # fmt: skip
@@ -123,7 +123,7 @@ def append_rows(
             if FORMAT == INT4:
                 zero_at += s_from
         write_row(
-            v_new + request * stride_jb + head * stride_jh + number * stride_jt,
+            v_new + request * stride_jb + head * stride_jh + index * stride_jt,
             cos_row, sin_row, v + block * stride_vb + head * stride_vh + slot * stride_vt,
             scale_at, zero_at, V_DIM, V_PAD, NONE, HALF, FORMAT,
         )  # fmt: skip

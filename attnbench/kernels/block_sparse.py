@@ -14,12 +14,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.softmax import LN_2, bent, log2_total, online_step, seen
+from attnbench.kernels.softmax import LN_2, apply_softcap_bias, key_mask, log2_total, online_step
 
 
 @triton.jit
 def walk_blocks(
-    acc, acc_rest, m, total, q_tile, q_rest, k, v, place,
+    acc, acc_rest, m, total, q_tile, q_rest, k, v, position,
     scale, kv_len, window, stride_kt, stride_vt, columns, first, n_blocks,
     BLOCK: tl.constexpr, BLOCK_N: tl.constexpr, DIM: tl.constexpr, DIM_REST: tl.constexpr,
     V_DIM: tl.constexpr, V_REST: tl.constexpr, MASKED: tl.constexpr, CAUSAL: tl.constexpr,
@@ -33,21 +33,21 @@ def walk_blocks(
     for step in tl.range(0, n_blocks * tiles):
         start = tl.load(columns + first + step // tiles) * BLOCK + step % tiles * BLOCK_N
         key = start + keys
-        held = keys
+        clamped = keys
         if MASKED:
             # Clamped addresses instead of masked loads: a masked score needs no masked value.
-            held = tl.maximum(tl.minimum(key, kv_len - 1) - start, -start)
-        k_at = k + start.to(tl.int64) * stride_kt + held[:, None] * stride_kt
-        v_at = v + start.to(tl.int64) * stride_vt + held[:, None] * stride_vt
+            clamped = tl.maximum(tl.minimum(key, kv_len - 1) - start, -start)
+        k_at = k + start.to(tl.int64) * stride_kt + clamped[:, None] * stride_kt
+        v_at = v + start.to(tl.int64) * stride_vt + clamped[:, None] * stride_vt
         k_tile = tl.load(k_at + column[None, :])
         scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
         if DIM_REST > 0:
             k_rest = tl.load(k_at + (DIM + tl.arange(0, DIM_REST))[None, :])
             scores = tl.dot(q_rest, tl.trans(k_rest), scores, input_precision=PRECISION)
-        scores = bent(scores, scale, 0.0, 0.0, 0, False, False, False)
+        scores = apply_softcap_bias(scores, scale, 0.0, 0.0, 0, False, False, False)
         if MASKED:
-            shown = seen(place[:, None], key[None, :], kv_len, window, 0, CAUSAL, WINDOW)
-            scores = tl.where(shown, scores, float("-inf"))
+            mask = key_mask(position[:, None], key[None, :], kv_len, window, 0, CAUSAL, WINDOW)
+            scores = tl.where(mask, scores, float("-inf"))
         m, alpha, p, total = online_step(m, total, scores, MASKED)
         v_tile = tl.load(v_at + v_column[None, :])
         p = p.to(v_tile.dtype)
@@ -86,10 +86,10 @@ def block_sparse_forward(
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    place = token + shift
-    real = token < q_len
-    held = tl.minimum(token, q_len - 1).to(tl.int64)
-    q_at = q + request * stride_qb + head * stride_qh + held[:, None] * stride_qt
+    position = token + shift
+    valid = token < q_len
+    clamped = tl.minimum(token, q_len - 1).to(tl.int64)
+    q_at = q + request * stride_qb + head * stride_qh + clamped[:, None] * stride_qt
     q_tile = tl.load(q_at + tl.arange(0, DIM)[None, :])
     q_rest = q_tile
     if DIM_REST > 0:
@@ -105,24 +105,24 @@ def block_sparse_forward(
     block_row = m_tile * BLOCK_M // BLOCK
     first = tl.load(whole_starts + block_row)
     acc, acc_rest, m, total = walk_blocks(
-        acc, acc_rest, m, total, q_tile, q_rest, k, v, place,
+        acc, acc_rest, m, total, q_tile, q_rest, k, v, position,
         scale, kv_len, window, stride_kt, stride_vt,
         whole_columns, first, tl.load(whole_starts + block_row + 1) - first,
         BLOCK, BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, False, CAUSAL, WINDOW, PRECISION,
     )  # fmt: skip
     first = tl.load(edge_starts + block_row)
     acc, acc_rest, m, total = walk_blocks(
-        acc, acc_rest, m, total, q_tile, q_rest, k, v, place,
+        acc, acc_rest, m, total, q_tile, q_rest, k, v, position,
         scale, kv_len, window, stride_kt, stride_vt,
         edge_columns, first, tl.load(edge_starts + block_row + 1) - first,
         BLOCK, BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, True, CAUSAL, WINDOW, PRECISION,
     )  # fmt: skip
     inverse = tl.where(total > 0, 1.0 / tl.where(total > 0, total, 1.0), 0.0)[:, None]
     row = request * stride_rb + head * stride_rh + token * stride_rt
-    tl.store(lse + row, log2_total(m, total) * LN_2, mask=real)
+    tl.store(lse + row, log2_total(m, total) * LN_2, mask=valid)
     out = o + row[:, None] * (V_DIM + V_REST)
     kind = o.dtype.element_ty
-    tl.store(out + tl.arange(0, V_DIM)[None, :], (acc * inverse).to(kind), mask=real[:, None])
+    tl.store(out + tl.arange(0, V_DIM)[None, :], (acc * inverse).to(kind), mask=valid[:, None])
     if V_REST > 0:
         v_rest = V_DIM + tl.arange(0, V_REST)
-        tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=real[:, None])
+        tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=valid[:, None])

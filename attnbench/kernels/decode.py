@@ -14,18 +14,18 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.rope import NONE, turned, turned_products, turned_rows
+from attnbench.kernels.rope import NONE, load_rotated, load_rotated_rows, rotated_products
 from attnbench.kernels.softmax import (
     LN_2,
     LOG2_E,
-    bent,
+    apply_softcap_bias,
+    key_mask,
     log2_total,
     offsets,
     online_step,
     page_ids,
-    seen,
-    shown_tiles,
     tile_at,
+    visible_tiles,
 )
 
 
@@ -88,14 +88,14 @@ def decode(
     packed = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
     token = packed // GROUP
     head = kv_head * GROUP + packed % GROUP
-    real = packed < q_len * GROUP
+    valid = packed < q_len * GROUP
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    place = token + shift
+    position = token + shift
     first = m_tile * BLOCK_M // GROUP + shift
     last = tl.minimum((m_tile * BLOCK_M + BLOCK_M - 1) // GROUP, q_len - 1) + shift
-    n_sink, begin, n_tiles = shown_tiles(
+    n_sink, begin, n_tiles = visible_tiles(
         first, last, kv_len, window, sinks, BLOCK_N, CAUSAL, WINDOW
     )
     step_begin = n_tiles * split // n_splits
@@ -107,29 +107,31 @@ def decode(
         + (first_row + token).to(tl.int64) * stride_rt
     )
     column = tl.arange(0, DIM)
-    held = token
+    clamped = token
     if PAIRS > 0:
-        held = tl.minimum(token, q_len - 1)  # its parts are loaded without a mask
+        clamped = tl.minimum(token, q_len - 1)  # its parts are loaded without a mask
     q_at = q + request.to(tl.int64) * stride_qb + head[:, None] * stride_qh
-    q_at += (first_row + held).to(tl.int64)[:, None] * stride_qt
+    q_at += (first_row + clamped).to(tl.int64)[:, None] * stride_qt
     cos_row = cos
     sin_row = sin
     if ROPE != NONE:
-        angles = angles_from(held, shift, HALF)
+        angles = angles_from(clamped, shift, HALF)
         cos_row += angles
         sin_row += angles
     WHOLE: tl.constexpr = DIM + DIM_REST
     kind = q.dtype.element_ty
     if PAIRS > 0:
-        rows = turned_rows(
+        rows = load_rotated_rows(
             q_at, cos_row, sin_row, ROPE, HALF, WHOLE, PAIRS, PAIRS_REST, FLAT, FLAT_REST
         )
         # Where row 0 stands above key 0, the keys move up by it.
-        moved = tl.cast(tl.maximum(-shift, 0), tl.int64) * HALF
-        cos += moved
-        sin += moved
+        key_shift = tl.cast(tl.maximum(-shift, 0), tl.int64) * HALF
+        cos += key_shift
+        sin += key_shift
     else:
-        q_tile = turned(q_at, column[None, :], cos_row, sin_row, real[:, None], ROPE, HALF).to(kind)
+        q_tile = load_rotated(
+            q_at, column[None, :], cos_row, sin_row, valid[:, None], ROPE, HALF
+        ).to(kind)
     k += kv_head.to(tl.int64) * stride_kh
     v += kv_head.to(tl.int64) * stride_vh
     if PAGE == 0:
@@ -138,19 +140,21 @@ def decode(
     v_column = tl.arange(0, V_DIM)
     if DIM_REST > 0 and PAIRS == 0:
         rest = DIM + tl.arange(0, DIM_REST)
-        q_rest = turned(q_at, rest[None, :], cos_row, sin_row, real[:, None], ROPE, HALF).to(kind)
+        q_rest = load_rotated(q_at, rest[None, :], cos_row, sin_row, valid[:, None], ROPE, HALF).to(
+            kind
+        )
     if V_REST > 0:
         v_rest = V_DIM + tl.arange(0, V_REST)
         acc_rest = tl.zeros([BLOCK_M, V_REST], tl.float32)
     slope = 0.0
     if ALIBI:
-        slope = tl.load(slopes + head, mask=real, other=0.0)[:, None]
+        slope = tl.load(slopes + head, mask=valid, other=0.0)[:, None]
 
     m = tl.full([BLOCK_M], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     if SINK_LOGITS:
         # One more key whose value is 0: it belongs to exactly one split.
-        logit = tl.load(sink_logits + head, mask=real, other=0.0) * LOG2_E
+        logit = tl.load(sink_logits + head, mask=valid, other=0.0) * LOG2_E
         m = tl.where(split == 0, logit, m)
         total += tl.where(split == 0, 1.0, 0.0)
     acc = tl.zeros([BLOCK_M, V_DIM], tl.float32)
@@ -180,7 +184,7 @@ def decode(
             pages = page_ids(table, later, later + keys, kv_len, PAGE, BLOCK_N)
         if PAIRS > 0:
             angle = offsets(0, start, key, kv_len, 0, HALF, 0)[:, None]
-            scores = turned_products(
+            scores = rotated_products(
                 rows, k_at, cos + angle, sin + angle,
                 ROPE, HALF, WHOLE, PAIRS, PAIRS_REST, FLAT, FLAT_REST, PRECISION,
             )  # fmt: skip
@@ -188,10 +192,12 @@ def decode(
             scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
             if DIM_REST > 0:
                 scores = tl.dot(q_rest, tl.trans(k_rest), scores, input_precision=PRECISION)
-        distance = place[:, None] - key[None, :]
-        scores = bent(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee")
-        shown = seen(place[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
-        scores = tl.where(shown, scores, float("-inf"))
+        distance = position[:, None] - key[None, :]
+        scores = apply_softcap_bias(
+            scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee"
+        )
+        mask = key_mask(position[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
+        scores = tl.where(mask, scores, float("-inf"))
         m, alpha, p, total = online_step(m, total, scores, CAUSAL)
         if LATENT:
             v_tile = k_tile
@@ -206,14 +212,14 @@ def decode(
     if SPLIT:
         part = row * n_splits + split
         out = part_o + part[:, None] * WIDTH
-        tl.store(part_lse + part, log_total, mask=real)
+        tl.store(part_lse + part, log_total, mask=valid)
     else:
         out = o + row[:, None] * WIDTH
-        tl.store(lse + row, log_total * LN_2, mask=real)
+        tl.store(lse + row, log_total * LN_2, mask=valid)
     kind = out.dtype.element_ty
-    tl.store(out + v_column[None, :], (acc * inverse).to(kind), mask=real[:, None])
+    tl.store(out + v_column[None, :], (acc * inverse).to(kind), mask=valid[:, None])
     if V_REST > 0:
-        tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=real[:, None])
+        tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=valid[:, None])
 
 
 @triton.jit
@@ -228,20 +234,22 @@ def combine_splits(
     row = tl.program_id(0).to(tl.int64)
     split = tl.arange(0, SPLITS_PAD)
     column = tl.arange(0, V_PAD)
-    every = tl.load(part_lse + row * n_splits + split, mask=split < n_splits, other=float("-inf"))
-    largest = tl.max(every, 0)
+    log_weights = tl.load(
+        part_lse + row * n_splits + split, mask=split < n_splits, other=float("-inf")
+    )
+    largest = tl.max(log_weights, 0)
     base = tl.where(largest == float("-inf"), 0.0, largest)
-    total = tl.sum(tl.exp2(every - base), 0)
+    total = tl.sum(tl.exp2(log_weights - base), 0)
     acc = tl.zeros([V_PAD], tl.float32)
     chunk = tl.arange(0, CHUNK)
     for start in range(0, n_splits, CHUNK):
         at = start + chunk
-        held = at < n_splits
+        mask = at < n_splits
         weight = tl.exp2(
-            tl.load(part_lse + row * n_splits + at, mask=held, other=float("-inf")) - base
+            tl.load(part_lse + row * n_splits + at, mask=mask, other=float("-inf")) - base
         )
         address = part_o + (row * n_splits + at[:, None]) * V_DIM + column[None, :]
-        part = tl.load(address, mask=held[:, None] & (column < V_DIM)[None, :], other=0.0)
+        part = tl.load(address, mask=mask[:, None] & (column < V_DIM)[None, :], other=0.0)
         acc += tl.sum(part * weight[:, None], 0)
     acc = acc / tl.where(total > 0, total, 1.0)
     tl.store(o + row * V_DIM + column, acc.to(o.dtype.element_ty), mask=column < V_DIM)

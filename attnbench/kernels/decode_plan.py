@@ -20,9 +20,9 @@ from attnbench.kernels.launch import (
     next_power_of_2,
     numbers_of,
     rope_of,
+    rope_parts_of,
     scales_of,
     strides_of,
-    turned_parts_of,
     widths_of,
 )
 from attnbench.kernels.tile_table import DecodeTile
@@ -114,7 +114,7 @@ def plan_decode(
     problem = inputs.problem
     shape = _Shape.of(inputs, target, splits, tile)
     if problem.is_quantized:
-        from attnbench.kernels.quantized import decode_quantised as kernel
+        from attnbench.kernels.quantized import decode_quantized as kernel
     else:
         from attnbench.kernels.decode import decode as kernel
     arguments = _arguments(inputs, shape)
@@ -250,7 +250,7 @@ def _of_values(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
         "v": v,
         **strides_of(inputs, k, v),
         **widths_of(problem),
-        **turned_parts_of(problem),
+        **rope_parts_of(problem),
         "LATENT": problem.latent,
     }
 

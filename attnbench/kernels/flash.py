@@ -13,15 +13,15 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.rope import turned_products, turned_rows
+from attnbench.kernels.rope import load_rotated_rows, rotated_products
 from attnbench.kernels.softmax import (
     LN_2,
     LOG2_E,
-    bent,
+    apply_softcap_bias,
+    key_mask,
     log2_total,
     online_step,
     packed_lengths,
-    seen,
 )
 
 
@@ -36,12 +36,12 @@ def edges(
     from full_begin, seen whole by every row; from full_end to stop, masked again.
     """
     end = kv_len
-    whole = kv_len
+    full = kv_len
     if CAUSAL:
         end = tl.maximum(tl.minimum(kv_len, last + 1), 0)
-        whole = tl.maximum(tl.minimum(kv_len, first + 1), 0)
+        full = tl.maximum(tl.minimum(kv_len, first + 1), 0)
     stop = tl.cdiv(end, BLOCK_N)
-    full_end = whole // BLOCK_N
+    full_end = full // BLOCK_N
     begin = 0
     full_begin = 0
     n_sink = 0
@@ -55,7 +55,7 @@ def edges(
 
 @triton.jit
 def walk(
-    acc, acc_rest, m, total, rows, k, v, cos, sin, place, slope,
+    acc, acc_rest, m, total, rows, k, v, cos, sin, position, slope,
     scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
     n_sink, n_left, left, right, n_steps,
     BLOCK_N: tl.constexpr, DIM: tl.constexpr, DIM_REST: tl.constexpr, V_DIM: tl.constexpr,
@@ -81,12 +81,12 @@ def walk(
             tile = right + step
         start = tile * BLOCK_N
         key = start + keys
-        held = keys
+        clamped = keys
         if MASKED:
             # Clamped addresses instead of masked loads: a masked score needs no masked value.
-            held = tl.minimum(key, kv_len - 1) - start
-        k_at = k + start.to(tl.int64) * stride_kt + held[:, None] * stride_kt
-        v_at = v + start.to(tl.int64) * stride_vt + held[:, None] * stride_vt
+            clamped = tl.minimum(key, kv_len - 1) - start
+        k_at = k + start.to(tl.int64) * stride_kt + clamped[:, None] * stride_kt
+        v_at = v + start.to(tl.int64) * stride_vt + clamped[:, None] * stride_vt
         if PAIRS == 0:
             k_tile = tl.load(k_at + column[None, :])
             scores = tl.dot(rows[0], tl.trans(k_tile), input_precision=PRECISION)
@@ -94,16 +94,18 @@ def walk(
                 k_rest = tl.load(k_at + (DIM + tl.arange(0, DIM_REST))[None, :])
                 scores = tl.dot(rows[1], tl.trans(k_rest), scores, input_precision=PRECISION)
         else:
-            angle = start.to(tl.int64) * HALF + held[:, None] * HALF
-            scores = turned_products(
+            angle = start.to(tl.int64) * HALF + clamped[:, None] * HALF
+            scores = rotated_products(
                 rows, k_at, cos + angle, sin + angle,
                 ROPE, HALF, DIM + DIM_REST, PAIRS, PAIRS_REST, FLAT, FLAT_REST, PRECISION,
             )  # fmt: skip
-        distance = place[:, None] - key[None, :]
-        scores = bent(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee")
+        distance = position[:, None] - key[None, :]
+        scores = apply_softcap_bias(
+            scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee"
+        )
         if MASKED:
-            shown = seen(place[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
-            scores = tl.where(shown, scores, float("-inf"))
+            mask = key_mask(position[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
+            scores = tl.where(mask, scores, float("-inf"))
         m, alpha, p, total = online_step(m, total, scores, MASKED and CAUSAL)
         v_tile = tl.load(v_at + v_column[None, :])
         p = p.to(v_tile.dtype)
@@ -150,15 +152,15 @@ def flash_forward(
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    place = token + shift
+    position = token + shift
     first = m_tile * BLOCK_M + shift
     last = tl.minimum(m_tile * BLOCK_M + BLOCK_M, q_len) - 1 + shift
     n_sink, begin, full_begin, full_end, stop = edges(
         first, last, kv_len, window, sinks, BLOCK_N, CAUSAL, WINDOW
     )
-    real = token < q_len
-    held = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
-    q_at = q + request * stride_qb + head * stride_qh + held[:, None] * stride_qt
+    valid = token < q_len
+    clamped = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
+    q_at = q + request * stride_qb + head * stride_qh + clamped[:, None] * stride_qt
     if PAIRS == 0:
         q_tile = tl.load(q_at + tl.arange(0, DIM)[None, :])
         q_rest = q_tile
@@ -168,13 +170,13 @@ def flash_forward(
     else:
         # Row 0 stands at key ``shift``; where that is below 0, the keys move up instead.
         angle = (tl.minimum(token, q_len - 1) + tl.maximum(shift, 0)).to(tl.int64)[:, None] * HALF
-        rows = turned_rows(
+        rows = load_rotated_rows(
             q_at, cos + angle, sin + angle,
             ROPE, HALF, DIM + DIM_REST, PAIRS, PAIRS_REST, FLAT, FLAT_REST,
         )  # fmt: skip
-        moved = tl.cast(tl.maximum(-shift, 0), tl.int64) * HALF
-        cos += moved
-        sin += moved
+        key_shift = tl.cast(tl.maximum(-shift, 0), tl.int64) * HALF
+        cos += key_shift
+        sin += key_shift
     k += request * stride_kb + kv_head.to(tl.int64) * stride_kh + first_key * stride_kt
     v += request * stride_vb + kv_head.to(tl.int64) * stride_vh + first_key * stride_vt
     slope = 0.0
@@ -190,7 +192,7 @@ def flash_forward(
     if V_REST > 0:
         acc_rest = tl.zeros([BLOCK_M, V_REST], tl.float32)
     acc, acc_rest, m, total = walk(
-        acc, acc_rest, m, total, rows, k, v, cos, sin, place, slope,
+        acc, acc_rest, m, total, rows, k, v, cos, sin, position, slope,
         scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
         0, 0, 0, full_begin, full_end - full_begin,
         BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, False, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
@@ -198,7 +200,7 @@ def flash_forward(
     )  # fmt: skip
     n_left = full_begin - begin
     acc, acc_rest, m, total = walk(
-        acc, acc_rest, m, total, rows, k, v, cos, sin, place, slope,
+        acc, acc_rest, m, total, rows, k, v, cos, sin, position, slope,
         scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
         n_sink, n_left, begin, full_end, n_sink + n_left + tl.maximum(stop - full_end, 0),
         BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, True, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
@@ -206,10 +208,10 @@ def flash_forward(
     )  # fmt: skip
     inverse = tl.where(total > 0, 1.0 / tl.where(total > 0, total, 1.0), 0.0)[:, None]
     row = request * stride_rb + head * stride_rh + (first_row + token) * stride_rt
-    tl.store(lse + row, log2_total(m, total) * LN_2, mask=real)
+    tl.store(lse + row, log2_total(m, total) * LN_2, mask=valid)
     out = o + row[:, None] * (V_DIM + V_REST)
     kind = o.dtype.element_ty
-    tl.store(out + tl.arange(0, V_DIM)[None, :], (acc * inverse).to(kind), mask=real[:, None])
+    tl.store(out + tl.arange(0, V_DIM)[None, :], (acc * inverse).to(kind), mask=valid[:, None])
     if V_REST > 0:
         v_rest = V_DIM + tl.arange(0, V_REST)
-        tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=real[:, None])
+        tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=valid[:, None])

@@ -18,12 +18,12 @@ from attnbench.kernels.launch import (
     next_power_of_2,
     numbers_of,
     rope_of,
+    rope_parts_of,
     row_strides,
     strides_of,
-    turned_parts_of,
     widths_of,
 )
-from attnbench.kernels.tile_table import FlashTile, FlashTiles, turns_keys
+from attnbench.kernels.tile_table import FlashTile, FlashTiles, rotates_keys
 from attnbench.plugin import Inputs
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class FlashPlanner:
             **widths_of(problem),
         }
 
-    def turned(self) -> tuple[list[Launch], Rows]:
+    def rotated(self) -> tuple[list[Launch], Rows]:
         """Q and k as the kernels of a backward mode read them: copies where there is rope."""
         import torch
 
@@ -69,7 +69,7 @@ class FlashPlanner:
         if not self._copies:
             return [], own
         q, k = (torch.empty_like(one, memory_format=torch.contiguous_format) for one in own)
-        return [self._turn(own[0], q, keys=False), self._turn(own[1], k, keys=True)], (q, k)
+        return [self._rotate(own[0], q, keys=False), self._rotate(own[1], k, keys=True)], (q, k)
 
     def forward(self, read: Rows | None = None) -> tuple[list[Launch], tuple[Tensor, Tensor]]:
         """Allocate o and lse; one kernel fills them, from the inputs or what ``turned`` gave."""
@@ -98,28 +98,28 @@ class FlashPlanner:
         dq, dk, dv = (torch.empty_like(one, memory_format=contiguous) for one in (inputs.q, k, v))
         of_k, factor = torch.empty_like(dk) if self._copies else dk, 1.0
         delta = torch.empty_like(lse)
-        taken = {"do": do, "lse": lse, "delta": delta, "gradient_scale": scale}
-        taken |= self._reading(read)
-        of_keys = taken | {"dk": of_k, "dv": dv, "dq_sum": None}
+        shared_args = {"do": do, "lse": lse, "delta": delta, "gradient_scale": scale}
+        shared_args |= self._reading(read)
+        of_keys = shared_args | {"dk": of_k, "dv": dv, "dq_sum": None}
         if self._atomic:
             of_keys["dq_sum"] = of_q = torch.zeros_like(dq, dtype=torch.float32)
             factor, last = scale, [_scaled(of_q, dq, scale)]
         else:
             of_q = torch.empty_like(dq) if self._copies else dq
-            last = [self._over_rows(flash_dq, self._tiles.dq, taken | {"dq": of_q})]
+            last = [self._over_rows(flash_dq, self._tiles.dq, shared_args | {"dq": of_q})]
         if self._copies:
             last = last[: not self._atomic]  # turning back scales too
-            last += [self._turn(of_q, dq, keys=False, back=True, factor=factor)]
-            last += [self._turn(of_k, dk, keys=True, back=True)]
+            last += [self._rotate(of_q, dq, keys=False, back=True, factor=factor)]
+            last += [self._rotate(of_k, dk, keys=True, back=True)]
         return [self._delta(o, do, delta), self._over_keys(of_keys), *last], (dq, dk, dv)
 
     def both(self) -> tuple[list[Launch], Gradients]:
         """Forward and backward in a row."""
-        turned, read = self.turned()
+        rotated, read = self.rotated()
         forward, (o, lse) = self.forward(read)
         assert self._inputs.grad_out is not None
         backward, gradients = self.backward(read, o, lse, self._inputs.grad_out)
-        return [*turned, *forward, *backward], gradients
+        return [*rotated, *forward, *backward], gradients
 
     def _reading(self, read: Rows | None) -> dict[str, Any]:
         """The arguments that stand for q and k where the kernels read copies of them."""
@@ -129,11 +129,11 @@ class FlashPlanner:
         q, k = (row_strides(one, problem) for one in read)
         return {"q": read[0], "k": read[1], **named("q", q), **named("k", k)}
 
-    def _turn(
+    def _rotate(
         self, rows: Tensor, to: Tensor, *, keys: bool, back: bool = False, factor: float = 1.0
     ) -> Launch:
         """The kernel that turns q or k, or with ``back`` a gradient the other way."""
-        from attnbench.kernels.rope import turn_rows
+        from attnbench.kernels.rope import rotate_rows
 
         inputs, problem = self._inputs, self._inputs.problem
         longest = inputs.max_kv_len if keys else inputs.max_q_len
@@ -142,7 +142,7 @@ class FlashPlanner:
         behind = width - 2 * rope["HALF"]
         block = max(1, _ELEMENTS // next_power_of_2(width))
         return Launch(
-            kernel=turn_rows,
+            kernel=rotate_rows,
             grid=(-(-longest // block), heads * self._requests),
             arguments={
                 **{name: self._shared[name] for name in ("cu_q", "cu_k", "q_len", "kv_len")},
@@ -220,8 +220,8 @@ class FlashPlanner:
 
 def _rope_in_forward(inputs: Inputs) -> dict[str, Any]:
     """What turns q and k as the forward loads them; nothing where it reads turned copies."""
-    parts = turned_parts_of(inputs.problem)
-    if not turns_keys(inputs.problem):
+    parts = rope_parts_of(inputs.problem)
+    if not rotates_keys(inputs.problem):
         return {"cos": None, "sin": None, "ROPE": 0, "HALF": 0, **parts}
     return {"cos": inputs.cos, "sin": inputs.sin, **rope_of(inputs.problem), **parts}
 

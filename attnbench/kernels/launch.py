@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attnbench.kernels.tile_table import SMALLEST_BLOCK, turns_keys
+from attnbench.kernels.tile_table import SMALLEST_BLOCK, rotates_keys
 from attnbench.plugin import Inputs, Unsupported
 from attnbench.problem import Problem
 
@@ -271,10 +271,10 @@ def rope_of(problem: Problem) -> dict[str, int]:
     return {"ROPE": ROPES[problem.rope], "HALF": (problem.rope_dim or 0) // 2}
 
 
-def turned_parts_of(problem: Problem) -> dict[str, int]:
+def rope_parts_of(problem: Problem) -> dict[str, int]:
     """In which parts rows are turned while they are multiplied; all 0 where keys are not."""
     turned = behind = (0, 0)
-    if turns_keys(problem):
+    if rotates_keys(problem):
         assert problem.rope_dim is not None
         turned = _padded_parts(problem.rope_dim // 2)
         behind = _padded_parts(problem.head_dim - problem.rope_dim)

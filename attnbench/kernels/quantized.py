@@ -15,18 +15,18 @@ import triton
 import triton.language as tl
 
 from attnbench.kernels.decode import angles_from, cache_lengths
-from attnbench.kernels.rope import NONE, turned
+from attnbench.kernels.rope import NONE, load_rotated
 from attnbench.kernels.softmax import (
     LN_2,
     LOG2_E,
-    bent,
+    apply_softcap_bias,
+    key_mask,
     log2_total,
     offsets,
     online_step,
     page_ids,
-    seen,
-    shown_tiles,
     tile_at,
+    visible_tiles,
 )
 
 # What a kernel is compiled for; the numbers are the kernels' constants.
@@ -83,20 +83,20 @@ def byte_of(words, PART: tl.constexpr, FORMAT: tl.constexpr, ASM: tl.constexpr):
     """Column 2i + PART of an 8 bit cache; see the table above."""
     if ASM:
         if FORMAT == INT8:
-            found = packed(words, INT8_EVEN if PART == 0 else INT8_ODD)
+            value = packed(words, INT8_EVEN if PART == 0 else INT8_ODD)
         elif FORMAT == E4M3:
-            found = packed(words, E4M3_EVEN if PART == 0 else E4M3_ODD)
+            value = packed(words, E4M3_EVEN if PART == 0 else E4M3_ODD)
         else:
-            found = packed(words, E5M2_EVEN if PART == 0 else E5M2_ODD)
+            value = packed(words, E5M2_EVEN if PART == 0 else E5M2_ODD)
     else:
         byte = words >> 8 if PART == 1 else words & 0xFF
         if FORMAT == INT8:
-            found = (byte ^ 0x6480).to(tl.float16, bitcast=True) - 1152.0
+            value = (byte ^ 0x6480).to(tl.float16, bitcast=True) - 1152.0
         elif FORMAT == E4M3:
-            found = (((byte & 0x80) << 8) | ((byte & 0x7F) << 7)).to(tl.float16, bitcast=True)
+            value = (((byte & 0x80) << 8) | ((byte & 0x7F) << 7)).to(tl.float16, bitcast=True)
         else:
-            found = (byte << 8).to(tl.float16, bitcast=True)
-    return found
+            value = (byte << 8).to(tl.float16, bitcast=True)
+    return value
 
 
 @triton.jit
@@ -104,24 +104,24 @@ def nibble_of(words, PART: tl.constexpr, ASM: tl.constexpr):
     """Column 4i + PART of a 4 bit cache; see the table above."""
     if ASM:
         if PART == 0:
-            found = packed(words, INT4_FIRST)
+            value = packed(words, INT4_FIRST)
         elif PART == 1:
-            found = packed(words, INT4_SECOND)
+            value = packed(words, INT4_SECOND)
         elif PART == 2:
-            found = packed(words, INT4_THIRD)
+            value = packed(words, INT4_THIRD)
         else:
-            found = packed(words, INT4_FOURTH)
+            value = packed(words, INT4_FOURTH)
     else:
         byte = words >> 8 if PART >= 2 else words
         if PART % 2 == 0:
-            found = ((byte & 0x000F) | 0x6400).to(tl.float16, bitcast=True)
+            value = ((byte & 0x000F) | 0x6400).to(tl.float16, bitcast=True)
         else:
-            found = ((byte & 0x00F0) | 0x6400).to(tl.float16, bitcast=True)
-    return found
+            value = ((byte & 0x00F0) | 0x6400).to(tl.float16, bitcast=True)
+    return value
 
 
 @triton.jit
-def taken(
+def dequantize(
     words, zero, PART: tl.constexpr, FORMAT: tl.constexpr, ASM: tl.constexpr, WIDE: tl.constexpr
 ):  # fmt: skip
     """Columns of one part as fp16; WIDE as fp32, 4 bit codes less their zero point.
@@ -129,25 +129,25 @@ def taken(
     In fp32 nothing is gained by leaving the zero points to the scores, and a bit or two is lost.
     """
     if FORMAT == INT4:
-        found = nibble_of(words, PART, ASM)
+        value = nibble_of(words, PART, ASM)
         if WIDE:
             TIMES: tl.constexpr = 16.0 if PART % 2 == 1 else 1.0
-            found = (found - 1024.0).to(tl.float32) - (zero * TIMES)[:, None]
+            value = (value - 1024.0).to(tl.float32) - (zero * TIMES)[:, None]
     else:
-        found = byte_of(words, PART, FORMAT, ASM)
+        value = byte_of(words, PART, FORMAT, ASM)
         if WIDE:
-            found = found.to(tl.float32)
-    return found
+            value = value.to(tl.float32)
+    return value
 
 
 @triton.jit
-def as_operand(part, room, SHARE: tl.constexpr, WIDE: tl.constexpr):
+def as_operand(part, row_scale, SHARE: tl.constexpr, WIDE: tl.constexpr):
     """A part of q for the tensor cores: divided by a power of two that fits it into fp16."""
     if WIDE:
-        found = part * SHARE
+        value = part * SHARE
     else:
-        found = (part * (SHARE / room)[:, None]).to(tl.float16)
-    return found
+        value = (part * (SHARE / row_scale)[:, None]).to(tl.float16)
+    return value
 
 
 @triton.jit
@@ -157,7 +157,7 @@ def row_sum(part):
 
 
 @triton.jit
-def decode_quantised(
+def decode_quantized(
     q, k, v, o, lse, part_o, part_lse, k_scale, v_scale, k_zero, v_zero,
     page_table, kv_lens, cu_q, cu_k, slopes, sink_logits,
     cos, sin, scale, softcap, q_len, kv_len, window, sinks, n_splits,
@@ -191,14 +191,14 @@ def decode_quantised(
     packed = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
     token = packed // GROUP
     head = kv_head * GROUP + packed % GROUP
-    real = packed < q_len * GROUP
+    valid = packed < q_len * GROUP
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    place = token + shift
+    position = token + shift
     first = m_tile * BLOCK_M // GROUP + shift
     last = tl.minimum((m_tile * BLOCK_M + BLOCK_M - 1) // GROUP, q_len - 1) + shift
-    n_sink, begin, n_tiles = shown_tiles(
+    n_sink, begin, n_tiles = visible_tiles(
         first, last, kv_len, window, sinks, BLOCK_N, CAUSAL, WINDOW
     )
     step_begin = n_tiles * split // n_splits
@@ -216,28 +216,28 @@ def decode_quantised(
         angles = angles_from(token, shift, HALF)
         cos_row += angles
         sin_row += angles
-    q0 = turned(q_at, column + 0, cos_row, sin_row, real[:, None], ROPE, HALF)
-    q1 = turned(q_at, column + 1, cos_row, sin_row, real[:, None], ROPE, HALF)
+    q0 = load_rotated(q_at, column + 0, cos_row, sin_row, valid[:, None], ROPE, HALF)
+    q1 = load_rotated(q_at, column + 1, cos_row, sin_row, valid[:, None], ROPE, HALF)
     largest = tl.maximum(tl.max(tl.abs(q0), 1), tl.max(tl.abs(q1), 1))
     if PARTS == 4:
-        q2 = turned(q_at, column + 2, cos_row, sin_row, real[:, None], ROPE, HALF)
-        q3 = turned(q_at, column + 3, cos_row, sin_row, real[:, None], ROPE, HALF)
+        q2 = load_rotated(q_at, column + 2, cos_row, sin_row, valid[:, None], ROPE, HALF)
+        q3 = load_rotated(q_at, column + 3, cos_row, sin_row, valid[:, None], ROPE, HALF)
         largest = tl.maximum(largest, tl.maximum(tl.max(tl.abs(q2), 1), tl.max(tl.abs(q3), 1)))
     # A power of two, so that bf16 rows are rounded by nothing but fp16's end of range.
-    room = tl.exp2(tl.ceil(tl.log2(tl.maximum(largest, 1e-30))))
+    row_scale = tl.exp2(tl.ceil(tl.log2(tl.maximum(largest, 1e-30))))
     if WIDE:
-        room = tl.full([BLOCK_M], 1.0, tl.float32)
+        row_scale = tl.full([BLOCK_M], 1.0, tl.float32)
     # Codes in the upper nibble of a byte come 16 times too large.
     SIXTEENTH: tl.constexpr = 0.0625 if PARTS == 4 else 1.0
-    q0 = as_operand(q0, room, 1.0, WIDE)
-    q1 = as_operand(q1, room, SIXTEENTH, WIDE)
+    q0 = as_operand(q0, row_scale, 1.0, WIDE)
+    q1 = as_operand(q1, row_scale, SIXTEENTH, WIDE)
     if PARTS == 4:
-        q2 = as_operand(q2, room, 1.0, WIDE)
-        q3 = as_operand(q3, room, SIXTEENTH, WIDE)
+        q2 = as_operand(q2, row_scale, 1.0, WIDE)
+        q3 = as_operand(q3, row_scale, SIXTEENTH, WIDE)
         q_sum = row_sum(q0) + row_sum(q2) + 16.0 * (row_sum(q1) + row_sum(q3))
         offset = 1024.0 * (row_sum(q0) + row_sum(q1) + row_sum(q2) + row_sum(q3))
     # With a power of two in q and in the codes, the scale of a score is known only a row.
-    room = room * UP
+    row_scale = row_scale * UP
 
     k += kv_head.to(tl.int64) * stride_kh
     v += kv_head.to(tl.int64) * stride_vh
@@ -250,11 +250,11 @@ def decode_quantised(
     v_column = tl.arange(0, V_WORDS)[None, :]
     slope = 0.0
     if ALIBI:
-        slope = tl.load(slopes + head, mask=real, other=0.0)[:, None]
+        slope = tl.load(slopes + head, mask=valid, other=0.0)[:, None]
     m = tl.full([BLOCK_M], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     if SINK_LOGITS:
-        logit = tl.load(sink_logits + head, mask=real, other=0.0) * LOG2_E
+        logit = tl.load(sink_logits + head, mask=valid, other=0.0) * LOG2_E
         m = tl.where(split == 0, logit, m)
         total += tl.where(split == 0, 1.0, 0.0)
     acc0 = tl.zeros([BLOCK_M, V_WORDS], tl.float32)
@@ -289,52 +289,61 @@ def decode_quantised(
             later = tile_at(step + 1, n_sink, begin, WINDOW) * BLOCK_N
             pages = page_ids(table, later, later + keys, kv_len, PAGE, BLOCK_N)
         scores = tl.dot(
-            q0, tl.trans(taken(k_tile, kz, 0, FORMAT, ASM, WIDE)), input_precision=PRECISION
+            q0, tl.trans(dequantize(k_tile, kz, 0, FORMAT, ASM, WIDE)), input_precision=PRECISION
         )
         scores = tl.dot(
-            q1, tl.trans(taken(k_tile, kz, 1, FORMAT, ASM, WIDE)), scores, input_precision=PRECISION
+            q1,
+            tl.trans(dequantize(k_tile, kz, 1, FORMAT, ASM, WIDE)),
+            scores,
+            input_precision=PRECISION,
         )
         if PARTS == 4:
             scores = tl.dot(
                 q2,
-                tl.trans(taken(k_tile, kz, 2, FORMAT, ASM, WIDE)),
+                tl.trans(dequantize(k_tile, kz, 2, FORMAT, ASM, WIDE)),
                 scores,
                 input_precision=PRECISION,
             )
             scores = tl.dot(
                 q3,
-                tl.trans(taken(k_tile, kz, 3, FORMAT, ASM, WIDE)),
+                tl.trans(dequantize(k_tile, kz, 3, FORMAT, ASM, WIDE)),
                 scores,
                 input_precision=PRECISION,
             )
             if not WIDE:
                 scores = scores - offset[:, None] - q_sum[:, None] * kz[None, :]
-        scores = scores * ks[None, :] * room[:, None]
-        distance = place[:, None] - key[None, :]
-        scores = bent(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, WIDE)
-        shown = seen(place[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
-        scores = tl.where(shown, scores, float("-inf"))
+        scores = scores * ks[None, :] * row_scale[:, None]
+        distance = position[:, None] - key[None, :]
+        scores = apply_softcap_bias(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, WIDE)
+        mask = key_mask(position[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
+        scores = tl.where(mask, scores, float("-inf"))
         m, alpha, p, total = online_step(m, total, scores, CAUSAL)
         p = p * (vs * GAIN)[None, :]
         if not WIDE:
             p = p.to(tl.float16)
         if PARTS == 4 and not WIDE:
-            rounded = p.to(tl.float32)
-            p_sum = p_sum * alpha + tl.sum(rounded, 1)
-            zero_sum = zero_sum * alpha + tl.sum(rounded * vz[None, :], 1)
+            round_half_even = p.to(tl.float32)
+            p_sum = p_sum * alpha + tl.sum(round_half_even, 1)
+            zero_sum = zero_sum * alpha + tl.sum(round_half_even * vz[None, :], 1)
         alpha = alpha[:, None]
         acc0 = tl.dot(
-            p, taken(v_tile, vz, 0, FORMAT, ASM, WIDE), acc0 * alpha, input_precision=PRECISION
+            p, dequantize(v_tile, vz, 0, FORMAT, ASM, WIDE), acc0 * alpha, input_precision=PRECISION
         )
         acc1 = tl.dot(
-            p, taken(v_tile, vz, 1, FORMAT, ASM, WIDE), acc1 * alpha, input_precision=PRECISION
+            p, dequantize(v_tile, vz, 1, FORMAT, ASM, WIDE), acc1 * alpha, input_precision=PRECISION
         )
         if PARTS == 4:
             acc2 = tl.dot(
-                p, taken(v_tile, vz, 2, FORMAT, ASM, WIDE), acc2 * alpha, input_precision=PRECISION
+                p,
+                dequantize(v_tile, vz, 2, FORMAT, ASM, WIDE),
+                acc2 * alpha,
+                input_precision=PRECISION,
             )
             acc3 = tl.dot(
-                p, taken(v_tile, vz, 3, FORMAT, ASM, WIDE), acc3 * alpha, input_precision=PRECISION
+                p,
+                dequantize(v_tile, vz, 3, FORMAT, ASM, WIDE),
+                acc3 * alpha,
+                input_precision=PRECISION,
             )
 
     inverse = tl.where(total > 0, UP / (GAIN * tl.where(total > 0, total, 1.0)), 0.0)[:, None]
@@ -342,12 +351,12 @@ def decode_quantised(
     if SPLIT:
         part = row * n_splits + split
         out = part_o + part[:, None] * (PARTS * V_WORDS)
-        tl.store(part_lse + part, log_total, mask=real)
+        tl.store(part_lse + part, log_total, mask=valid)
     else:
         out = o + row[:, None] * (PARTS * V_WORDS)
-        tl.store(lse + row, log_total * LN_2, mask=real)
+        tl.store(lse + row, log_total * LN_2, mask=valid)
     kind = out.dtype.element_ty
-    real = real[:, None]
+    valid = valid[:, None]
     out += PARTS * v_column
     if PARTS == 4:
         above = 1024.0 * p_sum[:, None]
@@ -356,7 +365,7 @@ def decode_quantised(
         acc1 = (acc1 - above) * SIXTEENTH - zero
         acc2 = acc2 - above - zero
         acc3 = (acc3 - above) * SIXTEENTH - zero
-        tl.store(out + 2, (acc2 * inverse).to(kind), mask=real)
-        tl.store(out + 3, (acc3 * inverse).to(kind), mask=real)
-    tl.store(out, (acc0 * inverse).to(kind), mask=real)
-    tl.store(out + 1, (acc1 * inverse).to(kind), mask=real)
+        tl.store(out + 2, (acc2 * inverse).to(kind), mask=valid)
+        tl.store(out + 3, (acc3 * inverse).to(kind), mask=valid)
+    tl.store(out, (acc0 * inverse).to(kind), mask=valid)
+    tl.store(out + 1, (acc1 * inverse).to(kind), mask=valid)

@@ -18,14 +18,14 @@ NEOX: tl.constexpr = tl.constexpr(1)
 
 
 @triton.jit
-def turned(row, column, cos_row, sin_row, held, ROPE: tl.constexpr, HALF: tl.constexpr):
+def load_rotated(row, column, cos_row, sin_row, mask, ROPE: tl.constexpr, HALF: tl.constexpr):
     """Load columns of a row in fp32, the first 2 · HALF of them turned; 0 where not ``held``.
 
     ``cos_row`` and ``sin_row`` are the HALF cosines and sines of the row's position. neox turns the
     pairs (p, p + HALF), gptj (2p, 2p + 1). The partner of a column is loaded again rather than
     shuffled: rows are few, and it is in L1.
     """
-    found = tl.load(row + column, mask=held, other=0.0).to(tl.float32)
+    value = tl.load(row + column, mask=mask, other=0.0).to(tl.float32)
     if ROPE != NONE:
         if ROPE == NEOX:
             is_first = column < HALF
@@ -35,26 +35,28 @@ def turned(row, column, cos_row, sin_row, held, ROPE: tl.constexpr, HALF: tl.con
             is_first = column % 2 == 0
             pair = column // 2
             partner = tl.where(is_first, column + 1, column - 1)
-        turns = held & (column < 2 * HALF)
-        other = tl.load(row + partner, mask=turns, other=0.0).to(tl.float32)
-        cos = tl.load(cos_row + pair, mask=turns, other=1.0)
-        sin = tl.load(sin_row + pair, mask=turns, other=0.0)
-        found = found * cos + tl.where(is_first, -other, other) * sin
-    return found
+        rotates = mask & (column < 2 * HALF)
+        other = tl.load(row + partner, mask=rotates, other=0.0).to(tl.float32)
+        cos = tl.load(cos_row + pair, mask=rotates, other=1.0)
+        sin = tl.load(sin_row + pair, mask=rotates, other=0.0)
+        value = value * cos + tl.where(is_first, -other, other) * sin
+    return value
 
 
 @triton.jit
-def part_of(at, column, STOP: tl.constexpr, END: tl.constexpr):
+def load_part(at, column, STOP: tl.constexpr, END: tl.constexpr):
     """Load columns of rows; 0 from ``END`` on, where the last part reaches past it to ``STOP``."""
     if STOP > END:
-        found = tl.load(at + column, mask=column < END, other=0.0)
+        value = tl.load(at + column, mask=column < END, other=0.0)
     else:
-        found = tl.load(at + column)
-    return found
+        value = tl.load(at + column)
+    return value
 
 
 @triton.jit
-def pairs_of(at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr, HALF: tl.constexpr):
+def load_pairs(
+    at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr, HALF: tl.constexpr
+):
     """Load WIDTH pairs of rows from pair FIRST on: their first numbers, and their second.
 
     gptj's neighbours come with one wide load and part in registers.
@@ -62,25 +64,25 @@ def pairs_of(at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr, H
     STOP: tl.constexpr = FIRST + WIDTH
     if ROPE == NEOX:
         pair = FIRST + tl.arange(0, WIDTH)[None, :]
-        one = part_of(at, pair, STOP, HALF)
-        two = part_of(at + HALF, pair, STOP, HALF)
+        one = load_part(at, pair, STOP, HALF)
+        two = load_part(at + HALF, pair, STOP, HALF)
     else:
         column = 2 * FIRST + tl.arange(0, 2 * WIDTH)[None, :]
-        both = part_of(at, column, 2 * STOP, 2 * HALF)
+        both = load_part(at, column, 2 * STOP, 2 * HALF)
         one, two = tl.split(tl.reshape(both, [both.shape[0], WIDTH, 2]))
     return one, two
 
 
 @triton.jit
-def turned_pairs(
+def load_rotated_pairs(
     at, cos_at, sin_at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr,
     HALF: tl.constexpr,
 ):  # fmt: skip
     """``pairs_of``, turned; both halves of a pair are at hand, so that nothing is read twice."""
-    one, two = pairs_of(at, FIRST, WIDTH, ROPE, HALF)
+    one, two = load_pairs(at, FIRST, WIDTH, ROPE, HALF)
     pair = FIRST + tl.arange(0, WIDTH)[None, :]
-    cos = part_of(cos_at, pair, FIRST + WIDTH, HALF)
-    sin = part_of(sin_at, pair, FIRST + WIDTH, HALF)
+    cos = load_part(cos_at, pair, FIRST + WIDTH, HALF)
+    sin = load_part(sin_at, pair, FIRST + WIDTH, HALF)
     kind = one.dtype
     one = one.to(tl.float32)
     two = two.to(tl.float32)
@@ -88,7 +90,7 @@ def turned_pairs(
 
 
 @triton.jit
-def turned_rows(
+def load_rotated_rows(
     at, cos_at, sin_at, ROPE: tl.constexpr, HALF: tl.constexpr, WIDTH: tl.constexpr,
     PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr, FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
 ):  # fmt: skip
@@ -97,21 +99,21 @@ def turned_rows(
     PAIRS and PAIRS_REST are the parts of the HALF pairs, FLAT and FLAT_REST those of the WIDTH - 2
     · HALF columns behind them, which are not turned; a part that is 0 wide repeats another.
     """
-    one, two = turned_pairs(at, cos_at, sin_at, 0, PAIRS, ROPE, HALF)
+    one, two = load_rotated_pairs(at, cos_at, sin_at, 0, PAIRS, ROPE, HALF)
     one_rest, two_rest, flat, flat_rest = one, two, one, one
     if PAIRS_REST > 0:
-        one_rest, two_rest = turned_pairs(at, cos_at, sin_at, PAIRS, PAIRS_REST, ROPE, HALF)
+        one_rest, two_rest = load_rotated_pairs(at, cos_at, sin_at, PAIRS, PAIRS_REST, ROPE, HALF)
     BEHIND: tl.constexpr = 2 * HALF
     if FLAT > 0:
-        flat = part_of(at, BEHIND + tl.arange(0, FLAT)[None, :], BEHIND + FLAT, WIDTH)
+        flat = load_part(at, BEHIND + tl.arange(0, FLAT)[None, :], BEHIND + FLAT, WIDTH)
     if FLAT_REST > 0:
         NEXT: tl.constexpr = BEHIND + FLAT
-        flat_rest = part_of(at, NEXT + tl.arange(0, FLAT_REST)[None, :], NEXT + FLAT_REST, WIDTH)
+        flat_rest = load_part(at, NEXT + tl.arange(0, FLAT_REST)[None, :], NEXT + FLAT_REST, WIDTH)
     return one, two, one_rest, two_rest, flat, flat_rest
 
 
 @triton.jit
-def turned_products(
+def rotated_products(
     rows, at, cos_at, sin_at, ROPE: tl.constexpr, HALF: tl.constexpr, WIDTH: tl.constexpr,
     PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr, FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -122,7 +124,7 @@ def turned_products(
     of q, plus the second ones, is q·k for either kind of rope. Turning in the order of the columns
     would read each key, and each angle, twice, and hold four tiles of K in fp32.
     """
-    one, two, one_rest, two_rest, flat, flat_rest = turned_rows(
+    one, two, one_rest, two_rest, flat, flat_rest = load_rotated_rows(
         at, cos_at, sin_at, ROPE, HALF, WIDTH, PAIRS, PAIRS_REST, FLAT, FLAT_REST
     )
     scores = tl.dot(rows[0], tl.trans(one), input_precision=PRECISION)
@@ -138,7 +140,7 @@ def turned_products(
 
 
 @triton.jit
-def turn_rows(
+def rotate_rows(
     rows, to, cos, sin, cu_q, cu_k, q_len, kv_len, factor,
     stride_xb, stride_xh, stride_xt, stride_yb, stride_yh, stride_yt,
     HEADS: tl.constexpr, BLOCK: tl.constexpr, DIM: tl.constexpr, HALF: tl.constexpr,
@@ -158,24 +160,24 @@ def turn_rows(
         shift = 0
     # Row 0 stands at key ''shift''; where that is below 0, the keys move up instead.
     if KEYS:
-        length, first, moved = kv_len, first_key, tl.maximum(-shift, 0)
+        length, first, key_shift = kv_len, first_key, tl.maximum(-shift, 0)
     else:
-        length, first, moved = q_len, first_row, tl.maximum(shift, 0)
+        length, first, key_shift = q_len, first_row, tl.maximum(shift, 0)
     start = tl.program_id(0) * BLOCK
     if start >= length:
         return
-    number = start + tl.arange(0, BLOCK)
-    real = (number < length)[:, None]
-    number = tl.minimum(number, length - 1).to(tl.int64)[:, None]
-    at = rows + request * stride_xb + head * stride_xh + (first + number) * stride_xt
-    out = to + request * stride_yb + head * stride_yh + (first + number) * stride_yt
+    index = start + tl.arange(0, BLOCK)
+    valid = (index < length)[:, None]
+    index = tl.minimum(index, length - 1).to(tl.int64)[:, None]
+    at = rows + request * stride_xb + head * stride_xh + (first + index) * stride_xt
+    out = to + request * stride_yb + head * stride_yh + (first + index) * stride_yt
     kind = to.dtype.element_ty
 
-    one, two = pairs_of(at, 0, PAIRS, ROPE, HALF)
+    one, two = load_pairs(at, 0, PAIRS, ROPE, HALF)
     pair = tl.arange(0, PAIRS)[None, :]
-    angle = (number + moved) * HALF
-    cosine = part_of(cos + angle, pair, PAIRS, HALF)
-    sine = part_of(sin + angle, pair, PAIRS, HALF)
+    angle = (index + key_shift) * HALF
+    cosine = load_part(cos + angle, pair, PAIRS, HALF)
+    sine = load_part(sin + angle, pair, PAIRS, HALF)
     if BACK:
         sine = -sine
     one = one.to(tl.float32) * factor
@@ -183,14 +185,14 @@ def turn_rows(
     first_of_pair = (one * cosine - two * sine).to(kind)
     second_of_pair = (two * cosine + one * sine).to(kind)
     if ROPE == NEOX:
-        held = real & (pair < HALF)
-        tl.store(out + pair, first_of_pair, mask=held)
-        tl.store(out + HALF + pair, second_of_pair, mask=held)
+        mask = valid & (pair < HALF)
+        tl.store(out + pair, first_of_pair, mask=mask)
+        tl.store(out + HALF + pair, second_of_pair, mask=mask)
     else:
         column = tl.arange(0, 2 * PAIRS)[None, :]
         both = tl.interleave(first_of_pair, second_of_pair)
-        tl.store(out + column, both, mask=real & (column < 2 * HALF))
+        tl.store(out + column, both, mask=valid & (column < 2 * HALF))
     if BEHIND > 0:
         column = 2 * HALF + tl.arange(0, BEHIND)[None, :]
-        flat = part_of(at, column, 2 * HALF + BEHIND, DIM).to(tl.float32) * factor
-        tl.store(out + column, flat.to(kind), mask=real & (column < DIM))
+        flat = load_part(at, column, 2 * HALF + BEHIND, DIM).to(tl.float32) * factor
+        tl.store(out + column, flat.to(kind), mask=valid & (column < DIM))

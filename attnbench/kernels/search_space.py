@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attnbench.kernels.tile_table import DecodeTile, Tile, Tiling, parse_tile
+from attnbench.kernels.tile_table import DecodeTile, Tile, TileRow, parse_tile
 
 _NARROW_FORWARD = (
     *("64x64-w4-s2", "64x64-w4-s3", "128x32-w4-s3", "128x64-w4-s2", "128x64-w8-s2"),
@@ -68,7 +68,7 @@ _SPACES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def space_of(tiling: Tiling) -> tuple[Tile, ...]:
+def search_space(tiling: TileRow) -> tuple[Tile, ...]:
     """The tiles that are tried beside the row's own, in the order of the lists above."""
     own, slot = tiling.tile, tiling.slot
     found = []

@@ -37,7 +37,7 @@ def tanh(x, EXACT: tl.constexpr):
 
 
 @triton.jit
-def bent(
+def apply_softcap_bias(
     scores, scale, softcap, slope, distance, SOFTCAP: tl.constexpr, ALIBI: tl.constexpr,
     EXACT: tl.constexpr,
 ):  # fmt: skip
@@ -55,14 +55,14 @@ def bent(
 
 
 @triton.jit
-def seen(place, key, kv_len, window, sinks, CAUSAL: tl.constexpr, WINDOW: tl.constexpr):
+def key_mask(position, key, kv_len, window, sinks, CAUSAL: tl.constexpr, WINDOW: tl.constexpr):
     """Which keys a row sees; ``place`` is the key that the row stands at, ``[rows, 1]``."""
-    shown = key < kv_len
+    mask = key < kv_len
     if CAUSAL:
-        shown = shown & (key <= place)
+        mask = mask & (key <= position)
     if WINDOW:
-        shown = shown & ((key > place - window) | (key < sinks))
-    return shown
+        mask = mask & ((key > position - window) | (key < sinks))
+    return mask
 
 
 @triton.jit
@@ -88,7 +88,7 @@ def log2_total(m, total):
 
 
 @triton.jit
-def shown_tiles(
+def visible_tiles(
     first, last, kv_len, window, sinks,
     BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
@@ -138,12 +138,12 @@ def offsets(
     Clamped addresses instead of masked loads: what is read is finite, its score is masked, and the
     loop is a sixth shorter. Within a tile 32 bits are enough; its start needs 64.
     """
-    held = tl.minimum(key, kv_len - 1)
+    clamped = tl.minimum(key, kv_len - 1)
     if PAGE == 0:
-        found = start.to(tl.int64) * stride_token + (held - start) * stride_token
+        value = start.to(tl.int64) * stride_token + (clamped - start) * stride_token
     else:
-        found = pages.to(tl.int64) * stride_page + (held % PAGE) * stride_token
-    return found
+        value = pages.to(tl.int64) * stride_page + (clamped % PAGE) * stride_token
+    return value
 
 
 @triton.jit

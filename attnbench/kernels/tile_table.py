@@ -138,7 +138,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tiling:
+class TileRow:
     """A row: the tile of a slot, where it is from, and what was measured, in µs."""
 
     slot: Slot
@@ -158,10 +158,10 @@ class Tiling:
 class Table:
     """All rows of a table, widths ascending, and its sources by name."""
 
-    tilings: tuple[Tiling, ...]
+    rows: tuple[TileRow, ...]
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def find(self, kernel: str, kind: str, arch: int, width: int) -> Tiling:
+    def find(self, kernel: str, kind: str, arch: int, width: int) -> TileRow:
         """The first row that is not too narrow, or else the last.
 
         Raises:
@@ -174,30 +174,28 @@ class Table:
             raise InputError(f"the table has no tile of {kernel} {kind}", hint=_HINT)
         return next((one for one in rows if width <= one.slot.width), rows[-1])
 
-    def _rows(self, kernel: str, kind: str, family: str) -> list[Tiling]:
+    def _rows(self, kernel: str, kind: str, family: str) -> list[TileRow]:
         wanted = (kernel, kind, family)
         found = [
-            one
-            for one in self.tilings
-            if (one.slot.kernel, one.slot.kind, one.slot.family) == wanted
+            one for one in self.rows if (one.slot.kernel, one.slot.kind, one.slot.family) == wanted
         ]
         return sorted(found, key=lambda one: one.slot.width)
 
-    def with_rows(self, rows: Iterable[Tiling], sources: Mapping[str, Mapping[str, Any]]) -> Table:
+    def with_rows(self, rows: Iterable[TileRow], sources: Mapping[str, Mapping[str, Any]]) -> Table:
         """Return a table with these rows instead of its own of the same slots."""
         new = {one.slot: one for one in rows}
-        kept = [new.pop(one.slot, one) for one in self.tilings]
+        kept = [new.pop(one.slot, one) for one in self.rows]
         return Table((*kept, *new.values()), {**self.sources, **sources})
 
     def text(self) -> str:
         """Write the table, a line a row, so that a change is a diff to read."""
-        used = {one.source for one in self.tilings}
+        used = {one.source for one in self.rows}
         sources = ",\n".join(
             f"  {json.dumps(name)}: {json.dumps(one)}"
             for name, one in self.sources.items()
             if name in used
         )
-        rows = ",\n".join(f"  {json.dumps(one.to_dict())}" for one in self.tilings)
+        rows = ",\n".join(f"  {json.dumps(one.to_dict())}" for one in self.rows)
         head = f' "format": {FORMAT},\n "made_by": {json.dumps(MADE_BY)},'
         return f'{{\n{head}\n "sources": {{\n{sources}\n }},\n "tiles": [\n{rows}\n ]\n}}\n'
 
@@ -226,7 +224,7 @@ def read_table(path: Path) -> Table:
     try:
         sources = dict(document["sources"])
         rows = tuple(
-            _tiling(row, sources, f"{path}: tile {number}")
+            _tile_row(row, sources, f"{path}: tile {number}")
             for number, row in enumerate(document["tiles"], 1)
         )
     except (KeyError, TypeError) as error:
@@ -234,7 +232,7 @@ def read_table(path: Path) -> Table:
     return Table(rows, sources)
 
 
-def _tiling(row: Mapping[str, Any], sources: Mapping[str, Any], place: str) -> Tiling:
+def _tile_row(row: Mapping[str, Any], sources: Mapping[str, Any], place: str) -> TileRow:
     slot = Slot(**{one.name: row[one.name] for one in fields(Slot)})
     if slot.kernel not in KERNELS:
         raise InputError(f"{place}: no kernel {slot.kernel!r}, there are {', '.join(KERNELS)}")
@@ -250,7 +248,7 @@ def _tiling(row: Mapping[str, Any], sources: Mapping[str, Any], place: str) -> T
         tile = parse_tile(slot.kernel, str(row["tile"]))
     except ValueError as error:
         raise InputError(f"{place}: {error}") from error
-    return Tiling(
+    return TileRow(
         slot=slot,
         tile=tile,
         source=row["source"],
@@ -269,7 +267,7 @@ def table_of(path: str | None = None) -> Table:
     return read_table(SHIPPED if path is None else Path(path).expanduser().absolute())
 
 
-def turns_keys(problem: Problem) -> bool:
+def rotates_keys(problem: Problem) -> bool:
     """Whether a kernel turns keys as it reads them.
 
     An append turned them when they came, and a backward reads copies that are turned.
@@ -277,7 +275,7 @@ def turns_keys(problem: Problem) -> bool:
     return problem.rope != "none" and not problem.append and problem.mode == "fwd"
 
 
-def decode_tiling(arch: int, problem: Problem, table: str | None = None) -> Tiling:
+def decode_row(arch: int, problem: Problem, table: str | None = None) -> TileRow:
     """The row for the bytes that one token's K and V take in shared memory."""
     is_wide = problem.dtype in ("fp32", "tf32")
     if problem.is_quantized:
@@ -286,7 +284,7 @@ def decode_tiling(arch: int, problem: Problem, table: str | None = None) -> Tili
         kind = "latent"
     else:
         kind = "wide" if is_wide else "narrow"
-        kind = f"rope {kind}" if turns_keys(problem) else kind
+        kind = f"rope {kind}" if rotates_keys(problem) else kind
     width = problem.head_dim + (0 if problem.latent else problem.v_dim)
     token_bytes = width * DTYPE_BITS[problem.stored_dtype] // 8
     return table_of(table).find("decode", kind, arch, token_bytes)
@@ -302,7 +300,7 @@ def decode_tile(
         InputError: ``table`` is no table.
 
     """
-    found = decode_tiling(arch, problem, table).tile if tile is None else parse_tile("decode", tile)
+    found = decode_row(arch, problem, table).tile if tile is None else parse_tile("decode", tile)
     assert isinstance(found, DecodeTile)
     return found
 
@@ -317,13 +315,13 @@ class FlashTiles:
     dq: FlashTile
 
 
-def flash_tiling(arch: int, problem: Problem, kernel: str, table: str | None = None) -> Tiling:
+def flash_row(arch: int, problem: Problem, kernel: str, table: str | None = None) -> TileRow:
     """The row for the width of a token's K and V together.
 
     tf32 has tensor cores and 4 byte tiles; fp32 in IEEE arithmetic has none and is register-bound.
     """
     kind = problem.dtype if problem.dtype in ("fp32", "tf32") else "narrow"
-    if kernel == "flash_forward" and turns_keys(problem):
+    if kernel == "flash_forward" and rotates_keys(problem):
         kind = f"rope {kind}"
     # The slope of a softcap lives as long as a tile of scores: one more, as dq's part is.
     if kernel == "flash_dkdv" and problem.softcap is not None:
@@ -356,7 +354,7 @@ def flash_tiles(
     found: list[FlashTile] = []
     for kernel, text in written.items():
         chosen = (
-            flash_tiling(arch, problem, kernel, table).tile
+            flash_row(arch, problem, kernel, table).tile
             if text is None
             else parse_tile(kernel, text)
         )

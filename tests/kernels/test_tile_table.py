@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from attnbench.backends import triton_decode, triton_flash
 from attnbench.environment import Device
 from attnbench.errors import InputError
-from attnbench.kernels.search_space import space_of
+from attnbench.kernels.search_space import search_space
 from attnbench.kernels.tile_table import (
     COUNTS,
     SHIPPED,
     DecodeTile,
     FlashTile,
     Slot,
-    Tiling,
+    TileRow,
     decode_tile,
     flash_tiles,
     parse_tile,
@@ -85,7 +85,7 @@ def test_the_shipped_table_is_written_as_it_would_be_written_again():
 def test_every_shipped_row_says_where_it_is_from():
     table = table_of()
 
-    assert {one.source for one in table.tilings} <= set(table.sources)
+    assert {one.source for one in table.rows} <= set(table.sources)
     assert "not measured" in table.sources[COUNTS]["how"]
 
 
@@ -166,19 +166,19 @@ def test_a_file_that_is_none_is_told(tmp_path):
 def test_rows_that_were_chosen_stand_in_place_of_the_old():
     table = table_of()
     old = table.find("flash_dq", "narrow", 90, 256)
-    new = Tiling(slot=old.slot, tile=parse_tile("flash_dq", "64x64-w4-s2"), source="lab")
+    new = TileRow(slot=old.slot, tile=parse_tile("flash_dq", "64x64-w4-s2"), source="lab")
 
     changed = table.with_rows([new], {"lab": {"device": "H200"}})
 
     assert changed.find("flash_dq", "narrow", 90, 256) == new
-    assert len(changed.tilings) == len(table.tilings)
+    assert len(changed.rows) == len(table.rows)
     assert json.loads(changed.text())["sources"]["lab"] == {"device": "H200"}
-    assert [a for a, b in zip(changed.tilings, table.tilings, strict=True) if a != b] == [new]
+    assert [a for a, b in zip(changed.rows, table.rows, strict=True) if a != b] == [new]
 
 
 def test_every_slot_has_a_small_space_without_its_own_tile():
-    for tiling in table_of().tilings:
-        tiles = space_of(tiling)
+    for tiling in table_of().rows:
+        tiles = search_space(tiling)
         own = tiling.tile
 
         assert 3 <= len(tiles) <= 12
