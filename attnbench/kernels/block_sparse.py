@@ -2,11 +2,11 @@
 # mypy: disallow-untyped-decorators=False
 # ruff: noqa: ANN001, ANN201, FBT003, PLR0917
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
-"""FlashAttention forward over a list of kept blocks: what is not kept is neither read nor computed.
+"""FlashAttention forward over a list of kept blocks: others are neither read nor computed.
 
-Dao et al. 2022 (arXiv 2205.14135, section 3.3) for block-sparse attention by tiles. The kept blocks
-of a row of blocks come as two lists of block columns: those that every row sees whole are walked
-without a mask, those on an edge (diagonal, window, end of the keys) with one.
+Dao et al. 2022 (arXiv 2205.14135, section 3.3) for block-sparse attention by tiles. Each block row
+has two lists of kept block columns: blocks that every row sees whole are walked without a mask,
+blocks on an edge (diagonal, window, end of the keys) with one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def walk_blocks(
     V_DIM: tl.constexpr, V_REST: tl.constexpr, MASKED: tl.constexpr, CAUSAL: tl.constexpr,
     WINDOW: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Attend to the keys of n_blocks blocks, whose columns stand from ``columns + first`` on."""
+    """Attend to n_blocks blocks, whose columns are listed from ``columns + first`` on."""
     keys = tl.arange(0, BLOCK_N)
     column = tl.arange(0, DIM)
     v_column = tl.arange(0, V_DIM)
@@ -39,6 +39,7 @@ def walk_blocks(
             clamped = tl.maximum(tl.minimum(key, kv_len - 1) - start, -start)
         k_at = k + start.to(tl.int64) * stride_kt + clamped[:, None] * stride_kt
         v_at = v + start.to(tl.int64) * stride_vt + clamped[:, None] * stride_vt
+        # Scores: q k^T, with a head dim that is no power of two in two parts.
         k_tile = tl.load(k_at + column[None, :])
         scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
         if DIM_REST > 0:
@@ -46,8 +47,10 @@ def walk_blocks(
             scores = tl.dot(q_rest, tl.trans(k_rest), scores, input_precision=PRECISION)
         scores = apply_softcap_bias(scores, scale, 0.0, 0.0, 0, False, False, False)
         if MASKED:
+            # Hidden keys get -inf, so that their weight is exactly 0.
             mask = key_mask(position[:, None], key[None, :], kv_len, window, 0, CAUSAL, WINDOW)
             scores = tl.where(mask, scores, float("-inf"))
+        # Online softmax: alpha rescales what earlier tiles summed; p v accumulates in fp32.
         m, alpha, p, total = online_step(m, total, scores, MASKED)
         v_tile = tl.load(v_at + v_column[None, :])
         p = p.to(v_tile.dtype)
@@ -69,11 +72,11 @@ def block_sparse_forward(
     V_REST: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Grid (m_tiles · q_heads · batch); a tile of rows lies in one row of blocks.
+    """Compute o and lse. Grid (m_tiles · q_heads · batch); a row tile lies in one block row.
 
-    q ``[batch, q_heads, q_len, dim]``, k and v likewise with their heads, told by strides; o
-    contiguous in q's layout, lse fp32 natural log. The lists are int32: ``*_starts [block rows +
-    1]`` points into ``*_columns``.
+    q: ``[batch, q_heads, q_len, dim]``; k and v likewise with kv_heads; strides in elements. o:
+    contiguous, q's layout. lse: fp32, natural log. ``*_starts``: int32 ``[block rows + 1]``, which
+    points into ``*_columns``, int32.
     """
     pid = tl.program_id(0)
     in_group = pid % GROUP
@@ -103,6 +106,7 @@ def block_sparse_forward(
     if V_REST > 0:
         acc_rest = tl.zeros([BLOCK_M, V_REST], tl.float32)
     block_row = m_tile * BLOCK_M // BLOCK
+    # Blocks that every row sees whole need no mask.
     first = tl.load(whole_starts + block_row)
     acc, acc_rest, m, total = walk_blocks(
         acc, acc_rest, m, total, q_tile, q_rest, k, v, position,
@@ -110,6 +114,7 @@ def block_sparse_forward(
         whole_columns, first, tl.load(whole_starts + block_row + 1) - first,
         BLOCK, BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, False, CAUSAL, WINDOW, PRECISION,
     )  # fmt: skip
+    # Blocks on the diagonal, the window's edge or the end of the keys.
     first = tl.load(edge_starts + block_row)
     acc, acc_rest, m, total = walk_blocks(
         acc, acc_rest, m, total, q_tile, q_rest, k, v, position,
@@ -117,6 +122,7 @@ def block_sparse_forward(
         edge_columns, first, tl.load(edge_starts + block_row + 1) - first,
         BLOCK, BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, True, CAUSAL, WINDOW, PRECISION,
     )  # fmt: skip
+    # Divide once at the end; a row that saw no key is 0.
     inverse = tl.where(total > 0, 1.0 / tl.where(total > 0, total, 1.0), 0.0)[:, None]
     row = request * stride_rb + head * stride_rh + token * stride_rt
     tl.store(lse + row, log2_total(m, total) * LN_2, mask=valid)

@@ -4,8 +4,8 @@
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
 """FlashAttention-2 forward: a program holds a tile of query rows and walks over the keys.
 
-Dao 2023 (arXiv 2307.08691). Tiles of keys that every row sees are walked first, without a mask; the
-few on an edge (diagonal, window, sinks, end of the keys) in a second loop, with one.
+Dao 2023 (arXiv 2307.08691). The first loop covers key tiles that every row sees, without a mask;
+the second covers the few edge tiles (diagonal, window, sinks, end of the keys), with a mask.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def edges(
     first, last, kv_len, window, sinks,
     BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
-    """Cut the tiles that rows standing at keys ``first`` to ``last`` see.
+    """Split the key tiles that rows at positions ``first`` to ``last`` see.
 
     Returns (sink tiles, begin, full_begin, full_end, stop): from 0, sink tiles; from begin, masked;
     from full_begin, seen whole by every row; from full_end to stop, masked again.
@@ -79,6 +79,7 @@ def walk(
                 tile = tl.where(step < n_sink, step, tile)
         else:
             tile = right + step
+        # Address the tile: 64 bits for its start, 32 bits within it.
         start = tile * BLOCK_N
         key = start + keys
         clamped = keys
@@ -87,6 +88,7 @@ def walk(
             clamped = tl.minimum(key, kv_len - 1) - start
         k_at = k + start.to(tl.int64) * stride_kt + clamped[:, None] * stride_kt
         v_at = v + start.to(tl.int64) * stride_vt + clamped[:, None] * stride_vt
+        # Scores: q k^T, with a head dim that is no power of two in two parts.
         if PAIRS == 0:
             k_tile = tl.load(k_at + column[None, :])
             scores = tl.dot(rows[0], tl.trans(k_tile), input_precision=PRECISION)
@@ -99,14 +101,18 @@ def walk(
                 rows, k_at, cos + angle, sin + angle,
                 ROPE, HALF, DIM + DIM_REST, PAIRS, PAIRS_REST, FLAT, FLAT_REST, PRECISION,
             )  # fmt: skip
+        # Scale after the dot, in fp32: scaling a bf16 q would round it once more.
         distance = position[:, None] - key[None, :]
         scores = apply_softcap_bias(
             scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, PRECISION == "ieee"
         )
         if MASKED:
+            # Hidden keys get -inf, so that their weight is exactly 0.
             mask = key_mask(position[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
             scores = tl.where(mask, scores, float("-inf"))
+        # Online softmax: new row maximum, and alpha that rescales everything summed so far.
         m, alpha, p, total = online_step(m, total, scores, MASKED and CAUSAL)
+        # Accumulate p v in fp32; p is rounded to v's dtype for the tensor cores.
         v_tile = tl.load(v_at + v_column[None, :])
         p = p.to(v_tile.dtype)
         acc = tl.dot(p, v_tile, acc * alpha[:, None], input_precision=PRECISION)
@@ -129,11 +135,13 @@ def flash_forward(
     ROPE: tl.constexpr, HALF: tl.constexpr, PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr,
     FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
 ):  # fmt: skip
-    """Grid (m_tiles · q_heads · requests).
+    """Compute o and lse. Grid (m_tiles · q_heads · requests).
 
-    q ``[batch, q_heads, q_len, dim]`` or packed ``[tokens, q_heads, dim]``, k and v likewise with
-    their heads, told by strides (b: batch, h: head, t: token); o contiguous in q's layout, lse fp32
-    natural log; ``stride_r*`` count rows of both.
+    q: ``[batch, q_heads, q_len, dim]``, or packed ``[tokens, q_heads, dim]``; k and v likewise with
+    kv_heads. Strides are in elements (b: batch, h: head, t: token).
+    o: contiguous, q's layout, v_dim columns. lse: fp32, natural log. ``stride_r*`` count rows of
+    o and lse. cu_q, cu_k: int32 ``[requests + 1]``. slopes, sink_logits: fp32 ``[q_heads]``. cos,
+    sin: fp32 ``[positions, HALF]``.
     """
     # The heads of a group run side by side, then the row tiles of their KV head, so that its K and
     # V stay in L2; the longest tiles of a causal mask come first, the short ones fill the tail.
@@ -168,7 +176,7 @@ def flash_forward(
             q_rest = tl.load(q_at + (DIM + tl.arange(0, DIM_REST))[None, :])
         rows = (q_tile, q_rest)
     else:
-        # Row 0 stands at key ``shift``; where that is below 0, the keys move up instead.
+        # Row 0 has the position of key ``shift``; if that is below 0, keys move up instead.
         angle = (tl.minimum(token, q_len - 1) + tl.maximum(shift, 0)).to(tl.int64)[:, None] * HALF
         rows = load_rotated_rows(
             q_at, cos + angle, sin + angle,
@@ -182,6 +190,7 @@ def flash_forward(
     slope = 0.0
     if ALIBI:
         slope = tl.load(slopes + head)
+    # Running row maximum, sum of weights and output; a sink logit is one more key with value 0.
     m = tl.full([BLOCK_M], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     if SINK_LOGITS:
@@ -191,6 +200,7 @@ def flash_forward(
     acc_rest = acc
     if V_REST > 0:
         acc_rest = tl.zeros([BLOCK_M, V_REST], tl.float32)
+    # First loop: tiles that every row sees, without a mask.
     acc, acc_rest, m, total = walk(
         acc, acc_rest, m, total, rows, k, v, cos, sin, position, slope,
         scale, softcap, kv_len, window, sinks, stride_kt, stride_vt,
@@ -198,6 +208,7 @@ def flash_forward(
         BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, False, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
         ROPE, HALF, PAIRS, PAIRS_REST, FLAT, FLAT_REST,
     )  # fmt: skip
+    # Second loop: sinks, the window's left edge, then the diagonal and the end, with a mask.
     n_left = full_begin - begin
     acc, acc_rest, m, total = walk(
         acc, acc_rest, m, total, rows, k, v, cos, sin, position, slope,
@@ -206,6 +217,7 @@ def flash_forward(
         BLOCK_N, DIM, DIM_REST, V_DIM, V_REST, True, CAUSAL, WINDOW, SOFTCAP, ALIBI, PRECISION,
         ROPE, HALF, PAIRS, PAIRS_REST, FLAT, FLAT_REST,
     )  # fmt: skip
+    # Divide once at the end; a row that saw no key is 0.
     inverse = tl.where(total > 0, 1.0 / tl.where(total > 0, total, 1.0), 0.0)[:, None]
     row = request * stride_rb + head * stride_rh + (first_row + token) * stride_rt
     tl.store(lse + row, log2_total(m, total) * LN_2, mask=valid)

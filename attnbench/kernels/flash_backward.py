@@ -2,13 +2,13 @@
 # mypy: disallow-untyped-decorators=False
 # ruff: noqa: ANN001, ANN201, FBT003, PLR0912, PLR0917
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
-"""FlashAttention-2 backward: the scores are computed again, nothing of their size is stored.
+"""FlashAttention-2 backward: scores are recomputed, so nothing of their size is stored.
 
 Dao 2023 (arXiv 2307.08691), section 3.1.2. With p = exp(s - lse), dp = do · v and delta = sum(do ·
-o): ds = p · (dp - delta), dv = sum p do, dk = sum ds q, dq = sum ds k. dK and dV in one kernel, a
-program a tile of keys and KV head that walks over all query heads of its group, so that nothing is
-expanded and every sum has one order; dQ in another, a program a tile of rows. Or all three in the
-first, with atomic additions.
+o): ds = p · (dp - delta), dv = sum p do, dk = sum ds q, dq = sum ds k. One kernel computes dK and
+dV: a program owns a key tile of one KV head and walks over all query heads of its group, so that
+nothing is expanded and every sum has a fixed order. Another computes dQ: a program owns a tile of
+rows. With ATOMIC the first kernel computes all three, with atomic additions.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def sum_of_products(
 
 @triton.jit
 def scale_sum(total, dq, gradient_scale, n_elements, BLOCK: tl.constexpr):
-    """From the fp32 sum of dq to dq in its own dtype. Grid (blocks of BLOCK elements)."""
+    """Scale the fp32 sum of dq and convert it to dq's dtype. Grid (blocks of BLOCK elements)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < n_elements
     scaled = tl.load(total + at, mask=mask) * gradient_scale
@@ -54,7 +54,7 @@ def softmax_weights(
     scores, lse, distance, slope, scale, softcap,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """From raw products to p = exp(s - lse) and ds / d(raw · scale); lse in log2 units."""
+    """Return p = exp(s - lse) and the softcap's derivative from raw products; lse in log2 units."""
     scores = apply_softcap_bias(scores, scale, softcap, 0.0, distance, SOFTCAP, False, EXACT)
     cap_slope = 1.0
     if SOFTCAP:
@@ -77,11 +77,12 @@ def flash_dkdv(
     RAGGED: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, PRECISION: tl.constexpr, ATOMIC: tl.constexpr,
 ):  # fmt: skip
-    """Grid (key tiles, kv_heads · requests); dk and dv contiguous in k's and v's layout.
+    """Compute dk and dv. Grid (key tiles, kv_heads · requests).
 
-    ``stride_g*`` count rows of dk and dv; do is contiguous in q's layout, as is o. ATOMIC adds this
-    tile's part of dq to dq_sum (fp32 in q's layout, zeros before; not scaled), in whichever order
-    the programs come by: five products instead of the seven of two kernels.
+    q, k, v: as in ``flash_forward``. do: contiguous in o's layout. lse, delta: fp32 per row of o.
+    dk, dv: contiguous in k's and v's layout; ``stride_g*`` count their rows. ATOMIC also adds this
+    tile's part of dq to dq_sum (fp32, q's layout, zeros before, not scaled) in no fixed order: five
+    products instead of the seven that two kernels need.
     """
     WIDTH: tl.constexpr = V_DIM + V_REST
     kv_head = tl.program_id(1) % KV_HEADS
@@ -112,7 +113,7 @@ def flash_dkdv(
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    # Rows that see any key of this tile: from the diagonal on, up to where the window has gone by.
+    # Rows that see any key of this tile: from the diagonal to the end of the window.
     row_begin = 0
     row_stop = q_len
     if CAUSAL:
@@ -134,9 +135,10 @@ def flash_dkdv(
         do_at = do + row[:, None] * WIDTH
         q_tile = tl.load(q_at + column)
         do_tile = tl.load(do_at + v_column)
-        # Rows past the end: p = exp(s - inf) = 0.
+        # Rows past the end get lse = inf, so that p = exp(s - inf) = 0.
         row_lse = tl.load(lse + row, mask=valid, other=float("inf")) * LOG2_E
         row_delta = tl.load(delta + row)
+        # Recompute s^T = k q^T, and dp^T = v do^T.
         scores = tl.dot(k_tile, tl.trans(q_tile), input_precision=PRECISION)
         dp = tl.dot(v_tile, tl.trans(do_tile), input_precision=PRECISION)
         if DIM_REST > 0:
@@ -153,11 +155,12 @@ def flash_dkdv(
             scores, row_lse[None, :], position - key[:, None], slope, scale, softcap,
             SOFTCAP, ALIBI, PRECISION == "ieee",
         )  # fmt: skip
-        # Keys past the end have no dk and dv to spoil, but a part of dq.
+        # Keys past the end only matter to dq: their dk and dv are not stored.
         if CAUSAL or ATOMIC:
             p = tl.where(
                 key_mask(position, key[:, None], kv_len, window, sinks, CAUSAL, WINDOW), p, 0.0
             )
+        # Softmax backward; delta replaces the sum over keys of p · dp.
         ds = (p * (dp - row_delta[None, :]) * cap_slope).to(q_tile.dtype)
         p = p.to(q_tile.dtype)
         dv_acc = tl.dot(p, do_tile, dv_acc, input_precision=PRECISION)
@@ -198,7 +201,10 @@ def flash_dq(
     RAGGED: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Grid (m_tiles · q_heads · requests), in the order of ``flash_forward``; dq like o."""
+    """Compute dq. Grid (m_tiles · q_heads · requests), in the order of ``flash_forward``.
+
+    Inputs as in ``flash_dkdv``; dq: contiguous in q's layout.
+    """
     pid = tl.program_id(0)
     m_tile = m_tiles - 1 - pid // GROUP % m_tiles
     pair = pid // (GROUP * m_tiles)
@@ -251,6 +257,7 @@ def flash_dq(
         v_at = v + start.to(tl.int64) * stride_vt + clamped[:, None] * stride_vt
         k_tile = tl.load(k_at + column)
         v_tile = tl.load(v_at + v_column)
+        # Recompute s = q k^T, and dp = do v^T.
         scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
         dp = tl.dot(do_tile, tl.trans(v_tile), input_precision=PRECISION)
         if DIM_REST > 0:
@@ -266,6 +273,7 @@ def flash_dq(
         p = tl.where(
             key_mask(position, key[None, :], kv_len, window, sinks, CAUSAL, WINDOW), p, 0.0
         )
+        # Softmax backward, then dq += ds k.
         ds = (p * (dp - row_delta) * cap_slope).to(k_tile.dtype)
         dq_acc = tl.dot(ds, k_tile, dq_acc, input_precision=PRECISION)
         if DIM_REST > 0:

@@ -2,11 +2,25 @@
 # mypy: disallow-untyped-decorators=False
 # ruff: noqa: ANN001, ANN201, PLR0912, PLR0917, PLR2004, SIM108
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
-"""Split-KV decode against a cache of 8 or 4 bit codes with a scale a token and KV head.
+"""Split-KV decode over a cache of 8 or 4 bit values with a scale per token and KV head.
 
-No tile of K or V is ever dequantised. Scales and zero points are numbers a key, so they go onto the
-scores and the weights instead: q·k = (q·code - zero·sum q)·scale, p·v = (p·scale)·(code - zero). A
-tile is read as 16 bit words and cut into PARTS dots, one for each code of a word (``codes``).
+Scales and zero points are per key, so they are applied to scores and weights instead of to tiles
+of K and V: q·k = (q·value - zero·sum q)·scale, p·v = (p·scale)·(value - zero). A tile is read as
+16 bit words and split into PARTS dots, one for each value of a word.
+
+A word holds two 8 bit values (low byte: even column) or four 4 bit values (low nibble first). Loads
+of words can use ldmatrix, which does not support bytes, and one conversion handles two words in a
+32 bit register. The bits of a value become mantissa or exponent bits of an fp16 number, as Kim et
+al. 2022 (arXiv 2211.10017) do with weights: exact, without conversion instructions or fp8 hardware.
+
+=========  ==========================================================================
+format     what ``dequantize`` gives
+=========  ==========================================================================
+int8       the value
+fp8_e4m3   the value / 256: the exponent's bias is 15 in fp16 and 7 in e4m3
+fp8_e5m2   the value, whose bits are fp16's upper byte
+int4       1024 + value in columns 0 and 2, 1024 + 16 · value in columns 1 and 3
+=========  ==========================================================================
 """
 
 from __future__ import annotations
@@ -72,7 +86,7 @@ INT4_FOURTH: tl.constexpr = tl.constexpr(
 
 @triton.jit
 def packed(words, ASSEMBLY: tl.constexpr):
-    """Run one of the programs above on 16 bit words."""
+    """Run one of the PTX programs above on 16 bit words."""
     return tl.inline_asm_elementwise(
         ASSEMBLY, "=r,r", [words], dtype=tl.float16, is_pure=True, pack=2
     )
@@ -80,7 +94,7 @@ def packed(words, ASSEMBLY: tl.constexpr):
 
 @triton.jit
 def byte_of(words, PART: tl.constexpr, FORMAT: tl.constexpr, ASM: tl.constexpr):
-    """Column 2i + PART of an 8 bit cache; see the table above."""
+    """Column 2i + PART of an 8 bit cache; see the table at the top."""
     if ASM:
         if FORMAT == INT8:
             value = packed(words, INT8_EVEN if PART == 0 else INT8_ODD)
@@ -101,7 +115,7 @@ def byte_of(words, PART: tl.constexpr, FORMAT: tl.constexpr, ASM: tl.constexpr):
 
 @triton.jit
 def nibble_of(words, PART: tl.constexpr, ASM: tl.constexpr):
-    """Column 4i + PART of a 4 bit cache; see the table above."""
+    """Column 4i + PART of a 4 bit cache; see the table at the top."""
     if ASM:
         if PART == 0:
             value = packed(words, INT4_FIRST)
@@ -124,9 +138,9 @@ def nibble_of(words, PART: tl.constexpr, ASM: tl.constexpr):
 def dequantize(
     words, zero, PART: tl.constexpr, FORMAT: tl.constexpr, ASM: tl.constexpr, WIDE: tl.constexpr
 ):  # fmt: skip
-    """Columns of one part as fp16; WIDE as fp32, 4 bit codes less their zero point.
+    """Return one part's columns as fp16; with WIDE as fp32, 4 bit values minus their zero point.
 
-    In fp32 nothing is gained by leaving the zero points to the scores, and a bit or two is lost.
+    In fp32, applying zero points to the scores would gain nothing and lose a bit or two.
     """
     if FORMAT == INT4:
         value = nibble_of(words, PART, ASM)
@@ -142,7 +156,7 @@ def dequantize(
 
 @triton.jit
 def as_operand(part, row_scale, SHARE: tl.constexpr, WIDE: tl.constexpr):
-    """A part of q for the tensor cores: divided by a power of two that fits it into fp16."""
+    """A part of q for the tensor cores, divided by a power of two so that it fits fp16."""
     if WIDE:
         value = part * SHARE
     else:
@@ -171,14 +185,14 @@ def decode_quantized(
     PRECISION: tl.constexpr, WIDE: tl.constexpr, ASM: tl.constexpr,
     ROPE: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
-    """Grid (kv_heads · M_TILES, splits, requests); arguments as of ``decode.decode``.
+    """Attend to one split of each sequence. Grid and other arguments as in ``decode.decode``.
 
-    k and v are 16 bit words, K_WORDS and V_WORDS a token; scales and zero points fp32 with strides
-    of their own. WIDE computes in fp32, for fp32 problems; else in fp16, whatever q is: the codes
-    are exact there, and bf16 has too few bits of mantissa to hold them.
+    k, v: uint16, K_WORDS and V_WORDS per token. k_scale, v_scale, k_zero, v_zero: fp32 per token
+    and KV head, strides s in elements. WIDE computes in fp32, for fp32 problems; otherwise in fp16,
+    whatever q's dtype: quantized values are exact there, but not in bf16's shorter mantissa.
     """
     PARTS: tl.constexpr = 4 if FORMAT == INT4 else 2
-    # The fp16 range of p · scale: scales are about (largest value) / (largest code).
+    # Keep p · scale in fp16's range: scales are about (largest value) / (largest quantized value).
     GAIN: tl.constexpr = 32768.0 if FORMAT == E5M2 else (256.0 if FORMAT == E4M3 else 16.0)
     UP: tl.constexpr = 256.0 if FORMAT == E4M3 else 1.0
     kv_head = tl.program_id(0) // M_TILES
@@ -223,11 +237,11 @@ def decode_quantized(
         q2 = load_rotated(q_at, column + 2, cos_row, sin_row, valid[:, None], ROPE, HALF)
         q3 = load_rotated(q_at, column + 3, cos_row, sin_row, valid[:, None], ROPE, HALF)
         largest = tl.maximum(largest, tl.maximum(tl.max(tl.abs(q2), 1), tl.max(tl.abs(q3), 1)))
-    # A power of two, so that bf16 rows are rounded by nothing but fp16's end of range.
+    # A power of two, so that only fp16's range limit rounds bf16 rows.
     row_scale = tl.exp2(tl.ceil(tl.log2(tl.maximum(largest, 1e-30))))
     if WIDE:
         row_scale = tl.full([BLOCK_M], 1.0, tl.float32)
-    # Codes in the upper nibble of a byte come 16 times too large.
+    # Values from the upper nibble of a byte are 16 times too large.
     SIXTEENTH: tl.constexpr = 0.0625 if PARTS == 4 else 1.0
     q0 = as_operand(q0, row_scale, 1.0, WIDE)
     q1 = as_operand(q1, row_scale, SIXTEENTH, WIDE)
@@ -236,7 +250,7 @@ def decode_quantized(
         q3 = as_operand(q3, row_scale, SIXTEENTH, WIDE)
         q_sum = row_sum(q0) + row_sum(q2) + 16.0 * (row_sum(q1) + row_sum(q3))
         offset = 1024.0 * (row_sum(q0) + row_sum(q1) + row_sum(q2) + row_sum(q3))
-    # With a power of two in q and in the codes, the scale of a score is known only a row.
+    # Undo the power of two of q, and that of the format, per row of scores.
     row_scale = row_scale * UP
 
     k += kv_head.to(tl.int64) * stride_kh
@@ -312,11 +326,13 @@ def decode_quantized(
             )
             if not WIDE:
                 scores = scores - offset[:, None] - q_sum[:, None] * kz[None, :]
+        # Dequantize the scores: one scale per key, one power of two per row.
         scores = scores * ks[None, :] * row_scale[:, None]
         distance = position[:, None] - key[None, :]
         scores = apply_softcap_bias(scores, scale, softcap, slope, distance, SOFTCAP, ALIBI, WIDE)
         mask = key_mask(position[:, None], key[None, :], kv_len, window, sinks, CAUSAL, WINDOW)
         scores = tl.where(mask, scores, float("-inf"))
+        # Online softmax, then fold V's scale into p: V's tile stays quantized.
         m, alpha, p, total = online_step(m, total, scores, CAUSAL)
         p = p * (vs * GAIN)[None, :]
         if not WIDE:

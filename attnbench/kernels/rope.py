@@ -2,7 +2,11 @@
 # mypy: disallow-untyped-decorators=False
 # ruff: noqa: ANN001, ANN201, PLR0917
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
-"""Rotary embedding (Su et al. 2021, arXiv 2104.09864) while a row is loaded."""
+"""Rotary embedding (RoPE, Su et al. 2021, arXiv 2104.09864), fused into loads or as a kernel.
+
+A rotation's transpose is the rotation by the opposite angle, so ``rotate_rows`` also turns the
+gradients of rotated q and k back.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,10 @@ NEOX: tl.constexpr = tl.constexpr(1)
 
 @triton.jit
 def load_rotated(row, column, cos_row, sin_row, mask, ROPE: tl.constexpr, HALF: tl.constexpr):
-    """Load columns of a row in fp32, the first 2 · HALF of them turned; 0 where not ``held``.
+    """Load columns of a row in fp32, the first 2 · HALF of them rotated; 0 outside ``mask``.
 
-    ``cos_row`` and ``sin_row`` are the HALF cosines and sines of the row's position. neox turns the
-    pairs (p, p + HALF), gptj (2p, 2p + 1). The partner of a column is loaded again rather than
+    ``cos_row`` and ``sin_row`` are the HALF cosines and sines of the row's position. neox rotates
+    the pairs (p, p + HALF), gptj (2p, 2p + 1). The partner of a column is loaded again rather than
     shuffled: rows are few, and it is in L1.
     """
     value = tl.load(row + column, mask=mask, other=0.0).to(tl.float32)
@@ -45,7 +49,7 @@ def load_rotated(row, column, cos_row, sin_row, mask, ROPE: tl.constexpr, HALF: 
 
 @triton.jit
 def load_part(at, column, STOP: tl.constexpr, END: tl.constexpr):
-    """Load columns of rows; 0 from ``END`` on, where the last part reaches past it to ``STOP``."""
+    """Load columns of rows; a last part that extends to ``STOP`` is 0 from ``END`` on."""
     if STOP > END:
         value = tl.load(at + column, mask=column < END, other=0.0)
     else:
@@ -57,9 +61,9 @@ def load_part(at, column, STOP: tl.constexpr, END: tl.constexpr):
 def load_pairs(
     at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr, HALF: tl.constexpr
 ):
-    """Load WIDTH pairs of rows from pair FIRST on: their first numbers, and their second.
+    """Load WIDTH pairs of rows from pair FIRST on: their first elements, and their second.
 
-    gptj's neighbours come with one wide load and part in registers.
+    gptj's adjacent elements come with one wide load and are split in registers.
     """
     STOP: tl.constexpr = FIRST + WIDTH
     if ROPE == NEOX:
@@ -78,7 +82,7 @@ def load_rotated_pairs(
     at, cos_at, sin_at, FIRST: tl.constexpr, WIDTH: tl.constexpr, ROPE: tl.constexpr,
     HALF: tl.constexpr,
 ):  # fmt: skip
-    """``pairs_of``, turned; both halves of a pair are at hand, so that nothing is read twice."""
+    """``load_pairs``, rotated; with both elements of a pair loaded, nothing is read twice."""
     one, two = load_pairs(at, FIRST, WIDTH, ROPE, HALF)
     pair = FIRST + tl.arange(0, WIDTH)[None, :]
     cos = load_part(cos_at, pair, FIRST + WIDTH, HALF)
@@ -94,10 +98,10 @@ def load_rotated_rows(
     at, cos_at, sin_at, ROPE: tl.constexpr, HALF: tl.constexpr, WIDTH: tl.constexpr,
     PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr, FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
 ):  # fmt: skip
-    """Load whole rows in parts, in the order in which ``turned_products`` multiplies them.
+    """Load whole rows in parts, in the order in which ``rotated_products`` multiplies them.
 
     PAIRS and PAIRS_REST are the parts of the HALF pairs, FLAT and FLAT_REST those of the WIDTH - 2
-    · HALF columns behind them, which are not turned; a part that is 0 wide repeats another.
+    · HALF columns behind them, which are not rotated; a part of width 0 repeats another.
     """
     one, two = load_rotated_pairs(at, cos_at, sin_at, 0, PAIRS, ROPE, HALF)
     one_rest, two_rest, flat, flat_rest = one, two, one, one
@@ -118,11 +122,11 @@ def rotated_products(
     PAIRS: tl.constexpr, PAIRS_REST: tl.constexpr, FLAT: tl.constexpr, FLAT_REST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """q·k of turned ``rows`` and the keys that lie ``at``, turned as they are loaded.
+    """Return q·k of rotated ``rows`` and the keys ``at``, rotated as they are loaded.
 
-    A product does not ask for the order of its columns: the first numbers of all pairs times those
-    of q, plus the second ones, is q·k for either kind of rope. Turning in the order of the columns
-    would read each key, and each angle, twice, and hold four tiles of K in fp32.
+    A dot product does not depend on the order of its columns: the first elements of all pairs times
+    those of q, plus the same for the second, is q·k for either kind of rope. Rotating in column
+    order would read each key and each angle twice, and hold four tiles of K in fp32.
     """
     one, two, one_rest, two_rest, flat, flat_rest = load_rotated_rows(
         at, cos_at, sin_at, ROPE, HALF, WIDTH, PAIRS, PAIRS_REST, FLAT, FLAT_REST
@@ -147,10 +151,12 @@ def rotate_rows(
     PAIRS: tl.constexpr, BEHIND: tl.constexpr, ROPE: tl.constexpr, RAGGED: tl.constexpr,
     TOP_LEFT: tl.constexpr, KEYS: tl.constexpr, BACK: tl.constexpr,
 ):  # fmt: skip
-    """Grid (tiles of rows, HEADS · requests). Strides x: rows, y: to; ``factor`` times rows.
+    """Write ``factor`` times the rotated rows. Grid (tiles of rows, HEADS · requests).
 
-    KEYS says that the rows are keys, else they are queries. PAIRS and BEHIND are HALF and DIM - 2 ·
-    HALF, padded to powers of two. Never in place: two threads may hold the same number.
+    rows, to: ``[batch, heads, tokens, dim]`` or packed, strides x and y in elements. cos, sin: fp32
+    ``[positions, HALF]``. KEYS: the rows are keys, else queries. BACK rotates backwards.
+    PAIRS and BEHIND are HALF and DIM - 2 · HALF, padded to powers of two. Never in place: two
+    threads may load the same element.
     """
     head = (tl.program_id(1) % HEADS).to(tl.int64)
     request = (tl.program_id(1) // HEADS).to(tl.int64)
@@ -158,7 +164,7 @@ def rotate_rows(
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    # Row 0 stands at key ''shift''; where that is below 0, the keys move up instead.
+    # Row 0 has the position of key ``shift``; if that is below 0, keys move up instead.
     if KEYS:
         length, first, key_shift = kv_len, first_key, tl.maximum(-shift, 0)
     else:

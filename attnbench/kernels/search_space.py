@@ -1,8 +1,8 @@
 """What `attnbench tune` tries: a few declared tiles for each kernel and kind of arithmetic.
 
-Small on purpose: each is measured over every problem of its slot, in several processes. What does
-not fit an architecture, or spills there, is dropped after compiling it, so that the lists need not
-know widths and families.
+Small on purpose: each is measured over every problem of its slot, in several processes. A tile that
+does not fit an architecture or spills there is dropped after compiling, so that the lists need not
+depend on widths and families.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WIDE_FORWARD = (
     *("32x16-w4-s2", "32x32-w4-s2", "32x32-w8-s2", "64x16-w8-s2", "64x32-w4-s2"),
     *("64x32-w8-s2", "128x32-w8-s2"),
 )
-# The angles of a tile of keys take as much room again as its K and V.
+# The angles of a tile of keys need as much memory again as its K and V.
 _ROPE_FORWARD = (
     *("32x32-w8-s2", "64x32-w4-s2", "64x32-w8-s2", "64x64-w4-s2", "64x64-w8-s2"),
     *("128x32-w8-s2", "128x64-w8-s2", "128x64-w8-s3"),
@@ -33,7 +33,7 @@ _NARROW_DQ = (
     *("64x32-w4-s2", "64x32-w8-s2", "64x64-w4-s2", "64x64-w8-s2", "128x32-w8-s2"),
     *("128x64-w8-s2", "128x64-w8-s3"),
 )
-# Programs that an SM holds are counted when a tile is compiled; 1 stands until then.
+# Resident programs per SM are counted when a tile is compiled; 1 is a placeholder.
 _DECODE = (
     *("32-w4-s3-p1", "32-w4-s4-p1", "64-w4-s2-p1", "64-w4-s3-p1", "64-w4-s4-p1"),
     *("128-w4-s2-p1", "128-w4-s3-p1", "128-w8-s3-p1"),
@@ -69,13 +69,13 @@ _SPACES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def search_space(tiling: TileRow) -> tuple[Tile, ...]:
-    """The tiles that are tried beside the row's own, in the order of the lists above."""
+    """Return the tiles to try besides the row's own, in the order of the lists above."""
     own, slot = tiling.tile, tiling.slot
     found = []
     for text in _SPACES[slot.kernel][slot.kind]:
         tile = parse_tile(slot.kernel, text)
         if isinstance(tile, DecodeTile) and isinstance(own, DecodeTile):
-            # The most query rows a tile is a limit of the kernel's registers, not of its speed.
+            # max_m is a limit of the kernel's registers, not a matter of speed.
             tile = replace(tile, max_m=own.max_m)
             if replace(tile, resident=own.resident) == own:
                 continue

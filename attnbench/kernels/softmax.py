@@ -41,9 +41,9 @@ def apply_softcap_bias(
     scores, scale, softcap, slope, distance, SOFTCAP: tl.constexpr, ALIBI: tl.constexpr,
     EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Turn raw products into log2 scores: scale, softcap, ALiBi, in this order.
+    """Return log2 scores of raw products: scale, softcap, ALiBi (2108.12409), in this order.
 
-    ``scale`` is the problem's times log2 e, or without it divided by softcap where SOFTCAP.
+    ``scale`` is the problem's scale times log2 e; with SOFTCAP it is the scale over softcap.
     """
     if SOFTCAP:
         scores = tanh(scores * scale, EXACT) * (softcap * LOG2_E)
@@ -56,7 +56,7 @@ def apply_softcap_bias(
 
 @triton.jit
 def key_mask(position, key, kv_len, window, sinks, CAUSAL: tl.constexpr, WINDOW: tl.constexpr):
-    """Which keys a row sees; ``place`` is the key that the row stands at, ``[rows, 1]``."""
+    """Mask of the keys that each row sees; ``position [rows, 1]`` counts in keys."""
     mask = key < kv_len
     if CAUSAL:
         mask = mask & (key <= position)
@@ -67,14 +67,15 @@ def key_mask(position, key, kv_len, window, sinks, CAUSAL: tl.constexpr, WINDOW:
 
 @triton.jit
 def online_step(m, total, scores, GUARD: tl.constexpr):
-    """Return the new maximum, the factor for what was summed before, the weights, the new total.
+    """Return the new maximum, the rescaling factor alpha, the weights p, and the new total.
 
-    ``GUARD`` where a row may have seen no key yet: -inf - -inf would be NaN.
+    ``GUARD`` if a row may not have seen any key yet: -inf - -inf would be NaN.
     """
     larger = tl.maximum(m, tl.max(scores, 1))
     base = larger
     if GUARD:
         base = tl.where(larger == float("-inf"), 0.0, larger)
+    # exp2, as scores carry log2 e; alpha moves earlier sums to the new maximum.
     alpha = tl.exp2(m - base)
     p = tl.exp2(scores - base[:, None])
     return larger, alpha, p, total * alpha + tl.sum(p, 1)
@@ -82,7 +83,7 @@ def online_step(m, total, scores, GUARD: tl.constexpr):
 
 @triton.jit
 def log2_total(m, total):
-    """Log2 of the sum of weights; -inf for a row that saw no key."""
+    """Log2 of the sum of weights; -inf for a row without any key."""
     safe = tl.where(total > 0, total, 1.0)
     return tl.where(total > 0, m + tl.log2(safe), float("-inf"))
 
@@ -92,10 +93,10 @@ def visible_tiles(
     first, last, kv_len, window, sinks,
     BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
-    """Tiles that rows standing at keys ``first`` to ``last`` see any key of.
+    """Return the key tiles that rows at positions ``first`` to ``last`` see any key of.
 
-    Returns (sink tiles, first tile, tiles in all): the walk is over ``sink tiles`` from 0 and then
-    on from ``first tile``, so that one loop does both.
+    Returns (sink tiles, first tile, number of tiles): one loop walks over the sink tiles from 0 and
+    then from ``first tile`` on.
     """
     end = kv_len
     if CAUSAL:
@@ -111,7 +112,7 @@ def visible_tiles(
 
 @triton.jit
 def tile_at(step, n_sink, begin, WINDOW: tl.constexpr):
-    """Return the tile of keys that a step of the walk is at."""
+    """Return the key tile of a step of the walk."""
     if WINDOW:
         tile = tl.where(step < n_sink, step, step - n_sink + begin)
     else:
@@ -121,7 +122,7 @@ def tile_at(step, n_sink, begin, WINDOW: tl.constexpr):
 
 @triton.jit
 def page_ids(table, start, key, kv_len, PAGE: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Pages of a tile's keys: one id where a page holds whole tiles, else one a key."""
+    """Pages of a tile's keys: one id if a page holds whole tiles, else one per key."""
     if PAGE % BLOCK_N == 0:
         pages = tl.load(table + tl.minimum(start, kv_len - 1) // PAGE)
     else:
@@ -133,10 +134,10 @@ def page_ids(table, start, key, kv_len, PAGE: tl.constexpr, BLOCK_N: tl.constexp
 def offsets(
     pages, start, key, kv_len, stride_page, stride_token, PAGE: tl.constexpr
 ):  # fmt: skip
-    """Where a tile's keys lie, in elements from the head's first; keys past the end are the last.
+    """Offsets of a tile's keys from the head's first, in elements; clamped to the last key.
 
-    Clamped addresses instead of masked loads: what is read is finite, its score is masked, and the
-    loop is a sixth shorter. Within a tile 32 bits are enough; its start needs 64.
+    Clamped addresses instead of masked loads: values are finite, their scores are masked, and the
+    loop is a sixth shorter. 32 bits suffice within a tile; its start needs 64.
     """
     clamped = tl.minimum(key, kv_len - 1)
     if PAGE == 0:

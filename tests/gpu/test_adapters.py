@@ -95,5 +95,5 @@ def test_tuning_measures_and_writes_a_table_that_can_be_used(backend, device, tm
     tuned = tune(Order(suite=suite, candidates=candidates, out=out, processes=3), lambda _: None)
 
     assert {one.after_us is not None for one in tuned.choices} == {True}
-    names = {row.source for row in read_table(out).tilings}
+    names = {row.source for row in read_table(out).rows}
     assert any(device.name in one for one in names)

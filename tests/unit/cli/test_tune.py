@@ -114,7 +114,7 @@ def test_what_was_measured_is_printed_and_written(attnbench, scripted, tmp_path)
     source = read_table(out).sources[row.source]
     assert str(row.tile) == FAST
     assert (source["device"], source["run"]) == ("NVIDIA H200", "tuned")
-    assert len(read_table(out).tilings) == len(table_of().tilings)
+    assert len(read_table(out).rows) == len(table_of().rows)
     (request,) = scripted["requests"]
     assert request.out == tmp_path / "tiles.parquet"
     labels = {case.backend_label for case in request.cases()}
