@@ -44,7 +44,7 @@ capabilities = Capabilities(
 )
 MAX_Q_LEN = 16
 _V_DIMS = (64, 96, 128, 192, 256, 512)
-_QUANTISED_DIMS = (64, 128, 256)
+_QUANTIZED_DIMS = (64, 128, 256)
 
 
 def why_not(
@@ -55,10 +55,10 @@ def why_not(
     tile: str | None = None,
     tiles: str | None = None,
 ) -> str | None:
-    """Long queries are triton_flash's; some widths and formats have lists of their own.
+    """Report long queries, and widths and formats that the kernels do not support.
 
     Raises:
-        InputError: ``tiles`` is no table.
+        InputError: ``tiles`` is not a tile table.
 
     """
     del device
@@ -75,23 +75,23 @@ def _reasons(problem: Problem, splits: int | None) -> Iterator[str]:
     if problem.latent and two_parts(problem.head_dim)[0] != problem.v_dim:
         yield f"a latent cache is 576 wide with V of 512, not {problem.head_dim}/{problem.v_dim}"
     if problem.latent and rotates_keys(problem):
-        yield "rope on a latent cache needs append: V is what its keys were before they are turned"
+        yield "rope on a latent cache needs append: V is its keys before rotation"
     if problem.is_quantized:
-        yield from _reasons_of_codes(problem)
+        yield from _quantized_reasons(problem)
     if splits is not None and not 1 <= splits <= MAX_SPLITS:
         yield f"splits is 1 to {MAX_SPLITS}; got {splits}"
 
 
-def _reasons_of_codes(problem: Problem) -> Iterator[str]:
+def _quantized_reasons(problem: Problem) -> Iterator[str]:
     if problem.latent:
         yield "a latent cache is read in 16 or 32 bit only"
     if rotates_keys(problem):
-        yield f"rope on a {problem.kv_dtype} cache needs append: keys are multiplied as codes"
+        yield f"rope on a {problem.kv_dtype} cache needs append: keys are multiplied quantized"
     if problem.append and problem.stored_dtype.startswith("fp8"):
         yield f"append writes no {problem.stored_dtype} cache, only int8 and int4"
     for name, width in (("head_dim", problem.head_dim), ("v_head_dim", problem.v_dim)):
-        if width not in _QUANTISED_DIMS:
-            listed = ", ".join(map(str, _QUANTISED_DIMS))
+        if width not in _QUANTIZED_DIMS:
+            listed = ", ".join(map(str, _QUANTIZED_DIMS))
             yield f"{name} {width} of a {problem.kv_dtype} cache is not one of {listed}"
 
 
@@ -102,10 +102,17 @@ def prepare(
     tile: str | None = None,
     tiles: str | None = None,
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Return the call, one kernel or two; the cost model chooses the splits that are not given.
+    """Return the call: decode, with several splits a combine, and before them an append.
 
-    The tile comes from the shipped table, from one that `attnbench tune` wrote (``tiles``), or is
-    written out, ``64-w4-s3-p3``.
+    Args:
+        inputs: q of at most 16 rows per sequence; any cache layout, 4 to 32 bits.
+        splits: programs per sequence; None for the cost model's choice.
+        tile: a tile written out, such as ``64-w4-s3-p3``; None for the table's.
+        tiles: path of a table that `attnbench tune` wrote; None for the shipped one.
+
+    Returns:
+        A call that gives o in q's layout and lse (fp32, natural log).
+
     """
     return plan(inputs, target_of(inputs.q), splits=splits, tile=tile, tiles=tiles)
 
@@ -118,7 +125,7 @@ def plan(
     tile: str | None = None,
     tiles: str | None = None,
 ) -> Planned[Any]:
-    """Choose tiles and splits for this device; what it returns can be called, or compiled."""
+    """Choose tile and splits for a target; the plan can be called or compiled. See ``prepare``."""
     chosen = decode_tile(target.arch, inputs.problem, tile=tile, table=tiles)
     return plan_decode(inputs, target, chosen, splits=splits)
 
@@ -157,6 +164,6 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
 
 
 def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, TileRow]:
-    """Which option chooses the tile of this problem, and the row of the table that it replaces."""
+    """Map the option that chooses this problem's tile to the table row that it replaces."""
     del options
     return {"tile": decode_row(arch, problem)}

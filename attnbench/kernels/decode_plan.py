@@ -1,7 +1,7 @@
-"""Over how many programs a sequence's keys are cut: a cost model of the device, no fixed threshold.
+"""Plans the kernel launches of triton_decode, and chooses splits by a cost model of the device.
 
-A program takes as long as its tiles take at its share of the bandwidth; in the last wave each has
-more of it; more splits mean more partial results to write and read, and a second kernel.
+A program takes as long as loading its tiles at its share of the bandwidth; in the last wave each
+has a larger share. More splits mean more partial results to write and read, and a second kernel.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_SPLITS = 128
 # Orders of magnitude, to be calibrated on a device: seconds that a program and the combine take
-# beside their bytes, and bytes/s that one SM can take in (64 bytes a clock are its limit; what
+# beyond their bytes, and bytes/s that one SM can take in (64 bytes a clock are its limit; what
 # is in flight over the latency of memory is lower).
 _PROGRAM_S, _COMBINE_S = 1.2e-6, 1.5e-6
 _SM_BANDWIDTH = 50e9
@@ -44,7 +44,7 @@ _COMBINED_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitProblem:
-    """What the choice hangs on.
+    """What the choice of splits depends on.
 
     ``programs`` without splitting (requests · KV heads · row tiles), ``tiles`` of the longest
     sequence, ``tile_bytes`` of K and V together, ``resident`` programs an SM holds, ``rows`` and
@@ -60,7 +60,7 @@ class SplitProblem:
 
 
 def choose_splits(problem: SplitProblem, target: Target) -> int:
-    """Return the number of splits with the smallest predicted time; the smaller where equal."""
+    """Return the number of splits with the smallest predicted time; the fewest if equal."""
     most = max(1, min(MAX_SPLITS, problem.tiles // 2))
     return min(_useful(problem.tiles, most), key=lambda one: predict_seconds(problem, target, one))
 
@@ -79,7 +79,7 @@ def predict_seconds(problem: SplitProblem, target: Target, splits: int) -> float
 
 
 def _wave_seconds(programs: int, program_bytes: int, target: Target) -> float:
-    """Time of programs that run at once; a few have more bandwidth each, up to what an SM takes."""
+    """Time of concurrent programs in seconds; few have more bandwidth each, up to an SM's limit."""
     an_sm = -(-programs // target.sms)
     rate = min(target.bandwidth / programs, _SM_BANDWIDTH / an_sm)
     return program_bytes / rate + _PROGRAM_S
@@ -135,7 +135,7 @@ def plan_decode(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    """Everything about a launch that is chosen or counted on the host."""
+    """The shape of the decode launch, as chosen or counted on the host."""
 
     tile: DecodeTile
     block_m: int
@@ -174,7 +174,7 @@ class _Shape:
 
 
 def _longest_walk(inputs: Inputs) -> int:
-    """Keys that the longest sequence's programs walk over; a window cuts them short."""
+    """Keys that the longest sequence's programs walk over; a window limits them."""
     problem = inputs.problem
     if problem.window is None:
         return inputs.max_kv_len
@@ -182,7 +182,7 @@ def _longest_walk(inputs: Inputs) -> int:
 
 
 def _outputs(inputs: Inputs, shape: _Shape) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Allocate o, lse and, where there are splits, their partial results."""
+    """Allocate o, lse and, with several splits, their partial results."""
     import torch
 
     q, v_dim = inputs.q, inputs.problem.v_dim
@@ -213,7 +213,7 @@ def _combine(outputs: dict[str, Any], shape: _Shape, v_dim: int) -> Launch:
 
 
 def _arguments(inputs: Inputs, shape: _Shape) -> dict[str, Any]:
-    """Everything but the outputs, for either kernel."""
+    """Every argument but the outputs, for either decode kernel."""
     problem = inputs.problem
     k, v = cache_of(inputs)
     tensors = {
@@ -238,12 +238,16 @@ def _arguments(inputs: Inputs, shape: _Shape) -> dict[str, Any]:
         "SPLIT": shape.splits > 1,
         **rope_of(problem),
     }
-    own = _of_codes(inputs, k, v) if problem.is_quantized else _of_values(inputs, k, v)
+    own = (
+        _quantized_arguments(inputs, k, v)
+        if problem.is_quantized
+        else _plain_arguments(inputs, k, v)
+    )
     return {**tensors, **numbers, **numbers_of(inputs), **features_of(problem), **own}
 
 
-def _of_values(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
-    """What the kernel for 16 and 32 bit caches takes beside."""
+def _plain_arguments(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
+    """Additional arguments of the kernel for 16 and 32 bit caches."""
     problem = inputs.problem
     return {
         "k": k,
@@ -255,8 +259,8 @@ def _of_values(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
     }
 
 
-def _of_codes(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
-    """What the kernel for codes takes beside: scales, and the cache as 16 bit words."""
+def _quantized_arguments(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
+    """Additional arguments of the quantized kernel: scales, and the cache as 16 bit words."""
     import torch
 
     from attnbench.kernels.quantized import FORMATS
@@ -277,7 +281,7 @@ def _of_codes(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, Any]:
 
 
 def _append(inputs: Inputs, shape: _Shape) -> Launch:
-    """The kernel that writes the new rows before any is read."""
+    """Launch the kernel that writes the new rows before decode reads them."""
     from attnbench.kernels.append import append_rows
     from attnbench.kernels.quantized import FORMATS
 

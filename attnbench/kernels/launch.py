@@ -1,7 +1,8 @@
-"""How a kernel is called: one value that is run on a device, interpreted, or compiled offline.
+"""A kernel launch: its arguments, and how it is run, interpreted or compiled without a GPU.
 
-Because a backend makes ``Launch`` values and everything else takes them, what `attnbench inspect`
-compiles without a GPU is what runs on one.
+Backends make ``Launch`` values and everything else takes them, so `attnbench inspect` compiles
+exactly what runs on a GPU. Names of strides: q, k, v for the tensors, s for a cache's scales, r for
+rows of the output; then b for batch (or page), h for head, t for token.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a plan needs to know of a GPU: ``arch`` is 90 for sm_90; bandwidth in bytes/s."""
+    """What a plan needs to know about a GPU: ``arch`` is 90 for sm_90; bandwidth in bytes/s."""
 
     arch: int
     sms: int
@@ -45,14 +46,14 @@ _KNOWN = {
 
 
 def assumed_target(arch: int = 90) -> Target:
-    """Return a well-known part of this architecture; of the nearest older one where it is new."""
+    """Return a well-known part of this architecture, or of the nearest older one."""
     older = [one for one in _KNOWN if one <= arch]
     like = _KNOWN[max(older, default=min(_KNOWN))]
     return Target(arch=arch, sms=like.sms, bandwidth=like.bandwidth)
 
 
 def target_of(tensor: Tensor) -> Target:
-    """Return the device that a tensor is on; a tensor on the CPU is interpreted as for sm_90."""
+    """Return the target of a tensor's device; for a tensor on the CPU, sm_90 is assumed."""
     if tensor.device.type != "cuda":
         return assumed_target()
     return _cuda_target(tensor.device.index or 0)
@@ -62,20 +63,20 @@ def target_of(tensor: Tensor) -> Target:
 def _cuda_target(index: int) -> Target:
     import torch
 
-    facts = torch.cuda.get_device_properties(index)
-    arch = 10 * facts.major + facts.minor
+    properties = torch.cuda.get_device_properties(index)
+    arch = 10 * properties.major + properties.minor
     like = assumed_target(arch)
-    return Target(arch=arch, sms=facts.multi_processor_count, bandwidth=like.bandwidth)
+    return Target(arch=arch, sms=properties.multi_processor_count, bandwidth=like.bandwidth)
 
 
 def is_interpreted() -> bool:
-    """Whether kernels run in Triton's interpreter, which knows no inline assembly."""
+    """Whether kernels run in Triton's interpreter, which does not support inline assembly."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One kernel with everything it is called with.
+    """One kernel with its grid, arguments and compiler options.
 
     ``arguments`` maps every parameter's name to a tensor, a number, or None where the problem lacks
     it; ``options`` are the compiler's (num_warps, num_stages, maxnreg).
@@ -99,12 +100,12 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Planned(Generic[Result]):
-    """A prepared call: ``make`` allocates the outputs and says which kernels fill them."""
+    """A prepared call: ``make`` allocates outputs and returns the launches that fill them."""
 
     make: Callable[[], tuple[list[Launch], Result]]
 
     def __call__(self) -> Result:
-        """Queue every kernel and return what they fill."""
+        """Queue every kernel and return the outputs."""
         launches, result = self.make()
         for launch in launches:
             launch.run()
@@ -126,7 +127,7 @@ _POINTERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """The machine code of one launch, and what only the compiler knows of it."""
+    """The machine code of one launch, with its shared memory and warps as compiled."""
 
     cubin: bytes
     dynamic_shared_bytes: int
@@ -134,7 +135,17 @@ class Compiled:
 
 
 def compile_launch(launch: Launch, arch: int) -> Compiled:
-    """Compile for ``arch`` (90 for sm_90); takes one to a few seconds, needs no GPU."""
+    """Compile a launch for an architecture that this machine need not have; takes seconds.
+
+    Types and divisibilities are those that Triton would see at the launch itself: a tensor starts
+    at a multiple of 16 bytes, an integer that is a multiple of 16 is known to be one, and 1 is a
+    constant. Otherwise loads would be narrow and registers those of another kernel.
+
+    Args:
+        launch: the kernel with its arguments and options.
+        arch: the architecture, 90 for sm_90.
+
+    """
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -165,7 +176,7 @@ def compile_launch(launch: Launch, arch: int) -> Compiled:
 
 
 def _type_of(value: Any) -> str:
-    """The type of a run-time argument in Triton's words."""
+    """The type of a run-time argument in Triton's notation."""
     if value is None or (type(value) is int and value == 1):
         return "constexpr"
     if isinstance(value, bool):
@@ -183,7 +194,7 @@ Strides = tuple[int, int, int]
 
 
 def cache_of(inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """K and V wherever they are, after a look at what the kernels rely on.
+    """Return K and V, dense, packed or paged, after checking that rows are contiguous.
 
     Raises:
         Unsupported: a tensor whose last axis is not contiguous.
@@ -199,7 +210,7 @@ def cache_of(inputs: Inputs) -> tuple[Tensor, Tensor]:
 
 
 def strides_of(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, int]:
-    """Strides of q, k, v and of the output's rows, in elements."""
+    """Return strides of q, k, v in elements, and of the output in rows."""
     problem, q = inputs.problem, inputs.q
     if problem.is_ragged:
         rows = (0, 1, problem.q_heads)
@@ -214,12 +225,12 @@ def strides_of(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, int]:
 
 
 def named(letter: str, strides: Strides) -> dict[str, int]:
-    """Give each stride the name of its argument."""
+    """Map the kernel's argument names (``stride_qb`` …) to strides."""
     return {f"stride_{letter}{axis}": one for axis, one in zip("bht", strides, strict=True)}
 
 
 def row_strides(tensor: Tensor, problem: Problem) -> Strides:
-    """Strides of a tensor that is dense ``[batch, heads, tokens, ...]`` or packed."""
+    """Return (batch, head, token) strides of ``[batch, heads, tokens, ...]`` or a packed tensor."""
     if problem.is_ragged:
         return 0, tensor.stride(1), tensor.stride(0)
     return tensor.stride(0), tensor.stride(1), tensor.stride(2)
@@ -234,7 +245,7 @@ def _of_cache(tensor: Tensor, problem: Problem) -> Strides:
 
 
 def scales_of(inputs: Inputs) -> dict[str, Any]:
-    """Scales and zero points of a quantised cache, with their strides; None where it has none."""
+    """Return scales and zero points (or None) of a quantized cache, with their strides."""
     problem, scale = inputs.problem, inputs.k_scale
     strides = (0, 0, 0)
     if scale is not None:
@@ -251,7 +262,7 @@ def scales_of(inputs: Inputs) -> dict[str, Any]:
 
 
 def new_strides_of(inputs: Inputs) -> dict[str, int]:
-    """Strides of k_new (i) and v_new (j)."""
+    """Return strides of k_new (letter i) and v_new (letter j), in elements."""
     problem = inputs.problem
     found: dict[str, int] = {}
     for letter, new in (("i", inputs.k_new), ("j", inputs.v_new)):
@@ -265,29 +276,29 @@ def new_strides_of(inputs: Inputs) -> dict[str, int]:
 
 
 def rope_of(problem: Problem) -> dict[str, int]:
-    """How rows are turned, and how many pairs of a row."""
+    """Return the kind of rotation and the number of pairs in a row."""
     from attnbench.kernels.rope import ROPES
 
     return {"ROPE": ROPES[problem.rope], "HALF": (problem.rope_dim or 0) // 2}
 
 
 def rope_parts_of(problem: Problem) -> dict[str, int]:
-    """In which parts rows are turned while they are multiplied; all 0 where keys are not."""
-    turned = behind = (0, 0)
+    """Return the parts in which kernels rotate and multiply rows; 0 if they do not rotate keys."""
+    rotated = behind = (0, 0)
     if rotates_keys(problem):
         assert problem.rope_dim is not None
-        turned = _padded_parts(problem.rope_dim // 2)
+        rotated = _padded_parts(problem.rope_dim // 2)
         behind = _padded_parts(problem.head_dim - problem.rope_dim)
     return {
-        "PAIRS": turned[0],
-        "PAIRS_REST": turned[1],
+        "PAIRS": rotated[0],
+        "PAIRS_REST": rotated[1],
         "FLAT": behind[0],
         "FLAT_REST": behind[1],
     }
 
 
 def numbers_of(inputs: Inputs) -> dict[str, float | int]:
-    """Arguments that a compiled kernel takes as they come; scores are in log2 units."""
+    """Return run-time numbers: lengths, window, and the scale times log2 e for log2 scores."""
     problem = inputs.problem
     softcap = problem.softcap or 0.0
     return {
@@ -301,10 +312,10 @@ def numbers_of(inputs: Inputs) -> dict[str, float | int]:
 
 
 def features_of(problem: Problem) -> dict[str, Any]:
-    """What every softmax kernel is compiled for: the mask, the biases and the arithmetic."""
+    """Return the constants of every softmax kernel: mask, biases and arithmetic."""
     is_one_row = all(one.q_len == 1 for _, one in problem.request_groups)
     top_left = problem.mask_align == "top_left"
-    # One row at the end of its sequence sees every key, unless a window hides some.
+    # A single row at the end of its sequence sees every key, unless a window hides some.
     sees_all = is_one_row and not top_left and problem.window is None
     return {
         "GROUP": problem.group_size,
@@ -319,7 +330,7 @@ def features_of(problem: Problem) -> dict[str, Any]:
 
 
 def widths_of(problem: Problem) -> dict[str, int]:
-    """Head dims as the kernels take them, in two parts."""
+    """Return head dims in two parts, as the kernels take them."""
     dim, dim_rest = two_parts(problem.head_dim)
     v_dim, v_rest = two_parts(problem.v_dim)
     return {"DIM": dim, "DIM_REST": dim_rest, "V_DIM": v_dim, "V_REST": v_rest}
@@ -331,7 +342,7 @@ def next_power_of_2(number: int) -> int:
 
 
 def _padded_parts(width: int) -> tuple[int, int]:
-    """Cut a width as ``two_parts`` does, but into what a product of tiles takes.
+    """Split a width as ``two_parts`` does, but into parts that ``tl.dot`` accepts.
 
     A part is a power of two from 16 on and may reach past the end, where zeros stand.
     """
@@ -345,7 +356,7 @@ def _padded_parts(width: int) -> tuple[int, int]:
 
 
 def two_parts(width: int) -> tuple[int, int]:
-    """Cut a head dim into a power of two and a rest, itself a power of two or 0.
+    """Split a head dim into a power of two and a rest, itself a power of two or 0.
 
     96 is 64 + 32, 192 is 128 + 64, 576 is 512 + 64: tiles of Triton are powers of two, and padding
     192 to 256 would multiply and load a third more than there is.

@@ -1,7 +1,8 @@
-"""Tables of tile sizes as data: the shipped ``tiles.json``, or one that `attnbench tune` wrote.
+"""Tile sizes as data: the shipped ``tiles.json``, or a table that `attnbench tune` wrote.
 
-A row holds for a kernel, a kind of arithmetic, a family of architectures, and widths up to its own;
-its source says how it was chosen: from what the compiler counts, or measured on a device.
+A row applies to a kernel, a kind of arithmetic, a family of architectures, and widths up to its
+own; its source says how it was chosen: from the compiler's counts, or measured on a device. `attnbench
+inspect` shows what each tile compiles to, `attnbench tune` measures others on a GPU.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ FORMAT = 1
 MADE_BY = "attnbench tune"
 SHIPPED = Path(__file__).with_name("tiles.json")
 COUNTS = "counts"
-# By the shared memory that a program may take: 163 KB, twice 227 KB, and elsewhere (sm_86, 89, 120)
-# 99 KB. What has no rows for blackwell has hopper's.
+# Families by the shared memory of a program: 163 KB, twice 227 KB, and 99 KB elsewhere (sm_86, 89,
+# 120). Kernels without rows for blackwell use hopper's.
 FAMILIES = {80: "ampere", 87: "ampere", 90: "hopper", 100: "blackwell", 103: "blackwell"}
 ELSEWHERE = "small"
 _HINT = "a table is what attnbench tune --out FILE writes"
@@ -32,9 +33,9 @@ _LETTERS = {"w": "warps", "s": "stages", "r": "max_registers", "p": "resident", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlashTile:
-    """Query rows and keys a tile; ``max_registers`` limits a thread's so that two programs fit.
+    """Query rows and keys per tile; ``max_registers`` per thread lets two programs share an SM.
 
-    Written ``128x64-w8-s3`` (rows, keys, warps, stages), with a limit ``-r128`` behind.
+    Written ``128x64-w8-s3`` (rows, keys, warps, stages), with a limit as ``-r128`` at the end.
     """
 
     block_m: int
@@ -57,9 +58,9 @@ class FlashTile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeTile:
-    """Keys a tile, the most query rows, and programs of one row's group that an SM then holds.
+    """Keys per tile, the most query rows, and resident programs per SM for one query row.
 
-    Written ``64-w4-s3-p3`` (keys, warps, stages, programs), with more rows than 16 ``-m64`` behind.
+    Written ``64-w4-s3-p3`` (keys, warps, stages, programs), more than 16 rows as ``-m64``.
     """
 
     block_n: int
@@ -94,10 +95,10 @@ KERNELS: dict[str, type[FlashTile | DecodeTile]] = {
 
 
 def parse_tile(kernel: str, text: str) -> Tile:
-    """Read a tile of a kernel.
+    """Parse a tile of a kernel.
 
     Raises:
-        ValueError: it is not written so, or lacks something; the message says how it is written.
+        ValueError: the text is not a tile; the message shows the expected form.
 
     """
     kind = KERNELS[kernel]
@@ -125,7 +126,7 @@ def parse_tile(kernel: str, text: str) -> Tile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """What a row of a table holds for."""
+    """What a row of the table applies to; ``width`` is in elements, for decode in bytes."""
 
     kernel: str
     kind: str
@@ -162,7 +163,7 @@ class Table:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def find(self, kernel: str, kind: str, arch: int, width: int) -> TileRow:
-        """The first row that is not too narrow, or else the last.
+        """Return the first row that is wide enough, or else the last.
 
         Raises:
             InputError: the table has no row of this kernel and kind.
@@ -182,13 +183,13 @@ class Table:
         return sorted(found, key=lambda one: one.slot.width)
 
     def with_rows(self, rows: Iterable[TileRow], sources: Mapping[str, Mapping[str, Any]]) -> Table:
-        """Return a table with these rows instead of its own of the same slots."""
+        """Return a table in which these rows replace those of the same slots."""
         new = {one.slot: one for one in rows}
         kept = [new.pop(one.slot, one) for one in self.rows]
         return Table((*kept, *new.values()), {**self.sources, **sources})
 
     def text(self) -> str:
-        """Write the table, a line a row, so that a change is a diff to read."""
+        """Write the table, one line per row, so that diffs are readable."""
         used = {one.source for one in self.rows}
         sources = ",\n".join(
             f"  {json.dumps(name)}: {json.dumps(one)}"
@@ -205,7 +206,7 @@ def read_table(path: Path) -> Table:
     """Read a table of tiles.
 
     Raises:
-        InputError: no such file, no table, one of a newer attnbench, or a row that is wrong.
+        InputError: the file is missing, is not a table, is from a newer attnbench or has a bad row.
 
     """
     try:
@@ -213,9 +214,9 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint=_HINT) from error
     except ValueError as error:
-        raise InputError(f"{path} is no table of tiles: {error}", hint=_HINT) from error
+        raise InputError(f"{path} is not a tile table: {error}", hint=_HINT) from error
     if not isinstance(document, dict) or document.get("made_by") != MADE_BY:
-        raise InputError(f"{path} is no table of tiles", hint=_HINT)
+        raise InputError(f"{path} is not a tile table", hint=_HINT)
     if document.get("format") != FORMAT:
         raise InputError(
             f"{path} has the format {document.get('format')}; this attnbench reads {FORMAT}",
@@ -228,26 +229,26 @@ def read_table(path: Path) -> Table:
             for number, row in enumerate(document["tiles"], 1)
         )
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is no table of tiles: it lacks {error}", hint=_HINT) from error
+        raise InputError(f"{path} is not a tile table: it lacks {error}", hint=_HINT) from error
     return Table(rows, sources)
 
 
-def _tile_row(row: Mapping[str, Any], sources: Mapping[str, Any], place: str) -> TileRow:
+def _tile_row(row: Mapping[str, Any], sources: Mapping[str, Any], location: str) -> TileRow:
     slot = Slot(**{one.name: row[one.name] for one in fields(Slot)})
     if slot.kernel not in KERNELS:
-        raise InputError(f"{place}: no kernel {slot.kernel!r}, there are {', '.join(KERNELS)}")
+        raise InputError(f"{location}: no kernel {slot.kernel!r}, there are {', '.join(KERNELS)}")
     families = {*FAMILIES.values(), ELSEWHERE}
     if slot.family not in families:
         listed = ", ".join(sorted(families))
-        raise InputError(f"{place}: no family {slot.family!r}, there are {listed}")
+        raise InputError(f"{location}: no family {slot.family!r}, there are {listed}")
     if not isinstance(slot.width, int):
-        raise InputError(f"{place}: width is a whole number, not {slot.width!r}")
+        raise InputError(f"{location}: width is a whole number, not {slot.width!r}")
     if row["source"] not in sources:
-        raise InputError(f"{place}: no source {row['source']!r} in the file")
+        raise InputError(f"{location}: no source {row['source']!r} in the file")
     try:
         tile = parse_tile(slot.kernel, str(row["tile"]))
     except ValueError as error:
-        raise InputError(f"{place}: {error}") from error
+        raise InputError(f"{location}: {error}") from error
     return TileRow(
         slot=slot,
         tile=tile,
@@ -268,15 +269,15 @@ def table_of(path: str | None = None) -> Table:
 
 
 def rotates_keys(problem: Problem) -> bool:
-    """Whether a kernel turns keys as it reads them.
+    """Whether kernels rotate keys as they load them.
 
-    An append turned them when they came, and a backward reads copies that are turned.
+    An append stores rotated keys, and a backward reads rotated copies.
     """
     return problem.rope != "none" and not problem.append and problem.mode == "fwd"
 
 
 def decode_row(arch: int, problem: Problem, table: str | None = None) -> TileRow:
-    """The row for the bytes that one token's K and V take in shared memory."""
+    """Return the row for the bytes of one token's K and V in shared memory."""
     is_wide = problem.dtype in ("fp32", "tf32")
     if problem.is_quantized:
         kind = "codes wide" if is_wide else "codes"
@@ -293,11 +294,11 @@ def decode_row(arch: int, problem: Problem, table: str | None = None) -> TileRow
 def decode_tile(
     arch: int, problem: Problem, *, tile: str | None = None, table: str | None = None
 ) -> DecodeTile:
-    """Choose a tile: the one that is written out, or the table's.
+    """Return ``tile`` parsed, or the table's.
 
     Raises:
-        ValueError: ``tile`` is no tile.
-        InputError: ``table`` is no table.
+        ValueError: ``tile`` is not a tile.
+        InputError: ``table`` is not a tile table.
 
     """
     found = decode_row(arch, problem, table).tile if tile is None else parse_tile("decode", tile)
@@ -316,14 +317,14 @@ class FlashTiles:
 
 
 def flash_row(arch: int, problem: Problem, kernel: str, table: str | None = None) -> TileRow:
-    """The row for the width of a token's K and V together.
+    """Return the row for the width of a token's K and V together, in elements.
 
     tf32 has tensor cores and 4 byte tiles; fp32 in IEEE arithmetic has none and is register-bound.
     """
     kind = problem.dtype if problem.dtype in ("fp32", "tf32") else "narrow"
     if kernel == "flash_forward" and rotates_keys(problem):
         kind = f"rope {kind}"
-    # The slope of a softcap lives as long as a tile of scores: one more, as dq's part is.
+    # A softcap's slope needs registers like one more tile of scores, as the fused dq does.
     if kernel == "flash_dkdv" and problem.softcap is not None:
         kernel = "flash_fused"
     return table_of(table).find(kernel, kind, arch, problem.head_dim + problem.v_dim)
@@ -338,11 +339,11 @@ def flash_tiles(
     dq_tile: str | None = None,
     table: str | None = None,
 ) -> FlashTiles:
-    """Choose the tiles: those that are written out, or the table's.
+    """Return the given tiles parsed, and the table's for the others.
 
     Raises:
-        ValueError: one is no tile.
-        InputError: ``table`` is no table.
+        ValueError: one is not a tile.
+        InputError: ``table`` is not a tile table.
 
     """
     written = {
@@ -365,10 +366,10 @@ def flash_tiles(
 
 
 def tile_faults(table: str | None, **tiles: tuple[str, str | None]) -> Iterator[str]:
-    """Say what is wrong with tiles that were written out: {option: (kernel, tile)}.
+    """Yield what is wrong with tiles given as options: {option: (kernel, tile)}.
 
     Raises:
-        InputError: ``table`` is no table.
+        InputError: ``table`` is not a tile table.
 
     """
     table_of(table)
@@ -381,16 +382,16 @@ def tile_faults(table: str | None, **tiles: tuple[str, str | None]) -> Iterator[
             yield f"{option}: {error}"
 
 
-SMALLEST_BLOCK = 16  # of keys, rows or columns: what a product of tiles takes
+SMALLEST_BLOCK = 16  # keys, rows or columns: the least that tl.dot accepts
 
 
 def block_sparse_tile(arch: int, problem: Problem) -> FlashTile:
-    """The forward's tile, cut so that none crosses a block."""
+    """Return the forward's tile, reduced so that none crosses a block."""
     assert problem.block is not None
     dense = flash_tiles(arch, problem).forward
     whole = problem.block & -problem.block  # the largest power of two that divides it
     block_m, block_n = min(dense.block_m, whole), min(dense.block_n, whole)
-    # A warp has 16 rows of a product; the lists take registers that a limit would have spilled.
+    # A warp needs 16 rows; no register limit, because the block lists would spill.
     warps = dense.warps if block_m == dense.block_m else max(1, block_m // SMALLEST_BLOCK)
     return FlashTile(
         block_m=block_m, block_n=block_n, warps=min(dense.warps, warps), stages=dense.stages

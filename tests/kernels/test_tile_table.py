@@ -135,9 +135,9 @@ def test_a_table_of_ones_own_is_used(table_file):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"made_by": "attnbench inspect"}, "is no table of tiles"),
+        ({"made_by": "attnbench inspect"}, "is not a tile table"),
         ({"format": 2}, "has the format 2; this attnbench reads 1"),
-        ({"tiles": None}, "is no table of tiles"),
+        ({"tiles": None}, "is not a tile table"),
         ({"tiles": [{}]}, "it lacks 'kernel'"),
         ({"tiles": [ROW, {**ROW, "kernel": "flash"}]}, "tile 2: no kernel 'flash'"),
         ({"tiles": [{**ROW, "family": "volta"}]}, "tile 1: no family 'volta', there are ampere"),
@@ -157,7 +157,7 @@ def test_a_bad_table_is_told_where_and_what(table_file, changes, words):
 def test_a_file_that_is_none_is_told(tmp_path):
     (tmp_path / "text").write_text("tiles", encoding="utf-8")
 
-    with pytest.raises(InputError, match="is no table of tiles: Expecting value"):
+    with pytest.raises(InputError, match="is not a tile table: Expecting value"):
         read_table(tmp_path / "text")
     with pytest.raises(InputError, match=r"cannot read .*: No such file"):
         triton_flash.why_not(PREFILL, HOPPER, tiles=str(tmp_path / "nowhere.json"))
