@@ -187,7 +187,7 @@ def _texts(one: Matched, other: Matched, pairs: Sequence[Sequence[str]]) -> list
 
 
 def _limits(rule: Gate, texts: Sequence[dict[str, Any]]) -> Array:
-    from attnbench.analysis.table import row_fields
+    from attnbench.analysis.cases import row_fields
 
     return np.array([rule.limit_for(row_fields(text)) for text in texts])
 

@@ -196,7 +196,7 @@ def _refuse_itself(baselines: Sequence[Side], new: Side) -> None:
 
 
 def _limits(rule: Gate) -> Limits:
-    from attnbench.analysis.table import row_fields
+    from attnbench.analysis.cases import row_fields
 
     def limits(texts: Sequence[Mapping[str, Any]]) -> np.ndarray:
         if not rule.limits:

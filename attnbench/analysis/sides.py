@@ -103,7 +103,7 @@ class Side:
         """
         if text is None:
             return self
-        from attnbench.analysis.table import row_fields
+        from attnbench.analysis.cases import row_fields
         from attnbench.filter import parse
 
         codes, _ = coded(self.table["case_id"])

@@ -14,8 +14,8 @@ from attnbench.cli import exit_codes, options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from attnbench.analysis.cases import CaseResult
     from attnbench.analysis.machine import MachineState
-    from attnbench.analysis.table import CaseRows
     from attnbench.cli.screen import Screen
     from attnbench.stats.latency import Latency
 
@@ -49,14 +49,14 @@ def command(
 
     Where FILTER leaves one case, its samples, notes and environment are shown.
     """
+    from attnbench.analysis.cases import cases_of, filtered, in_order
     from attnbench.analysis.runs import find_run
-    from attnbench.analysis.table import case_rows, selected
     from attnbench.cli.screen import data
     from attnbench.store import load
 
     path = find_run(run)
     text = " ".join(one for one in (*words, filter) if one)
-    cases = case_rows(selected(load(path), text or None))
+    cases = in_order(cases_of(filtered(load(path), text or None)))
     if as_json:
         facts = [case_facts(one) for one in cases]
         said = {"machine": _machine_facts(path), "cases": facts} if timing else facts
@@ -75,11 +75,11 @@ def command(
 
 
 def show_run(
-    path: Path, cases: Sequence[CaseRows], screen: Screen, *, timing: bool = False
+    path: Path, cases: Sequence[CaseResult], screen: Screen, *, timing: bool = False
 ) -> None:
     """Print a run: what it is, its table, why cases are missing from it."""
+    from attnbench.analysis.cases import rank_cases
     from attnbench.analysis.machine import machine_states
-    from attnbench.analysis.table import ranked
     from attnbench.cli.fitting import wrapped
     from attnbench.cli.summary import distrust_lines, fastest_lines
     from attnbench.store import read
@@ -101,7 +101,7 @@ def show_run(
             screen.table(rows, right=" " + "r" * (len(rows[0]) - 1))
         screen.line()
         wrapped(screen, _LEGEND, indent=0, style="dim")
-    for line in (*fastest_lines(ranked(cases)), *reasons(cases)):
+    for line in (*fastest_lines(rank_cases(cases)), *reasons(cases)):
         screen.line(line)
     show_published(path, cases, screen)
 
@@ -117,7 +117,7 @@ def show_machines(states: Sequence[MachineState], screen: Screen) -> None:
         show_machine(one, screen)
 
 
-def show_published(path: Path, cases: Sequence[CaseRows], screen: Screen) -> None:
+def show_published(path: Path, cases: Sequence[CaseResult], screen: Screen) -> None:
     """Print what the suite quotes of these problems, with the hardware it was measured on."""
     from attnbench.analysis.published import published_lines
     from attnbench.store import read
@@ -132,9 +132,9 @@ def show_published(path: Path, cases: Sequence[CaseRows], screen: Screen) -> Non
             screen.line(f"source  {run['source']}", "dim")
 
 
-def heading(path: Path, cases: Sequence[CaseRows]) -> Iterator[str]:
+def heading(path: Path, cases: Sequence[CaseResult]) -> Iterator[str]:
     """Name the file, suite, device and stack, and count the cases by status."""
-    from attnbench.analysis.table import counts
+    from attnbench.analysis.cases import counts
     from attnbench.cli.summary import shown_path
     from attnbench.measurement import STATUSES
 
@@ -149,9 +149,9 @@ def heading(path: Path, cases: Sequence[CaseRows]) -> Iterator[str]:
     yield ", ".join(f"{by_status[one]} {one}" for one in STATUSES if by_status[one])
 
 
-def pivot_rows(cases: Sequence[CaseRows]) -> list[tuple[str, ...]]:
+def pivot_rows(cases: Sequence[CaseResult]) -> list[tuple[str, ...]]:
     """A line for each problem, a column for each backend."""
-    from attnbench.analysis.table import pivot
+    from attnbench.analysis.cases import pivot
 
     backends, table = pivot(cases)
     lines = [
@@ -161,7 +161,7 @@ def pivot_rows(cases: Sequence[CaseRows]) -> list[tuple[str, ...]]:
     return [("problem", *backends), *lines]
 
 
-def long_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
+def long_rows(cases: Sequence[CaseResult]) -> Iterator[tuple[str, ...]]:
     """A line for each case, for where the table is too wide."""
     yield ("problem", "backend", "latency", "±", "of peak")
     before = ""
@@ -175,7 +175,7 @@ def long_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
             yield (problem, one.backend, latency, reach, share_text(one))
 
 
-def timing_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
+def timing_rows(cases: Sequence[CaseResult]) -> Iterator[tuple[str, ...]]:
     """What each case took beside its latency, medians over processes."""
     from attnbench.units import time_text
 
@@ -191,7 +191,7 @@ def timing_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def reasons(cases: Sequence[CaseRows]) -> Iterator[str]:
+def reasons(cases: Sequence[CaseResult]) -> Iterator[str]:
     """Why cases are not ok: by status, the commonest reason first."""
     from attnbench.cli.summary import reason_lines
     from attnbench.measurement import STATUSES
@@ -204,7 +204,7 @@ def reasons(cases: Sequence[CaseRows]) -> Iterator[str]:
             yield from reason_lines((one.backend, one.reason) for one in members)
 
 
-def cell(one: CaseRows) -> str:
+def cell(one: CaseResult) -> str:
     """One case in the table: ``18.2 µs ±0.3%``, or its status."""
     if one.latency is None:
         return one.status
@@ -220,7 +220,7 @@ def latency_texts(latency: Latency, *, noisy: bool) -> tuple[str, str]:
     return time_text(latency.seconds), f"{reach}~" if noisy else reach
 
 
-def share_text(one: CaseRows) -> str:
+def share_text(one: CaseResult) -> str:
     """The nearer limit's share: the best over processes is not taken, their median is."""
     from attnbench.cli.rows import percent_text
 
@@ -232,7 +232,7 @@ def share_text(one: CaseRows) -> str:
     return percent_text(*max(shares)) if shares else ""
 
 
-def case_facts(one: CaseRows) -> dict[str, Any]:
+def case_facts(one: CaseResult) -> dict[str, Any]:
     """One case as plain JSON values."""
     latency = one.latency
     return {
@@ -258,7 +258,7 @@ def _machine_facts(path: Path) -> list[dict[str, Any]]:
     return [one.to_dict() for one in machine_states(read(path).metadata)]
 
 
-def _median_us(one: CaseRows, column: str) -> str:
+def _median_us(one: CaseResult, column: str) -> str:
     from attnbench.units import time_text
 
     known = [row[column] for row in one.rows if row[column] is not None]

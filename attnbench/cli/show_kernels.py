@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from attnbench.analysis.table import CaseRows
+    from attnbench.analysis.cases import CaseResult
 
 _BARE = "none seen"
 
 
-def kernel_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
+def kernel_rows(cases: Sequence[CaseResult]) -> Iterator[tuple[str, ...]]:
     """A line for each backend and set of kernels; one name may stand for several.
 
     What a library chooses by itself (sdpa's fused kernel or its plain one) shows as several lines
