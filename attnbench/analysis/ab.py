@@ -17,7 +17,7 @@ import numpy as np
 
 from attnbench.analysis import comparability
 from attnbench.analysis.compare import RunComparison, Source
-from attnbench.analysis.comparison import CaseComparison, comparisons_of
+from attnbench.analysis.comparison import CaseComparison, Matched, comparisons_of, facts, matched
 from attnbench.analysis.gate import (
     FAIL,
     INCONCLUSIVE,
@@ -29,7 +29,6 @@ from attnbench.analysis.gate import (
 )
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.machine import CanaryShift, canary_shifts, machine_states
-from attnbench.analysis.matching import Matched, facts, matched
 from attnbench.analysis.sides import Side, load_side
 from attnbench.errors import NothingSelected, ResultFileError
 from attnbench.stats.decision import (

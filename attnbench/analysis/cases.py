@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attnbench.errors import NothingSelected
 from attnbench.measurement import STATUSES
@@ -22,14 +23,12 @@ from attnbench.stats.latency import Latency, Rank, over_processes, rank_backends
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
 
 SEPARATOR = " · "  # between problem and backend in a case's label
 ABSENT = -1  # a code: the value is NULL, or a side has no row of the case
 OK = STATUSES.index("ok")
 
+Ints = NDArray[np.int64]
 Row = dict[str, Any]
 _RUN = ("run_id", "side")
 _ORDER = (

@@ -159,7 +159,7 @@ def _loaded(
 ) -> _Loaded:
     from attnbench.analysis.cases import filtered
     from attnbench.analysis.compare import THRESHOLD
-    from attnbench.analysis.dollars import prices_by_device
+    from attnbench.analysis.running_cost import prices_by_device
     from attnbench.report.comparisons import comparisons
     from attnbench.store import load, read, result_files
 
