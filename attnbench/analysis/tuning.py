@@ -20,7 +20,7 @@ from attnbench.execute.events import Listener, RunFinished
 from attnbench.execute.request import RunRequest
 from attnbench.execute.runner import run
 from attnbench.execute.tune import Candidate, suite_of
-from attnbench.kernels.tilings import Slot, Table, Tile, Tiling, table_of
+from attnbench.kernels.tile_table import Slot, Table, Tile, Tiling, table_of
 from attnbench.store import atomic
 from attnbench.suite import Suite
 
