@@ -343,11 +343,11 @@ def export(run: Run | None = None, form: str = "csv", *, filter: str | None = No
         NothingSelected: The filter matches no case.
 
     """
-    from attnbench.analysis.table import selected
+    from attnbench.analysis.cases import filtered
     from attnbench.store import export as export_rows
     from attnbench.store import load
 
-    return export_rows(selected(load(found(run)), filter), form)
+    return export_rows(filtered(load(found(run)), filter), form)
 
 
 def merge(runs: Run | Iterable[Run], out: Run) -> int:
