@@ -21,7 +21,7 @@ def subjects(backends: Sequence[str]) -> list[Case]:
         SuiteError: a backend or an option that does not exist, with the nearest right one.
 
     """
-    from attnbench.conformance import subject
+    from attnbench.conformance import placeholder_case
     from attnbench.errors import SuiteError
     from attnbench.registry import Registry
     from attnbench.suite.diagnostics import rendered
@@ -30,7 +30,7 @@ def subjects(backends: Sequence[str]) -> list[Case]:
     found = from_words(backends, Backends(), Registry(), Path.cwd())
     if found.faults:
         raise SuiteError(rendered(found.faults))
-    return [subject(one.name, one.options, one.source) for one in found.variants]
+    return [placeholder_case(one.name, one.options, one.source) for one in found.variants]
 
 
 def conform(

@@ -191,14 +191,14 @@ def _through_cache(inputs: Inputs, tuning: dict[str, Any]) -> Callable[[], tuple
     """A contiguous, paged or latent cache; new rows are appended, and turned, in the same call."""
     from flash_attn_interface import flash_attn_with_kvcache
 
-    from attnbench.kv_cache.appending import lengths_before, turns_of_slots
+    from attnbench.kv_cache import lengths_before, rope_tables_by_slot
 
     is_packed = inputs.problem.is_ragged
     q, k, v, qv = _cached(inputs)
     k_new, v_new = (
         None if one is None else one.transpose(1, 2) for one in (inputs.k_new, inputs.v_new)
     )
-    cos, sin = turns_of_slots(inputs, k)
+    cos, sin = rope_tables_by_slot(inputs, k)
     lengths = lengths_before(inputs)
     scores = _scores(inputs)
 

@@ -17,7 +17,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from attnbench.kv_cache import TORCH_DTYPES, Codes, page_table, quantise
+from attnbench.kv_cache import TORCH_DTYPES, Quantized, page_table, quantize
 from attnbench.measure import sizes
 from attnbench.measure.draw import DRAWN_AT_ONCE, Channels, fill, stream, values
 from attnbench.measure.poison import CACHE_FIELDS, poison_appended, poison_pages
@@ -188,28 +188,28 @@ class _Maker:
         k = self._stored("k", problem.head_dim)
         if problem.latent:
             packed = 2 if problem.kv_dtype == "int4" else 1
-            v = k._replace(codes=k.codes[..., : problem.v_dim // packed])
+            v = k._replace(values=k.values[..., : problem.v_dim // packed])
         else:
             v = self._stored("v", problem.v_dim)
         k_name, v_name = ("k", "v") if problem.page_size is None else ("k_pages", "v_pages")
-        found: dict[str, Tensor | None] = {k_name: k.codes, v_name: v.codes}
+        found: dict[str, Tensor | None] = {k_name: k.values, v_name: v.values}
         if problem.is_quantized:
             found |= {"k_scale": k.scale, "v_scale": v.scale, "k_zero": k.zero, "v_zero": v.zero}
         return found
 
-    def _stored(self, name: str, width: int) -> Codes:
+    def _stored(self, name: str, width: int) -> Quantized:
         """Draw K or V in the layout and dtype of the cache, part by part."""
         problem = self.problem
         lead = self._places()
         count, packed = math.prod(lead), 2 if problem.kv_dtype == "int4" else 1
         kind = TORCH_DTYPES[problem.stored_dtype]
-        codes = torch.empty(count, width // packed, dtype=kind, device=self.device)
+        stored = torch.empty(count, width // packed, dtype=kind, device=self.device)
         dist, generator = problem.input_dist, stream(self.device, self.seed, name)
         heads_last = problem.page_format == "nhd"
         channels = self._channels(name, run=1 if heads_last else math.prod(lead[2:]))
         if not problem.is_quantized:
-            fill(codes, dist, generator, channels)
-            return Codes(codes.view(*lead, width), codes.new_empty(0), None)
+            fill(stored, dist, generator, channels)
+            return Quantized(stored.view(*lead, width), stored.new_empty(0), None)
         scale = torch.empty(count, dtype=torch.float32, device=self.device)
         zero = torch.empty_like(scale) if problem.kv_dtype == "int4" else None
         at_once = max(1, DRAWN_AT_ONCE // width)
@@ -217,12 +217,12 @@ class _Maker:
             part = slice(start, min(start + at_once, count))
             shape = (part.stop - part.start, width)
             wide = values(shape, dist, generator, channels, start)
-            drawn = quantise(wide, problem.stored_dtype)
-            codes[part], scale[part] = drawn.codes, drawn.scale
+            drawn = quantize(wide, problem.stored_dtype)
+            stored[part], scale[part] = drawn.values, drawn.scale
             if zero is not None and drawn.zero is not None:
                 zero[part] = drawn.zero
-        return Codes(
-            codes.view(*lead, width // packed),
+        return Quantized(
+            stored.view(*lead, width // packed),
             self._scale_layout(scale.view(lead)),
             None if zero is None else self._scale_layout(zero.view(lead)),
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attnbench.batch import Request
-from attnbench.kv_cache import TORCH_DTYPES, Codes, by_slot, dequantise, quantise
+from attnbench.kv_cache import TORCH_DTYPES, Quantized, by_slot, dequantize, quantize
 from attnbench.measure.sizes import pages_of, rope_starts
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
@@ -109,7 +109,7 @@ def _read(inputs: Inputs, block: Block, kind: torch.dtype, name: str) -> Tensor:
     if problem.is_quantized:
         scale, zero = _cache(inputs, block, f"{name}_scale"), _cache(inputs, block, f"{name}_zero")
         assert scale is not None
-        values = dequantise(Codes(stored, scale, zero), kind)
+        values = dequantize(Quantized(stored, scale, zero), kind)
     else:
         values = stored.detach().to(kind)
     if not problem.append:
@@ -148,7 +148,7 @@ def _appended(inputs: Inputs, block: Block, kind: torch.dtype, name: str) -> Ten
         end = start + group.request.kv_len
         new = _rotate(inputs, new, torch.arange(end - problem.append, end, device=new.device))
     if problem.is_quantized:
-        return dequantise(quantise(new, problem.stored_dtype), kind)
+        return dequantize(quantize(new, problem.stored_dtype), kind)
     return new.to(TORCH_DTYPES[problem.stored_dtype]).to(kind)
 
 

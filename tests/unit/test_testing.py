@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnbench.conformance import Trial, subject
+from attnbench.conformance import Trial, placeholder_case
 from attnbench.errors import NothingSelected, SuiteError
 from attnbench.execute.conformance import TrialDone
 from attnbench.problem import Problem
@@ -23,7 +23,7 @@ PROBLEM = Problem(q_len=1, kv_len=130, q_heads=6, kv_heads=2, head_dim=64, dtype
 def a_trial(status, reason=None, way="guarded"):
     from dataclasses import replace
 
-    trial = Trial(theme="heads", case=replace(subject("mine"), problem=PROBLEM), way=way)
+    trial = Trial(theme="heads", case=replace(placeholder_case("mine"), problem=PROBLEM), way=way)
     done = TrialDone(trial=trial, status=status, reason=reason, error_ratio=1.2)
     examiner = SimpleNamespace(examine=lambda _: done)
     return ConformanceTrial(trial, examiner, "./mine.py")

@@ -8,7 +8,7 @@ import pytest
 
 from attnbench import api
 from attnbench.case import Case
-from attnbench.conformance import Trial, subject
+from attnbench.conformance import Trial, placeholder_case
 from attnbench.environment import Device, Environment
 from attnbench.execute.checker import CheckFinished
 from attnbench.execute.conformance import ConformanceFinished, ConformanceStarted, TrialDone
@@ -109,7 +109,7 @@ def trial_done(status="ok", *, theme="masks", faults=(), way="guarded", ratio=1.
     return TrialDone(trial=trial, status=status, reason=reason, error_ratio=ratio, faults=faults)
 
 
-MINE = subject("my_attn", (("fast", True),), "/kernels/my_attn.py")
+MINE = placeholder_case("my_attn", (("fast", True),), "/kernels/my_attn.py")
 WRONG = ("output", "o is off by 0.3 at batch 0, head 1, row 2: 140 times what plain PyTorch")
 WROTE = ("inputs", "the call wrote its inputs")
 SECOND_LOOK = [

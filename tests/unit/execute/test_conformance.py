@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnbench.conformance import Trial, subject
+from attnbench.conformance import Trial, placeholder_case
 from attnbench.errors import BackendImportError, InputError, NothingSelected
 from attnbench.execute import conformance
 from attnbench.execute.conformance import ConformanceFinished, Examiner, TrialDone, picked
 from attnbench.execute.interrupt import Interrupt
 from attnbench.problem import Problem
 
-MINE = subject("mine")
+MINE = placeholder_case("mine")
 DENSE = Problem(q_len=65, q_heads=4, head_dim=64, dtype="fp32")
 PROBLEMS = [DENSE, replace(DENSE, mask="causal"), replace(DENSE, dtype="bf16", q_len=4096)]
 TRIALS = [Trial(theme="lengths", case=replace(MINE, problem=one)) for one in PROBLEMS]
@@ -98,7 +98,7 @@ def test_a_triton_backend_of_someone_else_is_interpreted_where_there_is_no_gpu(t
         "from attnbench.backends.triton_flash import capabilities, inspected, plan, prepare\n"
         "__all__ = ['capabilities', 'inspected', 'plan', 'prepare']\n"
     )
-    examiner = Examiner(subject("theirs", source=str(file)), "cpu")
+    examiner = Examiner(placeholder_case("theirs", source=str(file)), "cpu")
     try:
         assert examiner.is_interpreted
         done = examiner.examine(examiner.trials[0])
@@ -115,4 +115,4 @@ def test_one_that_cannot_be_imported_is_told_before_any_trial(tmp_path):
     file.write_text("import no_such_library\ncapabilities = prepare = None\n")
 
     with pytest.raises(BackendImportError, match="no_such_library"):
-        Examiner(subject("broken", source=str(file)), "cpu")
+        Examiner(placeholder_case("broken", source=str(file)), "cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.conformance import THEMES, subject, trials_of
+from attnbench.conformance import THEMES, placeholder_case, trials_of
 from attnbench.measure.bench import DeviceContext
 from attnbench.measure.conform import conform
 
@@ -61,7 +61,7 @@ def faults_of(bench):
     """Try a planted backend: the trials that it fails, each with its answer."""
 
     def faults(name, theme=None, most=None):
-        planted = subject(name, source=str(PLANTED / f"{name}.py"))
+        planted = placeholder_case(name, source=str(PLANTED / f"{name}.py"))
         module = bench.module_of(planted)
         found = []
         for trial in trials_of(planted, module.capabilities):
@@ -108,7 +108,7 @@ def test_a_backend_that_says_that_it_adds_in_any_order_is_not_held_to_bits(bench
     honest = tmp_path / "honest.py"
     text = (PLANTED / "adds_in_any_order.py").read_text(encoding="utf-8")
     honest.write_text(text.replace("    return attend\n", "    " + _NOTED), encoding="utf-8")
-    planted = subject("honest", source=str(honest))
+    planted = placeholder_case("honest", source=str(honest))
     sys.path.append(str(PLANTED))
 
     trials = trials_of(planted, bench.module_of(planted).capabilities)
@@ -128,7 +128,7 @@ def test_what_fails_is_told_with_its_place(bench, tmp_path):
         "def prepare(inputs):\n"
         "    raise ValueError('no such tile')\n"
     )
-    planted = subject("broken", source=str(broken))
+    planted = placeholder_case("broken", source=str(broken))
 
     answer = conform(
         trials_of(planted, bench.module_of(planted).capabilities)[0].case, "guarded", bench

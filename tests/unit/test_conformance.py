@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnbench.backends import flex, naive, sdpa, triton_decode, triton_flash
-from attnbench.conformance import THEMES, WAYS, subject, trial_fields, trials_of, undeclared
+from attnbench.conformance import (
+    THEMES,
+    WAYS,
+    accepted_device,
+    placeholder_case,
+    trial_fields,
+    trials_of,
+    undeclared,
+)
 from attnbench.filter import parse
 from attnbench.measure.reduce import interpreted_s
 from attnbench.plugin import Capabilities
@@ -56,7 +64,7 @@ capabilities = st.builds(
 
 
 def trials(declared):
-    return trials_of(subject("mine"), declared)
+    return trials_of(placeholder_case("mine"), declared)
 
 
 def test_who_declares_everything_is_asked_in_every_theme_and_way():
@@ -70,9 +78,7 @@ def test_who_declares_everything_is_asked_in_every_theme_and_way():
 @settings(max_examples=12, deadline=None)
 @given(capabilities)
 def test_nothing_is_asked_that_was_not_declared(declared):
-    from attnbench.conformance.themes import _device_for
-
-    device = _device_for(declared)
+    device = accepted_device(declared)
 
     for one in trials(declared):
         assert declared.why_not(one.case.problem, device) is None
