@@ -1,23 +1,64 @@
-"""What a row of a result file can be judged by, declared; and the rates derived from its cost.
+"""Every number by which a row of a result file can be judged, each declared once.
 
-Rates are those of the least traffic and of the exact FLOPs (docs/cost.md), so that a kernel that
-moves or computes more than it must has a lower rate, not a higher one. Columns named ``pct_*`` hold
-percent: 100 is the ceiling itself.
+What stores, lists, prints, exports or documents a metric is derived from its declaration here. To
+add a derived metric, add a declaration with ``compute`` at the end of ``_DECLARED``.
+
+Rates are those of the least traffic and of the exact FLOPs (docs/cost.md): a kernel that moves or
+computes more than it must has a lower rate, not a higher one. Columns named ``pct_*`` hold percent;
+100 is the ceiling itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from attnbench.cost import Cost
+from attnbench.problem import Problem
+from attnbench.units import bytes_text, flops_text, rate_text, significant, time_text
 
-_US_A_SECOND = 1e6
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What a derived metric is computed from: one ok row.
+
+    Attributes:
+        problem: what was computed.
+        cost: FLOPs and bytes of the problem.
+        latency_us: microseconds a call.
+        peak_bandwidth_gbps: the device's best bandwidth in GB/s; None where it is unknown.
+        peak_tflops: the device's best GEMM in the problem's dtype; None where it is unknown.
+        notes: the note codes of the row.
+
+    """
+
+    problem: Problem
+    cost: Cost
+    latency_us: float
+    peak_bandwidth_gbps: float | None = None
+    peak_tflops: float | None = None
+    notes: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One number of a row. ``better`` is None where neither end is: a property of the problem."""
+    """The declaration of one number of a row.
+
+    Attributes:
+        name: what `list metrics` calls it.
+        column: the column of the result file that holds it.
+        unit: its unit; "1" where it is a ratio.
+        better: which end is better; None where neither is, as for a property of the problem.
+        about: what it says, for people.
+        formula: how it follows from other columns.
+        compute: derives it from a row's timing; None where it is measured, not derived. Its result
+            is None where an input is unknown.
+        type: the type of its column.
+        format: writes a value for people; None writes three digits and the unit.
+        since: the schema version that added its column.
+
+    """
 
     name: str
     column: str
@@ -25,64 +66,81 @@ class Metric:
     better: Literal["lower", "higher"] | None
     about: str
     formula: str
+    compute: Callable[[Timing], float | None] | None = None
+    type: Literal["int64", "float64"] = "float64"
+    format: Callable[[float], str] | None = None
+    since: int = 1
+
+    def text(self, value: float) -> str:
+        """Write a value of this metric for people: ``18.2 µs``, ``512 TFLOP/s``."""
+        if self.format is not None:
+            return self.format(value)
+        return significant(value) if self.unit == "1" else f"{significant(value)} {self.unit}"
+
+    @property
+    def meaning(self) -> str:
+        """The unit, if there is one, and what it says: the column's line in the documentation."""
+        return self.about if self.unit == "1" else f"{self.unit}, {self.about}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Derived:
-    """The derived columns of one ok row; None where a ceiling is not known."""
-
-    tflops: float
-    bandwidth_gbps: float
-    pct_peak_bandwidth: float | None
-    pct_peak_flops: float | None
-    bound: str | None
+def derive(timing: Timing) -> dict[str, Any]:
+    """Return the derived columns of one ok row by name; None where a ceiling is not known."""
+    derived = {
+        one.column: one.compute(timing) for one in METRICS.values() if one.compute is not None
+    }
+    return {**derived, "bound": bound(timing)}
 
 
-def derive(
-    cost: Cost,
-    latency_us: float,
-    peak_bandwidth_gbps: float | None,
-    peak_tflops: float | None,
-    *,
-    launch_bound: bool = False,
-    resident: bool = False,
-) -> Derived:
-    """Derive rates, shares of the ceilings and what limits the case from one latency.
+def bound(timing: Timing) -> str | None:
+    """Say what limits the case: launch, memory or compute; None where a ceiling is not known.
 
-    What is ``resident`` in the cache has no share of the memory's bandwidth.
+    The roofline model (Williams, Waterman, Patterson 2009): left of the ridge, where intensity is
+    below the ratio of the two ceilings, memory limits; otherwise compute does.
     """
-    tflops = cost.flops * _US_A_SECOND / latency_us / 1e12
-    bandwidth_gbps = cost.min_bytes * _US_A_SECOND / latency_us / 1e9
-    bound = "launch" if launch_bound else _roof(cost, peak_bandwidth_gbps, peak_tflops)
-    return Derived(
-        tflops=tflops,
-        bandwidth_gbps=bandwidth_gbps,
-        pct_peak_bandwidth=None if resident else _percent(bandwidth_gbps, peak_bandwidth_gbps),
-        pct_peak_flops=_percent(tflops, peak_tflops),
-        bound=bound,
-    )
-
-
-def _percent(rate: float, ceiling: float | None) -> float | None:
-    return None if ceiling is None else 100 * rate / ceiling
-
-
-def _roof(cost: Cost, peak_bandwidth_gbps: float | None, peak_tflops: float | None) -> str | None:
-    """Name the roof over this intensity: left of the ridge memory, else compute."""
-    if peak_bandwidth_gbps is None or peak_tflops is None:
+    if "LAUNCH_BOUND" in timing.notes:
+        return "launch"
+    if timing.peak_bandwidth_gbps is None or timing.peak_tflops is None:
         return None
-    ridge = peak_tflops * 1e12 / (peak_bandwidth_gbps * 1e9)
-    return "memory" if cost.intensity < ridge else "compute"
+    ridge = timing.peak_tflops * 1e12 / (timing.peak_bandwidth_gbps * 1e9)
+    return "memory" if timing.cost.intensity < ridge else "compute"
 
 
-_TABLE = (
+def _tflops(timing: Timing) -> float:
+    return timing.cost.flops / timing.latency_us / 1e6
+
+
+def _bandwidth_gbps(timing: Timing) -> float:
+    return timing.cost.min_bytes / timing.latency_us / 1e3
+
+
+def _pct_peak_bandwidth(timing: Timing) -> float | None:
+    # What stays in the cache has no share of the memory's bandwidth.
+    if timing.peak_bandwidth_gbps is None or "L2_RESIDENT" in timing.notes:
+        return None
+    return 100 * _bandwidth_gbps(timing) / timing.peak_bandwidth_gbps
+
+
+def _pct_peak_flops(timing: Timing) -> float | None:
+    return None if timing.peak_tflops is None else 100 * _tflops(timing) / timing.peak_tflops
+
+
+def _time(microseconds: float) -> str:
+    return time_text(microseconds / 1e6)
+
+
+def _percent(value: float) -> str:
+    return f"{significant(value)}%"
+
+
+_DECLARED = (
     Metric(
         name="latency",
         column="latency_us",
         unit="µs",
         better="lower",
-        about="one call, in one launch; over launches their geometric mean",
+        about="one call, in one process; over processes their geometric mean",
         formula="exp(mean(log of the middle half of samples_us)); below 8 samples the median",
+        format=_time,
     ),
     Metric(
         name="median",
@@ -91,6 +149,7 @@ _TABLE = (
         better="lower",
         about="half of the samples are below",
         formula="median(samples_us)",
+        format=_time,
     ),
     Metric(
         name="min",
@@ -99,6 +158,7 @@ _TABLE = (
         better="lower",
         about="the fastest sample; says what is possible, not what is usual",
         formula="min(samples_us)",
+        format=_time,
     ),
     Metric(
         name="p90",
@@ -107,6 +167,7 @@ _TABLE = (
         better="lower",
         about="one sample in ten is above",
         formula="quantile(samples_us, 0.9), linear",
+        format=_time,
     ),
     Metric(
         name="noise",
@@ -123,6 +184,8 @@ _TABLE = (
         better="higher",
         about="rate of the FLOPs that the mask lets through",
         formula="flops / latency_us / 1e6",
+        compute=_tflops,
+        format=lambda value: flops_text(value * 1e12),
     ),
     Metric(
         name="bandwidth_gbps",
@@ -131,6 +194,8 @@ _TABLE = (
         better="higher",
         about="rate of the least traffic; 1 GB is 1e9 bytes",
         formula="min_bytes / latency_us / 1e3",
+        compute=_bandwidth_gbps,
+        format=lambda value: rate_text(value * 1e9),
     ),
     Metric(
         name="pct_peak_bandwidth",
@@ -139,6 +204,8 @@ _TABLE = (
         better="higher",
         about="share of the best bandwidth measured on this device; 100 is the ceiling",
         formula="100 * bandwidth_gbps / peak_bandwidth_gbps",
+        compute=_pct_peak_bandwidth,
+        format=_percent,
     ),
     Metric(
         name="pct_peak_flops",
@@ -147,6 +214,8 @@ _TABLE = (
         better="higher",
         about="share of the best GEMM measured on this device in this dtype; 100 is the ceiling",
         formula="100 * tflops / peak_tflops",
+        compute=_pct_peak_flops,
+        format=_percent,
     ),
     Metric(
         name="intensity",
@@ -163,6 +232,8 @@ _TABLE = (
         better="lower",
         about="most memory held during one call, inputs and outputs included",
         formula="the allocator's peak",
+        type="int64",
+        format=bytes_text,
     ),
     Metric(
         name="workspace_bytes",
@@ -171,6 +242,8 @@ _TABLE = (
         better="lower",
         about="what the call needs beside its inputs and outputs",
         formula="peak_bytes - input_bytes - prepared_bytes - output_bytes",
+        type="int64",
+        format=bytes_text,
     ),
     Metric(
         name="prepared_bytes",
@@ -179,6 +252,8 @@ _TABLE = (
         better="lower",
         about="what prepare left allocated",
         formula="allocated after prepare - allocated before it",
+        type="int64",
+        format=bytes_text,
     ),
     Metric(
         name="kv_cache_bytes",
@@ -187,6 +262,8 @@ _TABLE = (
         better="lower",
         about="K and V of this one layer as they are stored, scales and whole pages included",
         formula="stored keys * kv_heads * ((head_dim + v_head_dim) * bits / 8 + scales)",
+        type="int64",
+        format=bytes_text,
     ),
     Metric(
         name="first_call",
@@ -195,6 +272,7 @@ _TABLE = (
         better="lower",
         about="the first call, compilation included",
         formula="one observation",
+        format=_time,
     ),
     Metric(
         name="prepare",
@@ -203,6 +281,7 @@ _TABLE = (
         better="lower",
         about="what the backend does once for these shapes",
         formula="one observation",
+        format=_time,
     ),
     Metric(
         name="energy",
@@ -237,4 +316,5 @@ _TABLE = (
         formula="error_rel / max(error_rel of plain PyTorch, floor of the dtype)",
     ),
 )
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
+# By name, in the order in which they are listed.
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _DECLARED}

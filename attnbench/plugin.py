@@ -9,8 +9,9 @@ reference, times, and prices FLOPs and bytes. A call may carry an attribute ``no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attnbench.case import type_of_option
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "BackendFacts",
+    "BackendDescription",
     "Capabilities",
     "Catalogue",
     "Inputs",
     "Library",
-    "OptionFacts",
+    "OptionSpec",
     "Unsupported",
 ]
 
@@ -229,7 +230,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptionFacts:
+class OptionSpec:
     """One keyword of a backend: its default and, where a Literal names them, its choices."""
 
     name: str
@@ -238,21 +239,36 @@ class OptionFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackendFacts:
-    """What is known of a backend without importing it.
+class BackendDescription:
+    """A backend, described without running it.
 
-    ``capabilities`` is None until a worker was asked (third-party backends). ``library`` is what an
-    adapter adapts.
+    The registry reads a built-in module, which imports without torch. A third-party backend is
+    imported only in a worker: until one was asked, ``capabilities`` is None and it has no rules.
+
+    ``why_not`` and ``workspace_bytes`` are the module's optional rules, ``library`` is what an
+    adapter adapts, ``is_triton`` says that Triton's interpreter can stand in for a GPU.
     """
 
     name: str
     source: str
     version: str | None = None
-    options: Mapping[str, OptionFacts] = field(default_factory=dict)
+    options: Mapping[str, OptionSpec] = field(default_factory=dict)
     capabilities: Capabilities | None = None
     why_not: Callable[..., str | None] | None = None
+    workspace_bytes: Callable[..., int] | None = None
     library: Library | None = None
+    is_triton: bool = False
     about: str = ""
+
+    def with_rules_of(self, module: ModuleType) -> BackendDescription:
+        """Add the capabilities and rules of the backend's imported module."""
+        return replace(
+            self,
+            capabilities=module.capabilities,
+            why_not=getattr(module, "why_not", None),
+            workspace_bytes=getattr(module, "workspace_bytes", None),
+            is_triton=hasattr(module, "inspected"),
+        )
 
 
 def notes_of(call: Callable[[], Any]) -> tuple[str, ...]:
@@ -263,7 +279,9 @@ def notes_of(call: Callable[[], Any]) -> tuple[str, ...]:
 class Catalogue(Protocol):
     """Names to backends: what ``suite.load`` and the command line are handed."""
 
-    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(
+        self, reference: str, *, folder: Path, name: str | None = None
+    ) -> BackendDescription:
         """Look up a name or a ``./file.py`` seen from ``folder``; ``name`` overrides a file's stem.
 
         Raises:

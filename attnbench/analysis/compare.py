@@ -18,22 +18,19 @@ import numpy as np
 from attnbench.analysis import comparability
 from attnbench.analysis.comparability import Ceiling, Differing
 from attnbench.analysis.comparison import (
-    FEWEST_PROCESSES,
     MISSING,
     CaseComparison,
-    Reading,
     comparisons_of,
 )
 from attnbench.analysis.dollars import NO_PRICES, Prices, priced, prices_by_device
 from attnbench.analysis.matching import BY_CASE, Matched, common_cases, facts, matched
 from attnbench.analysis.sides import ABSENT, Side, joined, load_sides, split
 from attnbench.errors import InputError, NothingSelected
-from attnbench.stats.bootstrap import ratio_interval
-from attnbench.stats.difference import Array, Difference, paired
-from attnbench.stats.families import Mean, geometric_mean
+from attnbench.stats.difference import Array, Difference, bootstrap_interval, paired
 from attnbench.stats.history import Against, against_baselines
+from attnbench.stats.latency import FEWEST_PROCESSES, MeanRatio, mean_ratio
 
-__all__ = ["CaseComparison", "Reading", "RunComparison", "compare", "compare_sides", "sides_of"]
+__all__ = ["CaseComparison", "RunComparison", "compare", "compare_sides", "sides_of"]
 
 THRESHOLD = 0.02
 BY = {"gpu": "device_name", "backend": "backend_label", "commit": "git_commit"}
@@ -62,7 +59,7 @@ class RunComparison:
     comparisons: tuple[CaseComparison, ...]
     differing: tuple[Differing, ...]
     ceilings: tuple[Ceiling, ...]
-    mean: Mean
+    mean: MeanRatio
     paired: bool
     ratios_only: bool
     difference: Difference
@@ -96,7 +93,7 @@ class RunComparison:
             if self.paired
             else (base[np.isfinite(base)], new[np.isfinite(new)])
         )
-        return ratio_interval(*(np.exp(one).tolist() for one in pair), paired=self.paired)
+        return bootstrap_interval(*(np.exp(one).tolist() for one in pair), paired=self.paired)
 
     def ceiling_of(self, case: CaseComparison) -> float | None:
         """New over base of the measured ceiling that bounds this case."""
@@ -207,10 +204,7 @@ def compare_sides(
         comparisons=comparisons,
         differing=differing,
         ceilings=comparability.ceilings(base, new),
-        mean=geometric_mean(
-            [one.base.latency if one.base else None for one in comparisons],
-            [one.new.latency if one.new else None for one in comparisons],
-        ),
+        mean=mean_ratio([one.base for one in comparisons], [one.new for one in comparisons]),
         paired=same_run,
         ratios_only=ratios_only,
         difference=difference,

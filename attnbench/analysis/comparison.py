@@ -12,24 +12,14 @@ import numpy as np
 from attnbench.analysis.matching import Matched
 from attnbench.analysis.sides import ABSENT
 from attnbench.measurement import STATUSES
-from attnbench.stats.decision import UNCLEAR, verdicts
-from attnbench.stats.difference import CONFIDENCE, Array, Difference, quantile
-from attnbench.stats.mde import minimum_effect
+from attnbench.stats.decision import UNCLEAR, minimum_effect, verdicts
+from attnbench.stats.difference import Array, Difference
+from attnbench.stats.latency import Latency, latencies_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEWEST_PROCESSES = 3  # of a side; below it there is no interval
 MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One side of a case: seconds over processes; ``half_width`` is relative (3 or more)."""
-
-    latency: float
-    half_width: float | None
-    processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +39,8 @@ class CaseComparison:
     base_status: str
     new_status: str
     reason: str | None
-    base: Reading | None
-    new: Reading | None
+    base: Latency | None
+    new: Latency | None
     change: float | None
     low: float | None
     high: float | None
@@ -65,7 +55,7 @@ class CaseComparison:
         """New latency over base."""
         if self.base is None or self.new is None:
             return None
-        return self.new.latency / self.base.latency
+        return self.new.seconds / self.base.seconds
 
 
 def comparisons_of(
@@ -83,12 +73,12 @@ def comparisons_of(
     effects = minimum_effect(difference, limits, family=int(np.isfinite(difference.se).sum()))
     ends = [np.expm1(part).tolist() for part in _ends(difference)]
     ends.append(effects.tolist())
-    readings = [_readings(side) for side in (one, other)]
+    latencies = [latencies_of(side.processes()) for side in (one, other)]
     changed = _kernels_changed(one, other) & both
     found = []
     for row, text in enumerate(texts):
         change, low, high, effect = (_plain(part[row]) for part in ends)
-        old, now = readings[0][row], readings[1][row]
+        old, now = latencies[0][row], latencies[1][row]
         is_judged = bool(both[row]) and not ratios_only
         found.append(
             CaseComparison(
@@ -116,22 +106,6 @@ def comparisons_of(
 
 def _ends(difference: Difference) -> tuple[Array, Array, Array]:
     return difference.estimate, difference.low, difference.high
-
-
-def _readings(side: Matched) -> list[Reading | None]:
-    """Geometric mean over processes and half of its 95 % interval between them."""
-    log = side.processes()
-    count = np.isfinite(log).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.nansum(log, axis=1) / count
-        squares = np.nansum((log - mean[:, None]) ** 2, axis=1) / (count - 1)
-        reach = quantile(count - 1.0, (1 + CONFIDENCE) / 2) * np.sqrt(squares / count)
-        half = np.where(count >= FEWEST_PROCESSES, np.sinh(reach), np.nan)
-    latency = np.exp(mean)
-    return [
-        Reading(latency=one, half_width=_plain(width), processes=n) if n else None
-        for one, width, n in zip(latency.tolist(), half.tolist(), count.tolist(), strict=True)
-    ]
 
 
 def _kernels_changed(one: Matched, other: Matched) -> NDArray[np.bool_]:

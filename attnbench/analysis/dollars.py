@@ -16,8 +16,8 @@ from attnbench.errors import OptionError
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import RunComparison
-    from attnbench.analysis.comparison import Reading
     from attnbench.analysis.sides import Side
+    from attnbench.stats.latency import Latency
 
 _SECONDS_AN_HOUR = 3600
 _MILLION = 1e6
@@ -45,11 +45,11 @@ class Prices:
 NO_PRICES = Prices()
 
 
-def dollars_a_million(reading: Reading | None, price: float | None) -> float | None:
+def dollars_a_million(reading: Latency | None, price: float | None) -> float | None:
     """Return what a million calls cost; None where the latency or the price is not known."""
     if reading is None or price is None:
         return None
-    return _MILLION * reading.latency * price / _SECONDS_AN_HOUR
+    return _MILLION * reading.seconds * price / _SECONDS_AN_HOUR
 
 
 def dollars_text(value: float) -> str:
@@ -131,10 +131,10 @@ def _device(word: str, names: Sequence[str], price: float) -> str:
 
 
 def _matching(word: str, names: Sequence[str]) -> list[str]:
-    from attnbench.device.datasheet import SHEETS
+    from attnbench.device.rates import GPU_SPECS
 
     folded = word.strip().casefold()
-    sheet = SHEETS.get(folded)
+    sheet = GPU_SPECS.get(folded)
     for exact in (folded, sheet and sheet.name.casefold()):
         if alike := [name for name in names if name.casefold() == exact]:
             return alike

@@ -27,8 +27,7 @@ from attnbench.analysis.rule import rule_for
 from attnbench.analysis.sides import Side, joined, load_sides, moments_of
 from attnbench.errors import InputError, NotComparable, NothingSelected
 from attnbench.problem import FIELDS
-from attnbench.stats.decision import SLOWER
-from attnbench.stats.mde import processes_needed
+from attnbench.stats.decision import SLOWER, processes_needed
 from attnbench.suite import Gate
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import InputError
 from attnbench.problem import FIELDS
-from attnbench.stats.families import Mean, geometric_mean
+from attnbench.stats.latency import MeanRatio, mean_ratio
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison
@@ -26,7 +26,7 @@ class Row:
 
     values: tuple[str, ...]
     comparisons: tuple[CaseComparison, ...]
-    mean: Mean
+    mean: MeanRatio
     varying: tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -52,10 +52,7 @@ def projected(comparisons: Sequence[CaseComparison], fields: Sequence[str]) -> l
         Row(
             values=tuple(_text(value) for value in values),
             comparisons=tuple(found),
-            mean=geometric_mean(
-                [one.base.latency if one.base else None for one in found],
-                [one.new.latency if one.new else None for one in found],
-            ),
+            mean=mean_ratio([one.base for one in found], [one.new for one in found]),
             varying=_varying(found, fields),
         )
         for values, found in sorted(groups.items(), key=lambda pair: _order(pair[0]))

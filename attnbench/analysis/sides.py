@@ -16,7 +16,7 @@ import numpy as np
 
 from attnbench.errors import InputError, NothingSelected, ResultFileError
 from attnbench.measurement import STATUSES
-from attnbench.stats.centres import log_centres
+from attnbench.stats.summary import log_centres
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -288,7 +288,7 @@ def _log_latency(table: pa.Table, path: Path) -> NDArray[np.float64]:
             chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy().astype(np.int64)
         )
         parts.append(found.log)
-        faults.append(found.fault)
+        faults.append(found.problem)
     log: NDArray[np.float64] = np.concatenate([*parts, np.empty(0)]) - np.log(_US_A_SECOND)
     fault = np.concatenate([*faults, np.empty(0, dtype=np.int8)])
     is_ok = _ints(pc.index_in(table["status"], pa.array(["ok"])), ABSENT) != ABSENT

@@ -13,18 +13,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import NothingSelected
 from attnbench.measurement import worst
-from attnbench.stats.families import Standing, standings
+from attnbench.stats.latency import Latency, Rank, over_processes, rank_backends
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONFIDENCE = 0.95
-FEWEST_PROCESSES = 3  # below it there is no interval
 SEPARATOR = " · "  # between problem and backend in a case's label
 
 Row = dict[str, Any]
@@ -33,23 +30,6 @@ _ORDER = (
     *("v_head_dim", "q_heads", "kv_heads", "batch", "q_len", "kv_len", "requests"),
     "backend_label",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """Seconds over processes; ``low`` and ``high`` are None below three of them."""
-
-    centre: float
-    low: float | None
-    high: float | None
-    processes: int
-
-    @property
-    def half_width(self) -> float | None:
-        """Half of the interval, relative to the centre."""
-        if self.low is None or self.high is None:
-            return None
-        return (self.high - self.low) / 2 / self.centre
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +50,6 @@ class CaseRows:
     def problem(self) -> str:
         """The problem's label."""
         return self.label.partition(SEPARATOR)[0]
-
-
-def over_processes(seconds: Sequence[float]) -> Latency:
-    """Geometric mean and, from three processes on, its 95 % t interval on the log scale."""
-    logs = [math.log(one) for one in seconds]
-    centre, n = fmean(logs), len(logs)
-    low = high = None
-    if n >= FEWEST_PROCESSES:
-        from scipy.special import stdtrit
-
-        reach = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * stdev(logs) / math.sqrt(n)
-        low, high = math.exp(centre - reach), math.exp(centre + reach)
-    return Latency(centre=math.exp(centre), low=low, high=high, processes=n)
 
 
 def case_rows(frame: pd.DataFrame) -> list[CaseRows]:
@@ -150,14 +117,14 @@ def counts(cases: Sequence[CaseRows]) -> Counter[str]:
     return Counter(one.status for one in cases)
 
 
-def ranked(cases: Sequence[CaseRows]) -> list[Standing]:
+def ranked(cases: Sequence[CaseRows]) -> list[Rank]:
     """Rank the backends over the problems that all of them finished."""
     latencies: dict[str, dict[str, float]] = {}
     for one in cases:
         if one.latency is not None:
             problem = f"{one.problem} {one.timing}"
-            latencies.setdefault(problem, {})[one.backend] = one.latency.centre
-    return standings(latencies)
+            latencies.setdefault(problem, {})[one.backend] = one.latency.seconds
+    return rank_backends(latencies)
 
 
 def _nearest_hint(frame: pd.DataFrame) -> str:

@@ -18,13 +18,13 @@ def device_rates(word: str) -> tuple[Device, Ceilings]:
 
     """
     from attnbench.analysis.runs import ceilings_of, find_run
-    from attnbench.device.datasheet import SHEETS, default_ceilings, lookup
+    from attnbench.device.rates import GPU_SPECS, default_ceilings, lookup
 
     if is_here(word):
         device = _device_here(word)
         return device, default_ceilings(device)
     run = find_run(word)
-    if word.lower() in SHEETS or not (run.exists() or "/" in word or run.suffix):
+    if word.lower() in GPU_SPECS or not (run.exists() or "/" in word or run.suffix):
         sheet = lookup(word)
         return sheet.device, sheet.ceilings
     return ceilings_of(run)
@@ -37,15 +37,15 @@ def is_here(word: str) -> bool:
 
 def _device_here(word: str) -> Device:
     """The device that a run would take; without torch only the CPU can be described."""
-    from attnbench.device.local import cpu_facts
+    from attnbench.device.local import describe_cpu
     from attnbench.errors import TorchMissing
     from attnbench.execute.probe import environment
 
     if word == "cpu":
-        return cpu_facts()
+        return describe_cpu()
     try:
         return environment(word).device
     except TorchMissing:
         if word != "auto":
             raise
-        return cpu_facts()
+        return describe_cpu()

@@ -15,7 +15,7 @@ from attnbench.units import parse_duration
 if TYPE_CHECKING:
     from attnbench.execute.checker import CheckFinished
     from attnbench.execute.events import Event, Listener, RunFinished
-    from attnbench.execute.plan import Plan
+    from attnbench.planning.plan import Plan
     from attnbench.store.resume import Redo
     from attnbench.suite import Suite
 
@@ -111,15 +111,14 @@ def plan(
         AttnbenchError: see ``attnbench.errors`` for the tree.
 
     """
-    from attnbench.execute.frontier import frontiers
-    from attnbench.execute.plan import make_plan
-    from attnbench.execute.predict import Predictor
     from attnbench.execute.request import RunRequest
-    from attnbench.execute.survey import known_backends
+    from attnbench.planning.memory_limits import memory_limits
+    from attnbench.planning.plan import describe_backends, make_plan
+    from attnbench.planning.prediction import Predictor
 
     loaded = load_suite(suite, backends=backends, overrides=overrides, filter=filter)
     cases = RunRequest(suite=loaded).cases()
     predictor = Predictor(*device_rates(device))
-    known = known_backends(cases, elsewhere=not is_here(device))
+    known = describe_backends(cases, elsewhere=not is_here(device))
     found = make_plan(cases, predictor, loaded.measure, known)
-    return replace(found, frontiers=frontiers(found, predictor, known))
+    return replace(found, memory_limits=memory_limits(found, predictor, known))

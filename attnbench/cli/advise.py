@@ -127,7 +127,7 @@ def _rates(runs: tuple[str, ...], device: str | None) -> tuple[Rates, int]:
     """The rates of the first run, or of a datasheet; what the runs measured; the memory."""
     from attnbench.analysis.runs import ceilings_of, find_run
     from attnbench.analysis.variants import Rates, measured_in
-    from attnbench.device.datasheet import lookup
+    from attnbench.device.rates import lookup
 
     paths = [find_run(name) for name in runs]
     if paths and device is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from attnbench.units import spread_text, time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.comparison import CaseComparison, Reading
+    from attnbench.analysis.comparison import CaseComparison
+    from attnbench.stats.latency import Latency
 
 
 def change_text(share: float | None) -> str:
@@ -23,13 +24,13 @@ def interval_text(case: CaseComparison) -> str:
     return f"[{change_text(case.low)}, {change_text(case.high)}]"
 
 
-def reading_text(one: Reading | None, *, spread: bool = True) -> str:
+def reading_text(one: Latency | None, *, spread: bool = True) -> str:
     """``489 µs ±0.1%``."""
     if one is None:
         return ""
     known = spread and one.half_width is not None
     reach = f" {spread_text(one.half_width or 0)}" if known else ""
-    return f"{time_text(one.latency)}{reach}"
+    return f"{time_text(one.seconds)}{reach}"
 
 
 def problem_of(case: CaseComparison) -> str:

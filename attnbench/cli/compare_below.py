@@ -63,7 +63,7 @@ def explanations(one: RunComparison, cases: Sequence[CaseComparison]) -> Iterato
 
 
 def _fate(case: CaseComparison) -> str:
-    before = time_text(case.base.latency) if case.base else case.base_status
-    after = time_text(case.new.latency) if case.new else case.new_status
+    before = time_text(case.base.seconds) if case.base else case.base_status
+    after = time_text(case.new.seconds) if case.new else case.new_status
     first = (case.reason or "").partition("\n")[0]
     return f"{before} -> {after}" + (f" ({first})" if first and not case.new else "")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from attnbench.analysis.dollars import NO_PRICES, Prices, dollars_a_million
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import CaseComparison, Reading, RunComparison
+    from attnbench.analysis.compare import CaseComparison, RunComparison
     from attnbench.analysis.sides import Side
+    from attnbench.stats.latency import Latency
 
 
 def compared_facts(one: RunComparison) -> dict[str, Any]:
@@ -90,11 +91,11 @@ def case_facts(case: CaseComparison, prices: Prices = NO_PRICES) -> dict[str, An
     return facts
 
 
-def _reading(one: Reading | None) -> dict[str, Any] | None:
+def _reading(one: Latency | None) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
-        "latency_us": one.latency * 1e6,
+        "latency_us": one.seconds * 1e6,
         "half_width": one.half_width,
         "processes": one.processes,
     }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, RunComparison
     from attnbench.analysis.projection import Row
     from attnbench.cli.screen import Screen
-    from attnbench.stats.families import Mean
+    from attnbench.stats.latency import MeanRatio
 
 _LEGEND = (
     "a cell compares with {base}: a change stands where it is sure; 95 % intervals: compare one by "
@@ -164,7 +164,7 @@ def _means(found: Sequence[RunComparison]) -> tuple[str, ...]:
     return tuple(_mean_text(one.mean, one) for one in found)
 
 
-def _mean_text(mean: Mean, one: RunComparison) -> str:
+def _mean_text(mean: MeanRatio, one: RunComparison) -> str:
     if mean.ratio is None:
         return ""
     text = _gain(mean.ratio, one) if one.ratios_only else change_text(mean.ratio - 1)

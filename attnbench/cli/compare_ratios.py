@@ -10,7 +10,8 @@ from attnbench.cli.change_words import problem_of, reading_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import RunComparison
-    from attnbench.analysis.comparison import CaseComparison, Reading
+    from attnbench.analysis.comparison import CaseComparison
+    from attnbench.stats.latency import Latency
 
 Rows = list[tuple[str, ...]]
 
@@ -73,7 +74,7 @@ def _table(
     return rows, "".join(place for _, place, _ in columns)
 
 
-def _cost(reading: Reading | None, price: float | None) -> str:
+def _cost(reading: Latency | None, price: float | None) -> str:
     cost = dollars_a_million(reading, price)
     return "" if cost is None else dollars_text(cost)
 

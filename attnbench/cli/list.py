@@ -11,7 +11,7 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.plugin import Capabilities, OptionFacts
+    from attnbench.plugin import Capabilities, OptionSpec
 
 
 _FEATURES = ("ragged", "paged", "softcap", "alibi", "sinks", "rope", "append")
@@ -124,12 +124,12 @@ def devices() -> Listing:
     from dataclasses import asdict
 
     from attnbench.api import device_rates
-    from attnbench.device.datasheet import SHEETS
+    from attnbench.device.rates import GPU_SPECS
     from attnbench.units import bytes_text
 
     facts = []
     rows: Rows = [("device", "name", "arch", "memory", "bandwidth", "bf16")]
-    names = ["auto", *SHEETS]
+    names = ["auto", *GPU_SPECS]
     for word in names:
         device, ceilings = device_rates(word)
         bandwidth = ceilings.peak_bandwidth_gbps
@@ -208,7 +208,7 @@ def command(kind: str | None, probe: bool, as_json: bool) -> int:
     return exit_codes.DONE
 
 
-def _option_text(option: OptionFacts) -> str:
+def _option_text(option: OptionSpec) -> str:
     from attnbench.case import option_text
 
     if option.choices:

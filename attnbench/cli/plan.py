@@ -11,7 +11,7 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.execute.plan import Frontier, Plan, PlannedCase
+    from attnbench.planning.plan import MemoryLimit, Plan, PlannedCase
     from attnbench.suite import Suite
 
 _KILO = 1024  # as lengths are written in suites
@@ -59,15 +59,15 @@ def _show(plan: Plan, suite: Suite, *, every: bool) -> None:
         header = ("status", "case", "memory", "seconds", "reason")
         screen.table([header, *map(_line, plan.planned)], right="  rr")
         screen.line()
-        if plan.frontiers:
-            screen.table(list(frontier_rows(plan.frontiers)), right="  rr")
+        if plan.memory_limits:
+            screen.table(list(memory_limit_rows(plan.memory_limits)), right="  rr")
             screen.line()
     else:
         screen.table(
             [("problems", "cases", "backend", "time", "largest"), *_groups(plan)], right=" r rr"
         )
         screen.line()
-        for line in (*_reasons(plan), *tightest_lines(plan.frontiers)):
+        for line in (*_reasons(plan), *tightest_lines(plan.memory_limits)):
             screen.line(line)
     for line in suite.derived:
         screen.line(f"model   {line}")
@@ -96,22 +96,22 @@ def _line(one: PlannedCase) -> tuple[str, ...]:
     )
 
 
-def frontier_rows(frontiers: Sequence[Frontier]) -> Iterator[tuple[str, ...]]:
+def memory_limit_rows(memory_limits: Sequence[MemoryLimit]) -> Iterator[tuple[str, ...]]:
     """A line for each backend and shape: the largest kv_len that fits, and what that needs."""
     from attnbench.units import bytes_text
 
     yield ("backend", "shape", "kv_len up to", "memory")
-    for one in frontiers:
+    for one in memory_limits:
         memory = bytes_text(one.predicted_bytes) if one.largest_kv_len else ""
         yield (one.backend, one.problem, length_text(one.largest_kv_len), memory)
 
 
-def tightest_lines(frontiers: Sequence[Frontier]) -> Iterator[str]:
+def tightest_lines(memory_limits: Sequence[MemoryLimit]) -> Iterator[str]:
     """A line for each backend: on which of its shapes memory ends first."""
     from attnbench.cli.screen import laid_out
 
-    by_backend: dict[str, list[Frontier]] = {}
-    for one in frontiers:
+    by_backend: dict[str, list[MemoryLimit]] = {}
+    for one in memory_limits:
         by_backend.setdefault(one.backend, []).append(one)
     rows = []
     for backend, members in by_backend.items():
@@ -172,7 +172,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "device": asdict(plan.device),
         "processes": plan.processes,
         "seconds": plan.seconds,
-        "frontiers": [one.to_dict() for one in plan.frontiers],
+        "memory_limits": [one.to_dict() for one in plan.memory_limits],
         "cases": [
             {
                 "case_id": one.case.id,

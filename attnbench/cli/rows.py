@@ -17,7 +17,7 @@ from attnbench.cost import compute_cost
 from attnbench.execute.events import CaseFinished
 from attnbench.measurement import BAD_STATUSES, Measurement
 from attnbench.method import Method
-from attnbench.metrics import derive
+from attnbench.metrics import Timing, derive
 from attnbench.stats.summary import Summary
 from attnbench.units import spread_text, time_text
 
@@ -92,19 +92,19 @@ def figures(measured: Measurement, summary: Summary) -> tuple[str, str, str, str
 
 def share_of_peak(measured: Measurement, summary: Summary) -> str:
     """The nearer of the two limits: ``91% mem`` or ``63% flop``; empty where no peak is known."""
-    derived = derive(
-        compute_cost(measured.case.problem),
-        summary.latency,
-        measured.peak_bandwidth_gbps,
-        measured.peak_tflops,
+    timing = Timing(
+        problem=measured.case.problem,
+        cost=compute_cost(measured.case.problem),
+        latency_us=summary.latency,
+        peak_bandwidth_gbps=measured.peak_bandwidth_gbps,
+        peak_tflops=measured.peak_tflops,
+        notes=measured.notes,
     )
-    # What never leaves the cache has no share of the memory's bandwidth.
-    in_cache = "L2_RESIDENT" in measured.notes
-    memory = None if in_cache else derived.pct_peak_bandwidth
+    derived = derive(timing)
     shares = [
-        (share, word)
-        for share, word in ((memory, "mem"), (derived.pct_peak_flops, "flop"))
-        if share is not None
+        (derived[column], word)
+        for column, word in (("pct_peak_bandwidth", "mem"), ("pct_peak_flops", "flop"))
+        if derived[column] is not None
     ]
     return percent_text(*max(shares)) if shares else ""
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from attnbench.analysis.machine import MachineState
-    from attnbench.analysis.table import CaseRows, Latency
+    from attnbench.analysis.table import CaseRows
     from attnbench.cli.screen import Screen
+    from attnbench.stats.latency import Latency
 
 _TIMING = ("prepare_us", "first_call_us", "check_us")
 _LEGEND = (
@@ -184,7 +185,7 @@ def timing_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
         yield (
             one.problem,
             one.backend,
-            one.status if one.latency is None else time_text(one.latency.centre),
+            one.status if one.latency is None else time_text(one.latency.seconds),
             *(_median_us(one, column) for column in _TIMING),
             time_text(median(whole)) if whole else "",
         )
@@ -216,7 +217,7 @@ def latency_texts(latency: Latency, *, noisy: bool) -> tuple[str, str]:
     from attnbench.units import spread_text, time_text
 
     reach = "" if latency.half_width is None else spread_text(latency.half_width)
-    return time_text(latency.centre), f"{reach}~" if noisy else reach
+    return time_text(latency.seconds), f"{reach}~" if noisy else reach
 
 
 def share_text(one: CaseRows) -> str:
@@ -243,7 +244,7 @@ def case_facts(one: CaseRows) -> dict[str, Any]:
         "reason": one.reason,
         "notes": list(one.notes),
         "kernels": list(dict.fromkeys(name for row in one.rows for name in row["kernels"] or ())),
-        "latency_us": None if latency is None else latency.centre * 1e6,
+        "latency_us": None if latency is None else latency.seconds * 1e6,
         "low_us": None if latency is None or latency.low is None else latency.low * 1e6,
         "high_us": None if latency is None or latency.high is None else latency.high * 1e6,
         "processes": 0 if latency is None else latency.processes,

@@ -56,7 +56,7 @@ def _outcome(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     if one.reason:
         yield "reason", one.reason.replace("\n", "\n" + " " * (_NAMES + 1))
     if (latency := one.latency) is not None:
-        text = f"{time_text(latency.centre)} over {latency.processes} "
+        text = f"{time_text(latency.seconds)} over {latency.processes} "
         text += "process" if latency.processes == 1 else "processes"
         if latency.low is not None and latency.high is not None:
             text += f", 95 % interval {time_text(latency.low)} to {time_text(latency.high)}"
@@ -76,7 +76,7 @@ def _calls(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if one.latency is not None:
-        seconds = one.latency.centre
+        seconds = one.latency.seconds
         parts = [rate_text(row["min_bytes"] / seconds), flops_text(row["flops"] / seconds)]
         if row["bound"]:
             parts.append(f"{row['bound']} bound")

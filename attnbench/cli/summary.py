@@ -12,9 +12,9 @@ from attnbench.cli.screen import laid_out
 from attnbench.cli.tally import Tally, about
 from attnbench.environment import Environment
 from attnbench.execute.events import RunFinished, RunStarted
-from attnbench.execute.plan import Plan
 from attnbench.measurement import STATUSES
-from attnbench.stats.families import Standing
+from attnbench.planning.plan import Plan
+from attnbench.stats.latency import Rank
 from attnbench.units import bytes_text, duration_text
 
 _INDENT = " " * 8
@@ -142,7 +142,7 @@ def counts_text(finished: RunFinished, tally: Tally) -> str:
     return ", ".join(parts) or "no case"
 
 
-def fastest_lines(fastest: Sequence[Standing]) -> Iterator[str]:
+def fastest_lines(fastest: Sequence[Rank]) -> Iterator[str]:
     """Rank backends by the geometric mean over the problems that all of them finished."""
     if not fastest:
         return

@@ -11,17 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnbench.case import Case
-from attnbench.environment import Device
 from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import CaseChecked, Listener
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.plan import RUN, Known, PlannedCase, make_plan
-from attnbench.execute.predict import Predictor
 from attnbench.execute.process import CaseRunner
 from attnbench.execute.request import RunRequest
 from attnbench.execute.survey import Preflight, survey
 from attnbench.measure.reduce import reduced, upcast
+from attnbench.planning.plan import RUN, PlannedCase, make_plan
+from attnbench.planning.prediction import Predictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +81,8 @@ class _Desk:
 
     def check(self, planned: PlannedCase) -> dict[str, Any]:
         """Check one case as it stands, or as the interpreter can take it."""
-        known = self.ground.backends[planned.case.backend, planned.case.source]
-        device = self.ground.environment.device
-        if not _is_interpreted(known, device):
+        backend = self.ground.backends[planned.case.backend, planned.case.source]
+        if not (backend.is_triton and self.ground.environment.device.kind == "cpu"):
             if planned.status != RUN:
                 return {"status": planned.status, "reason": planned.reason}
             return self._walker(interpret=False).check(planned)
@@ -106,10 +104,6 @@ class _Desk:
             walker = CaseRunner(crew, settings, ceilings, self.interrupt, lambda _: None)
             self._walkers[interpret] = walker
         return self._walkers[interpret]
-
-
-def _is_interpreted(known: Known, device: Device) -> bool:
-    return known.is_triton and device.kind == "cpu"
 
 
 def _event(case: Case, facts: dict[str, Any], position: int, total: int) -> CaseChecked:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from attnbench.case import BUILT_IN, Case
 from attnbench.conformance import THEMES, Trial, trial_fields, trials_of, undeclared
@@ -21,13 +20,13 @@ from attnbench.errors import NothingSelected
 from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.errand import Stopped
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.plan import RUN, Known, PlannedCase, known_backend
 from attnbench.execute.process import CaseRunner
 from attnbench.filter import parse
 from attnbench.measure.reduce import reduced, upcast
 from attnbench.measurement import BAD_STATUSES
 from attnbench.method import Measure, Method
-from attnbench.registry import Registry
+from attnbench.planning.plan import RUN, PlannedCase, describe_backends
+from attnbench.plugin import BackendDescription
 from attnbench.units import duration_text
 
 # Of one interpreted call; what is predicted to take longer is tried at a smaller size.
@@ -101,14 +100,14 @@ class Examiner:
         self._closing = ExitStack()
         crew = self._crew(device)
         try:
-            known = _known(subject, crew)
+            backend = _describe(subject, crew)
             self.environment = crew.environment
         except BaseException:
             self.close()
             raise
-        assert known.capabilities is not None
-        self.trials = trials_of(subject, known.capabilities)
-        self.is_interpreted = known.is_triton and self.environment.device.kind == "cpu"
+        assert backend.capabilities is not None
+        self.trials = trials_of(subject, backend.capabilities)
+        self.is_interpreted = backend.is_triton and self.environment.device.kind == "cpu"
         if self.is_interpreted:
             crew = self._crew("cpu", interpret=True)
         heard = interrupt or Interrupt()
@@ -236,13 +235,13 @@ def _one_by_one(
             return
 
 
-def _known(subject: Case, crew: WorkerHandle) -> Known:
-    """What a backend can do, and whether it is Triton's; a third-party one is asked in a worker."""
-    name, source = subject.backend, subject.source
-    if source == BUILT_IN:
-        return known_backend(Registry().describe(name, folder=Path.cwd()))
-    capabilities = crew.capabilities([subject])[name, source]
-    return Known(capabilities=capabilities, is_triton=crew.probe(name, source)["is_triton"])
+def _describe(subject: Case, crew: WorkerHandle) -> BackendDescription:
+    """Describe a backend; a worker is asked about a third-party one."""
+    key = (subject.backend, subject.source)
+    found = describe_backends([subject], crew.capabilities([subject]))[key]
+    if subject.source == BUILT_IN:
+        return found
+    return replace(found, is_triton=crew.probe(*key)["is_triton"])
 
 
 def _planned(case: Case) -> PlannedCase:

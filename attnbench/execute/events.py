@@ -12,10 +12,10 @@ from typing import Any
 
 from attnbench.case import Case
 from attnbench.environment import Environment
-from attnbench.execute.plan import Plan
 from attnbench.measurement import Measurement
 from attnbench.method import Method
-from attnbench.stats.families import Standing
+from attnbench.planning.plan import Plan
+from attnbench.stats.latency import Rank
 from attnbench.stats.summary import Summary
 
 
@@ -126,7 +126,7 @@ class RunFinished:
     seconds: float
     rows: int
     interrupted: bool = False
-    fastest: list[Standing] = field(default_factory=list)
+    fastest: list[Rank] = field(default_factory=list)
     distrust: tuple[str, ...] = ()
 
 

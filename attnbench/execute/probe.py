@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attnbench.environment import Environment
 from attnbench.execute.crew import WorkerHandle
-from attnbench.plugin import BackendFacts
+from attnbench.plugin import BackendDescription
 
 
 def environment(device: str = "auto") -> Environment:
@@ -22,7 +22,7 @@ def environment(device: str = "auto") -> Environment:
         crew.lost()
 
 
-def probe(backends: list[BackendFacts], device: str = "auto") -> dict[str, dict[str, object]]:
+def probe(backends: list[BackendDescription], device: str = "auto") -> dict[str, dict[str, object]]:
     """Import third-party backends in a worker: their capabilities, or the error in words."""
     crew = WorkerHandle(device)
     try:

@@ -16,10 +16,10 @@ from attnbench.device.rates import Ceilings
 from attnbench.execute.crew import WorkerHandle
 from attnbench.execute.errand import CaseTimeout, Limits, Stopped, WorkerDied, send_case
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.pilot import Piloted
-from attnbench.execute.plan import PlannedCase
 from attnbench.measurement import Measurement
 from attnbench.method import Measure
+from attnbench.planning.calibration import CalibrationCall
+from attnbench.planning.plan import PlannedCase
 
 Beat = Callable[[str], None]
 
@@ -76,14 +76,14 @@ class CaseRunner:
         self._notes = [] if status == "answered" and outcome["alive"] else ["RESTARTED"]
         return replace(marked, process=process)
 
-    def pilot(self, planned: PlannedCase) -> Piloted:
+    def pilot(self, planned: PlannedCase) -> CalibrationCall:
         """Call a case twice without timing it."""
         status, outcome = self._send(planned, {"pilot": True})
         if status != "answered":
-            return Piloted(status=status, reason=outcome["reason"], call_s=None)
+            return CalibrationCall(status=status, reason=outcome["reason"], call_s=None)
         done = outcome["done"]
         call_s = done["call_s"] if done["status"] == "ok" else None
-        return Piloted(status=done["status"], reason=done["reason"], call_s=call_s)
+        return CalibrationCall(status=done["status"], reason=done["reason"], call_s=call_s)
 
     def check(self, planned: PlannedCase) -> dict[str, Any]:
         """Check a case without timing it; the worker's answer as plain values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from attnbench.case import Case
@@ -11,7 +11,7 @@ from attnbench.cost import compute_cost
 from attnbench.environment import Environment
 from attnbench.measurement import Measurement
 from attnbench.method import Method
-from attnbench.metrics import derive
+from attnbench.metrics import Timing, derive
 from attnbench.problem import FIELDS
 from attnbench.stats.summary import Summary, summarize
 
@@ -104,13 +104,13 @@ def case_columns(case: Case) -> dict[str, Any]:
 
 
 def _time_columns(measurement: Measurement, summary: Summary) -> dict[str, Any]:
-    derived = derive(
-        compute_cost(measurement.case.problem),
-        summary.latency,
-        measurement.peak_bandwidth_gbps,
-        measurement.peak_tflops,
-        launch_bound="LAUNCH_BOUND" in measurement.notes,
-        resident="L2_RESIDENT" in measurement.notes,
+    timing = Timing(
+        problem=measurement.case.problem,
+        cost=compute_cost(measurement.case.problem),
+        latency_us=summary.latency,
+        peak_bandwidth_gbps=measurement.peak_bandwidth_gbps,
+        peak_tflops=measurement.peak_tflops,
+        notes=measurement.notes,
     )
     return {
         "samples_us": list(measurement.samples_us),
@@ -122,5 +122,5 @@ def _time_columns(measurement: Measurement, summary: Summary) -> dict[str, Any]:
         "min_us": summary.minimum,
         "p90_us": summary.p90,
         "noise": summary.noise,
-        **asdict(derived),
+        **derive(timing),
     }

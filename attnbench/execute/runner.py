@@ -29,14 +29,14 @@ from attnbench.execute.events import (
 from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.ledger import RunRecorder
 from attnbench.execute.machine import Machine
-from attnbench.execute.pilot import fly
-from attnbench.execute.plan import RUN, Plan, PlannedCase, make_plan
-from attnbench.execute.predict import Predictor
 from attnbench.execute.process import CaseRunner, shuffled
 from attnbench.execute.request import RunRequest
 from attnbench.execute.rows import RunIdentity
 from attnbench.execute.survey import Preflight, survey
 from attnbench.measurement import Measurement
+from attnbench.planning.calibration import calibrate
+from attnbench.planning.plan import RUN, Plan, PlannedCase, make_plan
+from attnbench.planning.prediction import Predictor
 from attnbench.store.resume import MUST_MATCH, differences
 from attnbench.store.writer import RunWriter
 
@@ -173,7 +173,7 @@ class _Execution:
         settings = request.settings
         first = make_plan(cases, predictor, settings, ground.backends)
         self._tell(Remark(text="pilot: a few calls, to predict how long the rest takes"))
-        lost = [] if self._resumed_rows else fly(first, predictor, self._walker.pilot)
+        lost = [] if self._resumed_rows else calibrate(first, predictor, self._walker.pilot)
         plan = make_plan(cases, predictor, settings, ground.backends)
         self._tell(
             RunStarted(
@@ -186,11 +186,11 @@ class _Execution:
             )
         )
         self._ledger.write_plan(plan)
-        for planned, piloted in lost:
+        for planned, calibrated in lost:
             # It hung or crashed already; doing it again would only cost the same once more.
-            reason = piloted.reason or piloted.status
+            reason = calibrated.reason or calibrated.status
             measurement = Measurement(
-                case=planned.case, status=piloted.status, reason=reason, process=0
+                case=planned.case, status=calibrated.status, reason=reason, process=0
             )
             self._record(measurement, planned)
         return plan

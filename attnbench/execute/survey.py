@@ -1,25 +1,22 @@
-"""What must be known before a run can be planned: device, ceilings, and what backends can do."""
+"""The preflight: what must be known before a run can be planned."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Environment
 from attnbench.execute.crew import WorkerHandle
-from attnbench.execute.plan import Known, known_backend
-from attnbench.registry import Registry
+from attnbench.planning.plan import Backends, describe_backends
 from attnbench.store.ceilings import store_ceilings, stored_ceilings
 
 _REPEATS, _REPEATS_AGAIN = 5, 1  # a run looks again: the first time may have been a busy one
-Backends = dict[tuple[str, str], Known]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """The ground a run stands on."""
+    """The device, its ceilings, and what each backend can do."""
 
     environment: Environment
     ceilings: Ceilings
@@ -34,26 +31,8 @@ def survey(cases: list[Case], crew: WorkerHandle) -> Preflight:
 
     """
     environment = crew.environment
-    backends = known_backends(cases, crew)
+    backends = describe_backends(cases, crew.capabilities(cases))
     return Preflight(environment=environment, ceilings=ceilings_of(crew), backends=backends)
-
-
-def known_backends(
-    cases: list[Case], crew: WorkerHandle | None = None, *, elsewhere: bool = False
-) -> Backends:
-    """Say what may be asked of each backend of some cases; third-party ones only through a crew.
-
-    ``elsewhere`` plans for a device of another machine.
-    """
-    probed = crew.capabilities(cases) if crew is not None else {}
-    found: Backends = {}
-    for case in cases:
-        key = (case.backend, case.source)
-        if key not in found:
-            reference = case.source if case.source.endswith(".py") else case.backend
-            facts = Registry().describe(reference, folder=Path.cwd(), name=case.backend)
-            found[key] = known_backend(facts, probed.get(key), elsewhere=elsewhere)
-    return found
 
 
 def ceilings_of(crew: WorkerHandle) -> Ceilings:

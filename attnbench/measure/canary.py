@@ -83,15 +83,15 @@ def warm_device(driver: Driver, work: Call) -> Warmed:
 
     Where the gauge does not tell the clock, what the work takes stands for it.
     """
-    gauge = driver.gauge()
-    if gauge is None:
+    telemetry = driver.telemetry()
+    if telemetry is None:
         return Warmed(seconds=0.0, flat=None)
     start = driver.clock_ns()
     seen: list[tuple[float, float]] = []
     while True:
         began = driver.clock_ns()
         work()
-        clock_mhz = gauge.read().sm_clock_mhz  # while the work is queued: an idle clock is another
+        clock_mhz = telemetry.read().sm_clock_mhz  # under load: an idle clock differs
         driver.synchronize()
         now = driver.clock_ns()
         elapsed_s = (now - start) * 1e-9

@@ -31,8 +31,8 @@ def joules_a_call(
     None where there is no counter, where the host cannot keep the device busy (what it drew while
     it waited would be charged to the calls), and where calls are quicker than ``call_s``.
     """
-    gauge = driver.gauge()
-    if gauge is None or gauge.energy_j() is None:
+    telemetry = driver.telemetry()
+    if telemetry is None or telemetry.energy_j() is None:
         return None
     batch = max(1, min(_MOST_CALLS, math.ceil(_BATCH_S / max(call_s, 1e-9))))
     turn = cycle(calls)
@@ -47,11 +47,11 @@ def joules_a_call(
         return (enqueued - began) * 1e-9
 
     run()  # the clock of a device that waited comes up
-    before, since, count, host_s = gauge.energy_j(), driver.clock_ns(), 0, 0.0
+    before, since, count, host_s = telemetry.energy_j(), driver.clock_ns(), 0, 0.0
     while (seconds := (driver.clock_ns() - since) * 1e-9) < window_s:
         host_s += run()
         count += batch
-    after = gauge.energy_j()
+    after = telemetry.energy_j()
     if before is None or after is None or host_s > _HOST_SHARE * seconds:
         return None
     return (after - before) / count if count * call_s <= _QUICKER * seconds else None

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from attnbench.kv_cache import TORCH_DTYPES, Quantized, page_table, quantize
-from attnbench.measure import sizes
 from attnbench.measure.draw import DRAWN_AT_ONCE, Channels, fill, stream, values
 from attnbench.measure.poison import CACHE_FIELDS, poison_appended, poison_pages
+from attnbench.planning import sizes
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 

@@ -27,8 +27,8 @@ from attnbench.measure.sequences import (
     rotate_rows,
     rows_view,
 )
-from attnbench.measure.sizes import CHUNK_SCORES
 from attnbench.pairs import alignment_offset, kept_blocks
+from attnbench.planning.sizes import CHUNK_SCORES
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 

@@ -10,8 +10,8 @@ import torch
 from attnbench.batch import Request
 from attnbench.measure.oracle import Picked
 from attnbench.measure.sequences import Block, Group, groups_of
-from attnbench.measure.sizes import count_requests
 from attnbench.pairs import alignment_offset
+from attnbench.planning.sizes import count_requests
 from attnbench.problem import Problem
 
 _ROWS_A_PAIR = 16  # rows that share one read of a head's keys

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnbench.kv_cache import by_slot, slots_of
-from attnbench.measure import sizes
+from attnbench.planning import sizes
 from attnbench.plugin import Inputs
 
 NAN = float("nan")

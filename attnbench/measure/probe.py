@@ -14,14 +14,14 @@ from typing import Any
 from attnbench.case import BUILT_IN, Case
 from attnbench.environment import Device
 from attnbench.errors import AttnbenchError
-from attnbench.plugin import BackendFacts
+from attnbench.plugin import BackendDescription
 from attnbench.problem import Problem
 from attnbench.registry import Registry
 
 _STANDS_IN_FOR = "sm_90"
 
 
-def backend_of(case: Case) -> BackendFacts:
+def backend_of(case: Case) -> BackendDescription:
     """Look a case's backend up again where it came from."""
     reference = case.source if case.source.endswith(".py") else case.backend
     return Registry().describe(reference, folder=Path("/"), name=case.backend)

@@ -21,8 +21,8 @@ from attnbench.measure.inputs import matmul_precision
 from attnbench.measure.oracle import Answer, answer_block, answer_rows, blocks_of
 from attnbench.measure.picks import pick_rows
 from attnbench.measure.sequences import Block, groups_of, keys_view, rows_view
-from attnbench.measure.sizes import REDRAWN_ROWS, SAMPLED_ROWS, is_sampled
 from attnbench.measure.variants import layer
+from attnbench.planning.sizes import REDRAWN_ROWS, SAMPLED_ROWS, is_sampled
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 

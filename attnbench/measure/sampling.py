@@ -8,11 +8,11 @@ from attnbench.measure.attempt import CaseContext
 from attnbench.measure.calls import Prepared
 from attnbench.measure.energy import joules_a_call
 from attnbench.measure.rotation import Rotation, rotate
-from attnbench.measure.stopping import MIN_SAMPLES, Stopping
 from attnbench.measure.telemetry import Watch
 from attnbench.measure.timers import SEE_ONE_STREAM, Timer, make_timer, refuse_stray_work
 from attnbench.measure.warmup import warm_up
 from attnbench.method import ROTATE
+from attnbench.planning.stop_rule import MIN_SAMPLES, Stopping
 from attnbench.stats.summary import summarize
 
 if TYPE_CHECKING:

@@ -247,7 +247,7 @@ def streams(driver: Driver) -> SelfTest:
     """Work on another stream must be noticed, and work on the current one must not be accused."""
     length = _SPIN_S["cuda"]
     inside = _is_refused(driver, partial(driver.spin, length))
-    outside = _is_refused(driver, lambda: driver.aside(partial(driver.spin, length)))
+    outside = _is_refused(driver, lambda: driver.on_side_stream(partial(driver.spin, length)))
     passed = outside and not inside
     said = {True: "refused", False: "accepted"}
     return SelfTest(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attnbench.batch import Request
 from attnbench.kv_cache import TORCH_DTYPES, Quantized, by_slot, dequantize, quantize
-from attnbench.measure.sizes import pages_of, rope_starts
+from attnbench.planning.sizes import pages_of, rope_starts
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.device.base import Call, Driver, Gauge, Reading
+from attnbench.device.base import Call, DeviceState, Driver, Telemetry
 from attnbench.method import ENERGY_WINDOW_S
 
 # NVIDIA's clocks move in steps of 15 MHz, 0.8 % of 1980; a drift is more than two of them.
@@ -38,7 +38,7 @@ class Stretch:
 
 
 def account(
-    before: Reading, after: Reading, stretch: Stretch
+    before: DeviceState, after: DeviceState, stretch: Stretch
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the columns and the notes of two readings and the stretch between them.
 
@@ -75,16 +75,16 @@ class Watch:
 
     def __init__(self, driver: Driver, call: Call, call_s: float) -> None:
         self._driver = driver
-        self._gauge: Gauge | None = driver.gauge()
+        self._telemetry: Telemetry | None = driver.telemetry()
         self._call = call
         self._calls = max(1, min(_LOAD_CALLS, math.ceil(_LOAD_S / max(call_s, 1e-9))))
 
     def begin(self) -> None:
         """Read the device under load, and its energy at rest."""
-        if self._gauge is None:
+        if self._telemetry is None:
             return
-        self._before = self._under_load(self._gauge)
-        self._joules, self._since = self._gauge.energy_j(), self._driver.clock_ns()
+        self._before = self._under_load(self._telemetry)
+        self._joules, self._since = self._telemetry.energy_j(), self._driver.clock_ns()
 
     def end(
         self, samples: list[float], *, calls: int = 1
@@ -93,10 +93,10 @@ class Watch:
 
         Each sample is the mean seconds of so many ``calls``.
         """
-        if self._gauge is None:
+        if self._telemetry is None:
             return {}, ()
         seconds = (self._driver.clock_ns() - self._since) * 1e-9
-        joules = self._gauge.energy_j()
+        joules = self._telemetry.energy_j()
         used = None if joules is None or self._joules is None else joules - self._joules
         stretch = Stretch(
             energy_j=used,
@@ -104,12 +104,12 @@ class Watch:
             busy_s=calls * math.fsum(samples),
             calls=calls * len(samples),
         )
-        return account(self._before, self._under_load(self._gauge), stretch)
+        return account(self._before, self._under_load(self._telemetry), stretch)
 
-    def _under_load(self, gauge: Gauge) -> Reading:
+    def _under_load(self, telemetry: Telemetry) -> DeviceState:
         """Read while calls of the case are queued: an idle device has other clocks."""
         for _ in range(self._calls):
             self._call()
-        reading = gauge.read()
+        reading = telemetry.read()
         self._driver.synchronize()
         return reading

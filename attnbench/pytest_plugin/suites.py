@@ -111,19 +111,16 @@ def _try_case(case: Case, measure: Measure, place: Place, benchmark: Any) -> Non
 
 def _why_not(case: Case, measure: Measure, place: Place) -> tuple[str, str] | None:
     """What a plan says of the case on this device, where it says that it will not run."""
-    from attnbench.device.datasheet import default_ceilings
-    from attnbench.execute.plan import RUN, Known, make_plan
-    from attnbench.execute.predict import Predictor
+    from attnbench.device.rates import default_ceilings
+    from attnbench.planning.plan import RUN, make_plan
+    from attnbench.planning.prediction import Predictor
+    from attnbench.plugin import BackendDescription
 
     bench = place.bench
     module = bench.module_of(case)
-    known = Known(
-        capabilities=module.capabilities,
-        why_not=getattr(module, "why_not", None),
-        workspace_bytes=getattr(module, "workspace_bytes", None),
-    )
+    backend = BackendDescription(name=case.backend, source=case.source).with_rules_of(module)
     predictor = Predictor(bench.device, default_ceilings(bench.device))
-    plan = make_plan([case], predictor, measure, {(case.backend, case.source): known})
+    plan = make_plan([case], predictor, measure, {(case.backend, case.source): backend})
     planned = plan.planned[0]
     return None if planned.status == RUN else (planned.status, planned.reason or "")
 

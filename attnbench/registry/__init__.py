@@ -23,7 +23,7 @@ from attnbench.case import BUILT_IN
 from attnbench.errors import BackendImportError, InputError, OptionError
 from attnbench.filter import did_you_mean
 from attnbench.library import Library
-from attnbench.plugin import BackendFacts, Capabilities, OptionFacts
+from attnbench.plugin import BackendDescription, Capabilities, OptionSpec
 from attnbench.registry.source import Source, read_source
 from attnbench.store.committed import recorded_gpus
 
@@ -48,7 +48,7 @@ _READY, _NOT_PROBED = "ready", "not probed"
 _NEVER_RUN = "not yet run on a GPU"
 _NO_TORCH = 'torch is not installed: python -m pip install "attnbench[torch]"'
 
-Probe = Callable[[list[BackendFacts]], Mapping[str, Mapping[str, Any]]]
+Probe = Callable[[list[BackendDescription]], Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class ListedBackend:
     fault: str | None = None
     version: str | None = None
     about: str = ""
-    options: Mapping[str, OptionFacts] = field(default_factory=dict)
+    options: Mapping[str, OptionSpec] = field(default_factory=dict)
     capabilities: Capabilities | None = None
     library: Library | None = None
     gpus: tuple[str, ...] = ()
@@ -79,7 +79,9 @@ class Registry:
     def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None) -> None:
         self._given = None if entry_points is None else list(entry_points)
 
-    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(
+        self, reference: str, *, folder: Path, name: str | None = None
+    ) -> BackendDescription:
         """Say what is known of a backend without importing it.
 
         Args:
@@ -111,7 +113,7 @@ class Registry:
         hint = f"{near} there are {', '.join(names)}; a file is written ./{reference}.py".strip()
         raise OptionError(f"no backend {reference!r}", hint=hint)
 
-    def load(self, facts: BackendFacts) -> ModuleType:
+    def load(self, facts: BackendDescription) -> ModuleType:
         """Import a backend; only a worker does.
 
         Raises:
@@ -166,7 +168,7 @@ class Registry:
             self._given = list(metadata.entry_points(group=ENTRY_POINTS))
         return self._given
 
-    def _import(self, facts: BackendFacts) -> ModuleType:
+    def _import(self, facts: BackendDescription) -> ModuleType:
         if facts.source == BUILT_IN:
             return importlib.import_module(BUILT_INS[facts.name])
         if _is_file(facts.source):
@@ -179,25 +181,24 @@ def _is_file(reference: str) -> bool:
     return reference.endswith(".py") or reference.startswith(("./", "../", "/", "~"))
 
 
-def _facts_of_built_in(name: str) -> BackendFacts:
+def _facts_of_built_in(name: str) -> BackendDescription:
     """Built-in modules import without torch, so their capabilities are at hand."""
     import attnbench
 
     module = importlib.import_module(BUILT_INS[name])
     source = read_source(Path(str(module.__file__)))
-    return BackendFacts(
+    found = BackendDescription(
         name=name,
         source=BUILT_IN,
         version=attnbench.__version__,
         options=source.options,
-        capabilities=module.capabilities,
-        why_not=getattr(module, "why_not", None),
         library=getattr(module, "library", None),
         about=source.about,
     )
+    return found.with_rules_of(module)
 
 
-def _facts_of_file(path: Path, name: str | None) -> BackendFacts:
+def _facts_of_file(path: Path, name: str | None) -> BackendDescription:
     path = path.absolute()
     name = path.stem if name is None else name
     if not path.is_file():
@@ -212,16 +213,16 @@ def _facts_of_file(path: Path, name: str | None) -> BackendFacts:
         )
     source = read_source(path)
     version = hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()
-    return BackendFacts(
+    return BackendDescription(
         name=name, source=str(path), version=version, options=source.options, about=source.about
     )
 
 
-def _facts_of_entry_point(point: metadata.EntryPoint) -> BackendFacts:
+def _facts_of_entry_point(point: metadata.EntryPoint) -> BackendDescription:
     path = _file_of_entry_point(point)
     # A compiled module cannot be read: its options are known to its worker alone.
     source = read_source(path) if path is not None else Source()
-    return BackendFacts(
+    return BackendDescription(
         name=point.name,
         source=_distribution_of(point),
         version=None if point.dist is None else point.dist.version,
@@ -269,7 +270,7 @@ def _import_file(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _import_fault(facts: BackendFacts, error: BaseException) -> BackendImportError:
+def _import_fault(facts: BackendDescription, error: BaseException) -> BackendImportError:
     """Say where the import failed: in the innermost frame that is not the import system's."""
     system = ("<frozen", __file__, importlib.__file__)
     frames = traceback.extract_tb(error.__traceback__)
@@ -286,7 +287,7 @@ def _import_fault(facts: BackendFacts, error: BaseException) -> BackendImportErr
 
 
 def _listed_built_in(
-    facts: BackendFacts,
+    facts: BackendDescription,
     gpus: Mapping[str, tuple[str, ...]],
     answers: Mapping[str, Mapping[str, Any]],
 ) -> ListedBackend:
@@ -307,7 +308,7 @@ def _installed(library: Library) -> str:
     return f"{library.distribution} {version}{other}"
 
 
-def _listed_plugin(facts: BackendFacts, answer: Mapping[str, Any] | None) -> ListedBackend:
+def _listed_plugin(facts: BackendDescription, answer: Mapping[str, Any] | None) -> ListedBackend:
     if answer is None:
         return _row(facts, _NOT_PROBED, None)
     if "error" in answer:
@@ -316,7 +317,7 @@ def _listed_plugin(facts: BackendFacts, answer: Mapping[str, Any] | None) -> Lis
 
 
 def _row(
-    facts: BackendFacts, state: str, fault: str | None, found: Capabilities | None = None
+    facts: BackendDescription, state: str, fault: str | None, found: Capabilities | None = None
 ) -> ListedBackend:
     return ListedBackend(
         name=facts.name,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from attnbench.case import type_of_option
 from attnbench.errors import InputError
-from attnbench.plugin import OptionFacts
+from attnbench.plugin import OptionSpec
 
 NEEDED = ("capabilities", "prepare")
 
@@ -27,7 +27,7 @@ class Source:
     """What the text of a backend says: the docstring's first line, and prepare's keywords."""
 
     about: str = ""
-    options: Mapping[str, OptionFacts] = field(default_factory=dict)
+    options: Mapping[str, OptionSpec] = field(default_factory=dict)
 
 
 def read_source(path: Path) -> Source:
@@ -46,7 +46,7 @@ def read_source(path: Path) -> Source:
                 hint="docs/backends.md shows one of 14 lines",
             )
     prepare = bound["prepare"]
-    options: dict[str, OptionFacts] = {}
+    options: dict[str, OptionSpec] = {}
     if isinstance(prepare, ast.FunctionDef | ast.AsyncFunctionDef):
         options = {one.name: one for one in _options(prepare, bound, path)}
     lines = (ast.get_docstring(tree) or "").splitlines()
@@ -82,7 +82,7 @@ def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
 
 def _options(
     prepare: ast.FunctionDef | ast.AsyncFunctionDef, bound: Mapping[str, ast.AST], path: Path
-) -> Iterator[OptionFacts]:
+) -> Iterator[OptionSpec]:
     arguments = prepare.args
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         place = f"{path}:{argument.lineno}: option {argument.arg}"
@@ -97,7 +97,7 @@ def _options(
                 f"{place} has the default {ast.unparse(default)}",
                 hint="a default is true, false, None, a number or a word, written out",
             )
-        yield OptionFacts(
+        yield OptionSpec(
             name=argument.arg, default=value, choices=_choices(argument.annotation, bound)
         )
 

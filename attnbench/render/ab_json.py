@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from attnbench import __version__
-from attnbench.analysis.comparison import Reading
 from attnbench.analysis.gate import CaseRuling, Ruling
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.sides import Side
 from attnbench.stats.difference import Array
+from attnbench.stats.latency import Latency
 
 SCHEMA_VERSION = 1
 
@@ -101,11 +101,11 @@ def _judged(one: CaseRuling, row: int, ab: Interleaved) -> dict[str, Any]:
     }
 
 
-def _reading(one: Reading | None) -> dict[str, Any] | None:
+def _reading(one: Latency | None) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
-        "latency_us": one.latency * 1e6,
+        "latency_us": one.seconds * 1e6,
         "half_width": one.half_width,
         "processes": one.processes,
     }

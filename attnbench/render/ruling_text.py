@@ -9,9 +9,10 @@ from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import CaseComparison, Reading
+    from attnbench.analysis.compare import CaseComparison
     from attnbench.analysis.gate import CaseRuling, Ruling
     from attnbench.analysis.interleaved import Interleaved
+    from attnbench.stats.latency import Latency
 
 WEAKER = (
     "against stored baselines: what shifts between sessions is in the intervals; measuring both "
@@ -157,9 +158,9 @@ def limit_text(ruling: Ruling) -> str:
     return percent(limits.pop()) if len(limits) == 1 else "its limit"
 
 
-def reading(one: Reading | None, status: str) -> str:
+def reading(one: Latency | None, status: str) -> str:
     """A latency, or the status that stands for it."""
-    return status if one is None else time_text(one.latency)
+    return status if one is None else time_text(one.seconds)
 
 
 def interval(case: CaseComparison) -> str:

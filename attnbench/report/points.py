@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.table import CaseRows, Latency, case_rows
+from attnbench.analysis.table import CaseRows, case_rows
+from attnbench.stats.latency import Latency
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ class Point:
     def seconds(self) -> float:
         """The latency of a case that is drawn."""
         assert self.case.latency is not None
-        return self.case.latency.centre
+        return self.case.latency.seconds
 
     @property
     def phase(self) -> str:

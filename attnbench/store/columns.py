@@ -1,11 +1,14 @@
-"""The columns of a result file: names, types, order and meaning, in one table.
+"""The columns of a result file: names, types, order and meaning.
 
-New columns are added at the end; a type or a unit never changes. Nothing here imports pyarrow until
-``arrow_schema`` is called, so that the words can be listed cheaply.
+The table here declares the columns that are neither a metric (attnbench.metrics) nor a field of a
+problem (attnbench.problem); those are derived from their own declarations. New columns are added at
+the end; a type or a unit never changes. Nothing here imports pyarrow until ``arrow_schema`` is
+called, so that the words can be listed cheaply.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,6 +23,7 @@ from attnbench.measurement import (
     STOP_REASONS,
     TIMERS,
 )
+from attnbench.metrics import METRICS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +42,9 @@ CLOSED: dict[str, tuple[str, ...]] = {
     "check": CHECKS,
 }
 
-# (group, ((name, type, unit or meaning), …)); the order is the order in the file.
-_TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+# (group, (column, …)); the order is the order in the file. A column is (name, type, meaning), or
+# only a name: that of a metric's column.
+_TABLE: tuple[tuple[str, tuple[str | tuple[str, str, str], ...]], ...] = (
     (
         "identity",
         (
@@ -149,15 +154,15 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("samples_us", "list<float32>", "µs, every sample in its order"),
             ("n_samples", "int64", "samples"),
-            ("latency_us", "float64", "µs: exp of the mean of the middle half of log samples"),
+            "latency_us",
             ("latency_low_us", "float64", "µs, low end of the in-process 95 % interval"),
             ("latency_high_us", "float64", "µs, its high end"),
-            ("median_us", "float64", "µs"),
-            ("min_us", "float64", "µs"),
-            ("p90_us", "float64", "µs"),
-            ("noise", "float64", "half-width of that interval over the latency"),
-            ("first_call_us", "float64", "µs, compilation included"),
-            ("prepare_us", "float64", "µs"),
+            "median_us",
+            "min_us",
+            "p90_us",
+            "noise",
+            "first_call_us",
+            "prepare_us",
             ("check_us", "float64", "µs"),
             ("launch_overhead_us", "float64", "µs of the host to enqueue a call"),
             ("seconds", "float64", "s that the case took in this process"),
@@ -166,12 +171,12 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "memory",
         (
-            ("peak_bytes", "int64", "B, the allocator's peak, inputs and outputs included"),
-            ("workspace_bytes", "int64", "B, peak - inputs - prepared - outputs"),
-            ("prepared_bytes", "int64", "B that prepare left allocated"),
+            "peak_bytes",
+            "workspace_bytes",
+            "prepared_bytes",
             ("input_bytes", "int64", "B"),
             ("output_bytes", "int64", "B"),
-            ("kv_cache_bytes", "int64", "B of this layer's K and V, whole pages"),
+            "kv_cache_bytes",
             ("llc_bytes", "int64", "B of the last-level cache"),
         ),
     ),
@@ -190,16 +195,16 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("bytes_lse", "int64", "B"),
             ("bytes_scales", "int64", "B"),
             ("bytes_table", "int64", "B"),
-            ("intensity", "float64", "FLOP a byte"),
+            "intensity",
         ),
     ),
     (
         "derived",
         (
-            ("tflops", "float64", "TFLOP/s"),
-            ("bandwidth_gbps", "float64", "GB/s of the least traffic"),
-            ("pct_peak_bandwidth", "float64", "% of peak_bandwidth_gbps"),
-            ("pct_peak_flops", "float64", "% of peak_tflops"),
+            "tflops",
+            "bandwidth_gbps",
+            "pct_peak_bandwidth",
+            "pct_peak_flops",
             ("bound", "string", "what limits the case"),
         ),
     ),
@@ -216,8 +221,8 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "energy",
         (
-            ("energy_j_per_call", "float64", "J"),
-            ("power_w", "float64", "W"),
+            "energy_j_per_call",
+            "power_w",
             ("sm_clock_mhz", "float64", "MHz"),
             ("mem_clock_mhz", "float64", "MHz"),
             ("temperature_c", "float64", "°C"),
@@ -228,8 +233,8 @@ _TABLE: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "check",
         (
             ("check", "string", "whether the output was right"),
-            ("error_rel", "float64", "largest relative error of a row of the output"),
-            ("error_ratio", "float64", "it over plain PyTorch's of the same dtype"),
+            "error_rel",
+            "error_ratio",
             ("deterministic", "bool", "two calls agree bit by bit"),
         ),
     ),
@@ -273,11 +278,21 @@ class Column:
     meaning: str
 
 
-COLUMNS: tuple[Column, ...] = tuple(
-    Column(name, kind, group, meaning)
-    for group, members in _TABLE
-    for name, kind, meaning in members
-)
+def _columns() -> Iterator[Column]:
+    """Yield the columns of the table; then, by version, those that are declared only elsewhere."""
+    declared = {one.column: one for one in METRICS.values()}
+    for group, members in _TABLE:
+        for member in members:
+            if isinstance(member, str):
+                one = declared.pop(member)
+                yield Column(member, one.type, group, one.meaning)
+            else:
+                yield Column(member[0], member[1], group, member[2])
+    for one in sorted(declared.values(), key=lambda one: one.since):
+        yield Column(one.column, one.type, "derived", one.meaning)
+
+
+COLUMNS: tuple[Column, ...] = tuple(_columns())
 BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
 
 
@@ -297,3 +312,18 @@ def arrow_schema() -> pa.Schema:
         "list<string>": pa.list_(pa.field("element", pa.string())),
     }
     return pa.schema([pa.field(column.name, types[column.type]) for column in COLUMNS])
+
+
+def markdown() -> dict[str, str]:
+    """Return the tables of docs/metrics.md: the columns of each group, and the metrics."""
+    head = "| column | type | meaning |\n|---|---|---|\n"
+    tables = {column.group: head for column in COLUMNS}
+    for column in COLUMNS:
+        tables[column.group] += f"| `{column.name}` | `{column.type}` | {column.meaning} |\n"
+    rows = [
+        f"| `{one.name}` | `{one.column}` | {one.unit} | {one.better or '-'} | "
+        f"`{one.formula.replace('|', chr(92) + '|')}` |\n"
+        for one in METRICS.values()
+    ]
+    head = "| metric | column | unit | better | formula |\n|---|---|---|---|---|\n"
+    return {**tables, "metrics": head + "".join(rows)}

@@ -12,7 +12,7 @@ from typing import Any
 from attnbench.case import Options, backend_label, option_text
 from attnbench.errors import InputError
 from attnbench.filter import did_you_mean
-from attnbench.plugin import BackendFacts, Catalogue, OptionFacts
+from attnbench.plugin import BackendDescription, Catalogue, OptionSpec
 from attnbench.suite.diagnostics import Diagnostic, Place
 from attnbench.suite.readers import ValueFault
 from attnbench.suite.source import Source
@@ -44,7 +44,7 @@ class Backends:
     """The variants of a suite in its order, what is known of their backends, and the faults."""
 
     variants: list[Variant] = field(default_factory=list)
-    facts: dict[str, BackendFacts] = field(default_factory=dict)
+    facts: dict[str, BackendDescription] = field(default_factory=dict)
     faults: list[Diagnostic] = field(default_factory=list)
 
     @property
@@ -57,7 +57,7 @@ class Backends:
         """The names of all options, sorted."""
         return tuple(sorted({name for facts in self.facts.values() for name in facts.options}))
 
-    def add(self, facts: BackendFacts, choices: Mapping[str, list[Any]]) -> None:
+    def add(self, facts: BackendDescription, choices: Mapping[str, list[Any]]) -> None:
         """Add the product of the choices; what is there already is not added twice."""
         self.facts[facts.name] = facts
         for values in product(*choices.values()):
@@ -106,7 +106,7 @@ def from_file(
 
 
 def _values(
-    source: Source, backends: Backends, facts: BackendFacts, where: tuple[str, str], raw: Any
+    source: Source, backends: Backends, facts: BackendDescription, where: tuple[str, str], raw: Any
 ) -> list[Any]:
     """Check one option's value, or each of its list."""
     key, name = where
@@ -162,7 +162,7 @@ def from_words(
     return backends
 
 
-def _choices(facts: BackendFacts, text: str) -> dict[str, list[Any]]:
+def _choices(facts: BackendDescription, text: str) -> dict[str, list[Any]]:
     """Read ``a=1,b=x`` of a label."""
     choices: dict[str, list[Any]] = {}
     for pair in filter(None, text.split(",")):
@@ -180,7 +180,7 @@ def _unknown(error: InputError, place: Place) -> Diagnostic:
     return Diagnostic(error.message, place, more=() if error.hint is None else (error.hint,))
 
 
-def _unknown_option(facts: BackendFacts, name: str) -> str | None:
+def _unknown_option(facts: BackendDescription, name: str) -> str | None:
     """Return advice where the backend has no such option."""
     if name in facts.options:
         return None
@@ -188,11 +188,11 @@ def _unknown_option(facts: BackendFacts, name: str) -> str | None:
     return did_you_mean(name, facts.options) or f"its options: {takes}"
 
 
-def _same(value: Any, option: OptionFacts) -> bool:
+def _same(value: Any, option: OptionSpec) -> bool:
     return value == option.default and isinstance(value, bool) == isinstance(option.default, bool)
 
 
-def _checked(option: OptionFacts, value: Any) -> Any:
+def _checked(option: OptionSpec, value: Any) -> Any:
     """Return an option's value as its default's type.
 
     Raises:
@@ -215,7 +215,7 @@ def _checked(option: OptionFacts, value: Any) -> Any:
     return value
 
 
-def _typed(option: OptionFacts, text: str) -> Any:
+def _typed(option: OptionSpec, text: str) -> Any:
     """Read an option's value from the command line, as its default's type if it can be."""
     words = {option_text(one): one for one in (True, False, None, *(option.choices or ()))}
     if isinstance(option.default, str):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from attnbench.case import Case
-from attnbench.device.local import cpu_facts, environment_of
-from attnbench.execute.plan import PlannedCase
+from attnbench.device.local import describe_cpu, environment_of
 from attnbench.execute.rows import RunIdentity, make_row
 from attnbench.measurement import Measurement
 from attnbench.method import Method
+from attnbench.planning.plan import PlannedCase
 from attnbench.problem import Problem
 from attnbench.store.rows import encoded
 
@@ -20,7 +20,7 @@ def test_a_row_is_made(benchmark):
     )
     case = Case(problem=problem, backend="sdpa", options=(("kernel", "flash"),))
     method = Method(timer="wall", l2="warm")
-    environment = environment_of(cpu_facts(), threads=2, cuda=None)
+    environment = environment_of(describe_cpu(), threads=2, cuda=None)
     identity = RunIdentity(
         attnbench_version="0",
         run_id="0",

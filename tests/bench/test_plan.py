@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attnbench.device.datasheet import lookup
-from attnbench.execute.plan import make_plan
-from attnbench.execute.predict import Predictor
-from attnbench.execute.survey import known_backends
+from attnbench.device.rates import lookup
+from attnbench.planning.plan import describe_backends, make_plan
+from attnbench.planning.prediction import Predictor
 from attnbench.registry import Registry
 from attnbench.suite import loads
 
@@ -36,7 +35,9 @@ def test_ten_thousand_cases_are_read_and_planned(benchmark):
     def plan():
         suite = loads(SUITE, "ten_thousand", Path(), Registry())
         predictor = Predictor(sheet.device, sheet.ceilings)
-        return make_plan(suite.cases, predictor, suite.measure, known_backends(list(suite.cases)))
+        return make_plan(
+            suite.cases, predictor, suite.measure, describe_backends(list(suite.cases))
+        )
 
     made = benchmark.pedantic(plan, rounds=3, warmup_rounds=1)
 

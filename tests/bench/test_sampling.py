@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from attnbench.device.cpu import Cpu
-from attnbench.measure.stopping import Stopping
 from attnbench.measure.timers import make_timer
 from attnbench.measure.warmup import warm_up
+from attnbench.planning.stop_rule import Stopping
 from attnbench.stats.summary import summarize
 
 pytestmark = pytest.mark.torch

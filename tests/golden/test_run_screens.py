@@ -25,11 +25,11 @@ from attnbench.execute.events import (
     RunFinished,
     RunStarted,
 )
-from attnbench.execute.plan import Plan, PlannedCase
 from attnbench.measurement import Measurement
 from attnbench.method import Method
+from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
-from attnbench.stats.families import Standing
+from attnbench.stats.latency import Rank
 from attnbench.stats.summary import summarize
 
 METHOD = Method(timer="event", l2="cold", flush="read")
@@ -151,8 +151,8 @@ def script(*, interrupted=False):
         rows=7,
         interrupted=interrupted,
         fastest=[
-            Standing(label="triton_decode", ratio=1.0, n=2, wins=2),
-            Standing(label="sdpa[kernel=flash]", ratio=1.027, n=2, wins=0),
+            Rank(label="triton_decode", ratio=1.0, n=2, wins=2),
+            Rank(label="sdpa[kernel=flash]", ratio=1.027, n=2, wins=0),
         ],
     )
 

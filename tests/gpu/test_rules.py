@@ -212,7 +212,7 @@ def test_a_neighbour_on_the_device_is_noted(cuda):
         [sys.executable, "-c", f"{NEIGHBOUR}; time.sleep(60)"], stdout=subprocess.PIPE
     ) as neighbour:
         assert neighbour.stdout.readline() == b"on\n"
-        if not cuda.gauge().read().foreign:
+        if not cuda.telemetry().read().foreign:
             neighbour.kill()
             pytest.skip("NVML lists no processes here")
         done = measured(cuda, lambda: cuda.spin(1e-3))
@@ -231,7 +231,7 @@ def test_a_device_without_telemetry_is_measured_all_the_same(cuda):
 
 @event_timers
 def test_events_on_the_wrong_stream_are_implausible(cuda, method):
-    done = measured(cuda, lambda: cuda.aside(lambda: cuda.spin(5e-3)), method=method)
+    done = measured(cuda, lambda: cuda.on_side_stream(lambda: cuda.spin(5e-3)), method=method)
 
     assert done.status == "implausible"
     assert "a stream that it does not join" in done.reason
@@ -269,7 +269,7 @@ def test_a_graph_leaves_the_launch_out(cuda):
 
 
 def test_energy_per_call_is_power_times_time_where_the_stretch_is_long(cuda):
-    if cuda.gauge().energy_j() is None:
+    if cuda.telemetry().energy_j() is None:
         pytest.skip("this board has no energy counter")
     apart = Measure(warmup_s=0.5, energy_s=2.0)
     done = measured(cuda, lambda: cuda.spin(1e-3), settings=apart)

@@ -57,7 +57,7 @@ def latency_at(fields, share):
 
 def verdicts(*rows):
     """Every target's verdict, by the first words of its name."""
-    return {one.target: one.verdict for one in targets.standings(pd.DataFrame(rows))}
+    return {one.target: one.verdict for one in targets.rank_backends(pd.DataFrame(rows))}
 
 
 def test_without_rows_nothing_passes():
@@ -90,7 +90,7 @@ def test_decode_is_held_against_the_measured_copy(share, verdict):
 
 def test_the_worst_place_decides_and_processes_are_averaged():
     longer = {**SERVED, "kv_len": 32768}
-    (standing, *_) = targets.standings(
+    (standing, *_) = targets.rank_backends(
         pd.DataFrame(
             [
                 row(SERVED, latency_at(SERVED, 0.97)),
@@ -150,7 +150,7 @@ def test_flash_is_held_against_its_rate(changes, name, least):
 
 
 def test_the_table_shows_what_is_missing_as_missing():
-    text = targets.table(targets.standings(pd.DataFrame()))
+    text = targets.table(targets.rank_backends(pd.DataFrame()))
 
     assert text.count("| not measured |") == 7
     assert "| met |" not in text

@@ -136,8 +136,8 @@ def test_no_case_always_runs_first(planned_cases):
 @pytest.fixture
 def planned_cases():
     from attnbench.case import Case
-    from attnbench.execute.plan import RUN, PlannedCase
     from attnbench.method import Method
+    from attnbench.planning.plan import RUN, PlannedCase
 
     return [
         PlannedCase(

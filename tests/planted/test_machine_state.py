@@ -13,7 +13,7 @@ import pytest
 from attnbench.analysis.compare import compare
 from attnbench.analysis.gate import gate
 from attnbench.analysis.machine import machine_states
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 from attnbench.device.nvml import NoTelemetry, find_board
 from attnbench.errors import NotComparable
 from attnbench.stats.decision import confirm, screen
@@ -85,7 +85,7 @@ def test_a_power_limit_that_was_lowered_is_another_device_and_no_regression(tmp_
 def test_the_power_limit_is_part_of_a_device_s_identity():
     from dataclasses import replace
 
-    from attnbench.device.datasheet import lookup
+    from attnbench.device.rates import lookup
 
     device = lookup("h100").device
     full, capped = replace(device, power_limit_w=700.0), replace(device, power_limit_w=560.0)
@@ -156,23 +156,23 @@ def test_a_board_that_refuses_leaves_empty_columns_with_a_reason(words):
     )
     board = find_board(nvml_tests.UUID, nvml=nvml_tests.ScriptedNvml(**every))
 
-    assert board.read() == Reading()
+    assert board.read() == DeviceState()
     assert board.energy_j() is None
     assert board.refusals
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("gauge", [None, "refuses"])
-def test_a_machine_without_nvml_is_measured_and_says_so(measured, attend, gauge):
+@pytest.mark.parametrize("telemetry", [None, "refuses"])
+def test_a_machine_without_nvml_is_measured_and_says_so(measured, attend, telemetry):
     from attnbench.device.fake import Fake, Script
 
-    device = Fake(Script(telemetry=gauge is None))
+    device = Fake(Script(telemetry=telemetry is None))
 
     class Silent(Fake):
-        def gauge(self):
+        def telemetry(self):
             return NoTelemetry(reason="no libnvidia-ml.so")
 
-    if gauge is None:
+    if telemetry is None:
         device = Silent(Script())
 
     def prepare(inputs):

@@ -9,13 +9,12 @@ import torch
 
 from attnbench.cost import compute_cost
 from attnbench.device.cpu import Cpu
-from attnbench.device.datasheet import SHEETS
 from attnbench.device.fake import Fake, Script
-from attnbench.device.rates import Ceilings
+from attnbench.device.rates import GPU_SPECS, Ceilings
 from attnbench.measure import measure as measuring
 from attnbench.measure.selftest import copy as copy_test
 from attnbench.measure.timers import make_timer
-from attnbench.metrics import derive
+from attnbench.metrics import Timing, derive
 from attnbench.problem import Problem
 
 pytestmark = pytest.mark.torch
@@ -67,7 +66,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
 def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measured, attend):
     device = Fake(Script())
     name = device.describe().name
-    assert name.lower() not in SHEETS
+    assert name.lower() not in GPU_SPECS
     ceilings = Ceilings(read_gbps=200.0, copy_gbps=180.0, triad_gbps=190.0, tflops={"fp32": 5.0})
     problem = Problem(batch=4, q_len=1, kv_len=128, q_heads=8, head_dim=64, dtype="fp32")
     cost = compute_cost(problem)
@@ -82,10 +81,15 @@ def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measu
 
     done = measured(device, prepare, problem, ceilings=ceilings)
     assert done.status == "ok", done.reason
-    rates = derive(cost, seconds * 1e6, done.peak_bandwidth_gbps, done.peak_tflops)
+    timing = Timing(
+        problem=problem,
+        cost=cost,
+        latency_us=seconds * 1e6,
+        peak_bandwidth_gbps=done.peak_bandwidth_gbps,
+    )
 
     assert done.ceilings_source == "measured"
-    assert rates.pct_peak_bandwidth == pytest.approx(50.0)
+    assert derive(timing)["pct_peak_bandwidth"] == pytest.approx(50.0)
 
 
 @pytest.mark.parametrize(("kv_dtype", "scale_bytes"), [("fp8_e4m3", 4), ("int8", 4), ("int4", 8)])

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.table import CaseRows, Latency, case_rows
-from attnbench.analysis.ties import is_tie
+from attnbench.analysis.table import CaseRows, case_rows
 from attnbench.problem import FIELDS
+from attnbench.stats.latency import Latency, is_tie
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +152,7 @@ _QUIET = {
 def _cell(members: Sequence[CaseRows]) -> Cell:
     row = members[0].rows[0]
     ok = {one.backend: one.latency for one in members if one.latency is not None}
-    ranked = sorted(ok, key=lambda label: ok[label].centre)
+    ranked = sorted(ok, key=lambda label: ok[label].seconds)
     good = tuple(
         label
         for label in ranked

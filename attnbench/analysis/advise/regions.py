@@ -185,7 +185,7 @@ def _good(columns: Sequence[Sequence[Cell]]) -> tuple[Label, ...]:
 def _cost(label: Label, cells: Sequence[Cell]) -> float:
     """Mean log of what it takes over what the fastest takes."""
     ratios = [
-        math.log(one.latencies[label].centre / _fastest(one))
+        math.log(one.latencies[label].seconds / _fastest(one))
         for one in cells
         if label in one.latencies
     ]
@@ -193,7 +193,7 @@ def _cost(label: Label, cells: Sequence[Cell]) -> float:
 
 
 def _fastest(one: Cell) -> float:
-    return min(latency.centre for latency in one.latencies.values())
+    return min(latency.seconds for latency in one.latencies.values())
 
 
 def _spans(groups: Sequence[Sequence[int]]) -> list[Span]:
@@ -218,7 +218,9 @@ def _region(
     rival = min(gaps, key=lambda one: one[1])[0] if gaps else None
     own = [gap for label, gap in gaps if label == rival]
     first = [
-        one.latencies[use[0]].centre / _fastest(one) - 1 for one in cells if use[0] in one.latencies
+        one.latencies[use[0]].seconds / _fastest(one) - 1
+        for one in cells
+        if use[0] in one.latencies
     ]
     return Region(
         shape=shape,
@@ -239,7 +241,7 @@ def _region(
 def _gaps(cells: Sequence[Cell], use: tuple[Label, ...]) -> Iterator[tuple[Label, float]]:
     """How much longer each other backend takes than the best of those to be used, cell by cell."""
     for one in cells:
-        ours = [one.latencies[label].centre for label in use if label in one.latencies]
+        ours = [one.latencies[label].seconds for label in use if label in one.latencies]
         for label, latency in one.latencies.items():
             if label not in use and ours:
-                yield label, latency.centre / min(ours) - 1
+                yield label, latency.seconds / min(ours) - 1

@@ -94,6 +94,6 @@ def measured_in(paths: Sequence[Path]) -> dict[str, Measured]:
             if one.latency is None or problem_id is None:
                 continue
             before = found.get(problem_id)
-            if before is None or one.latency.centre < before.seconds:
-                found[problem_id] = Measured(seconds=one.latency.centre, backend=one.backend)
+            if before is None or one.latency.seconds < before.seconds:
+                found[problem_id] = Measured(seconds=one.latency.seconds, backend=one.backend)
     return found

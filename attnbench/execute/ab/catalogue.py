@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from attnbench.case import Case
-from attnbench.plugin import BackendFacts, OptionFacts
+from attnbench.plugin import BackendDescription, OptionSpec
 from attnbench.registry import Registry
 
 
@@ -15,15 +15,17 @@ from attnbench.registry import Registry
 class RecordingCatalogue:
     """A ``plugin.Catalogue`` that keeps what it was asked, by the backend's name."""
 
-    known: dict[str, BackendFacts] = field(default_factory=dict)
+    known: dict[str, BackendDescription] = field(default_factory=dict)
 
-    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(
+        self, reference: str, *, folder: Path, name: str | None = None
+    ) -> BackendDescription:
         """Look a backend up; see ``Registry.facts``."""
         found = Registry().describe(reference, folder=folder, name=name)
         self.known[found.name] = found
         return found
 
-    def options(self) -> dict[str, Mapping[str, OptionFacts]]:
+    def options(self) -> dict[str, Mapping[str, OptionSpec]]:
         """The options of each backend."""
         return {name: one.options for name, one in self.known.items()}
 
@@ -37,9 +39,11 @@ class CommitCatalogue:
     """
 
     places: Mapping[str, Path]
-    known: dict[str, BackendFacts] = field(default_factory=dict)
+    known: dict[str, BackendDescription] = field(default_factory=dict)
 
-    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(
+        self, reference: str, *, folder: Path, name: str | None = None
+    ) -> BackendDescription:
         """Look a backend up; a file's options are the commit's, and what came later beside them."""
         now = Registry().describe(reference, folder=folder, name=name)
         place = self.places.get(now.source)
@@ -50,7 +54,7 @@ class CommitCatalogue:
         options = {key: _wide(then.options.get(key), one) for key, one in now.options.items()}
         return replace(then, options={**then.options, **options})
 
-    def options(self) -> dict[str, Mapping[str, OptionFacts]]:
+    def options(self) -> dict[str, Mapping[str, OptionSpec]]:
         """The options of each file backend as the commit has them."""
         return {name: one.options for name, one in self.known.items()}
 
@@ -68,7 +72,7 @@ class CommitCatalogue:
         return None
 
 
-def _wide(then: OptionFacts | None, now: OptionFacts) -> OptionFacts:
+def _wide(then: OptionSpec | None, now: OptionSpec) -> OptionSpec:
     """An option of both times: its default is the commit's, its choices are those of either."""
     if then is None:
         return now

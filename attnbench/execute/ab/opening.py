@@ -18,7 +18,7 @@ from attnbench.execute.ab.station import SideSession, open_station
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import Remark
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.plan import RUN, PlannedCase
+from attnbench.planning.plan import RUN, PlannedCase
 from attnbench.suite import Gate
 
 

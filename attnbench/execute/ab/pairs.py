@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from attnbench.case import Case
 from attnbench.errors import InputError, NothingSelected
 from attnbench.execute.ab.sides import Side
-from attnbench.plugin import OptionFacts
+from attnbench.plugin import OptionSpec
 
-_Options = Mapping[str, OptionFacts]
+_Options = Mapping[str, OptionSpec]
 _Key = tuple[object, ...]
 _SHOWN = 3
 

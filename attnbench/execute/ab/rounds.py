@@ -32,9 +32,9 @@ from attnbench.execute.ab.station import SideSession
 from attnbench.execute.errand import Stopped
 from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.plan import RUN, PlannedCase
 from attnbench.execute.process import shuffled
 from attnbench.filter import case_fields
+from attnbench.planning.plan import RUN, PlannedCase
 from attnbench.stats.decision import FEWEST_ROUNDS, MOST_ROUNDS, confirm_rounds, screen
 
 _CASE_ROUNDS = 2  # a case, that suspects may have in all where neither rounds nor time are named

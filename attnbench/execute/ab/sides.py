@@ -22,14 +22,14 @@ from attnbench.errors import InputError
 from attnbench.execute.ab.catalogue import CommitCatalogue, RecordingCatalogue
 from attnbench.execute.ab.interpreter import harness_alone, interpreter
 from attnbench.execute.ab.worktree import Checkout, check_ref, checkout, repository_of
-from attnbench.plugin import OptionFacts
+from attnbench.plugin import OptionSpec
 from attnbench.suite import Suite, load
 
 BASE, NEW = "base", "new"
 ROLES = (BASE, NEW)
 AS_IT_IS = "the suite as it is"
 
-BackendOptions = Mapping[str, Mapping[str, OptionFacts]]
+BackendOptions = Mapping[str, Mapping[str, OptionSpec]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

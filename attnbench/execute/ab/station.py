@@ -22,16 +22,15 @@ from attnbench.execute.events import SelfTested
 from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.ledger import RunRecorder
 from attnbench.execute.machine import Machine
-from attnbench.execute.pilot import fly
-from attnbench.execute.plan import RUN, Plan, PlannedCase, make_plan
-from attnbench.execute.predict import Predictor
 from attnbench.execute.process import CaseRunner
 from attnbench.execute.rows import RunIdentity
 from attnbench.execute.survey import Preflight, survey
 from attnbench.measurement import Measurement
 from attnbench.method import Measure
-from attnbench.stats.centres import log_centres
-from attnbench.stats.summary import Summary
+from attnbench.planning.calibration import calibrate
+from attnbench.planning.plan import RUN, Plan, PlannedCase, make_plan
+from attnbench.planning.prediction import Predictor
+from attnbench.stats.summary import Summary, log_centres
 from attnbench.store.writer import RunWriter
 
 
@@ -48,7 +47,7 @@ class SideSession:
     ground: Preflight
     plan: Plan
     walker: CaseRunner
-    piloted: list[tuple[PlannedCase, Measurement]]
+    calibrated: list[tuple[PlannedCase, Measurement]]
     start_s: float
     log: dict[PlannedCase, dict[int, float]] = field(default_factory=dict)
     lost: set[PlannedCase] = field(default_factory=set)
@@ -125,7 +124,7 @@ class SideSession:
         for planned in self.plan.planned:
             if planned.status != RUN:
                 self.rule_out(planned, planned.status, planned.reason or planned.status)
-        for planned, measurement in self.piloted:
+        for planned, measurement in self.calibrated:
             self.record(measurement, planned)
 
     def process_begins(self, process: int) -> None:
@@ -214,8 +213,8 @@ def open_station(
             start_s = time.monotonic() - began
             ground = survey(cases, crew)
         walker = CaseRunner(crew, side.suite.measure, ground.ceilings, interrupt, on_beat)
-        plan, piloted = _planned(cases, ground, side.suite.measure, walker)
-        station = SideSession(side, crew, ground, plan, walker, piloted, start_s)
+        plan, calibrated = _planned(cases, ground, side.suite.measure, walker)
+        station = SideSession(side, crew, ground, plan, walker, calibrated, start_s)
         station.refuse_strays()
         if crew.is_open:
             crew.dismiss()  # each process is a fresh one
@@ -240,13 +239,13 @@ def _planned(
 ) -> tuple[Plan, list[tuple[PlannedCase, Measurement]]]:
     predictor = Predictor(ground.environment.device, ground.ceilings)
     first = make_plan(cases, predictor, settings, ground.backends)
-    lost = fly(first, predictor, walker.pilot)
+    lost = calibrate(first, predictor, walker.pilot)
     plan = make_plan(cases, predictor, settings, ground.backends)
     # It hung or crashed already; doing it again would only cost the same once more.
     known = {(one.case.id, one.method.id): one for one in plan.planned}
     rows = []
-    for planned, piloted in lost:
-        reason = piloted.reason or piloted.status
-        found = Measurement(case=planned.case, status=piloted.status, reason=reason, process=0)
+    for planned, calibrated in lost:
+        reason = calibrated.reason or calibrated.status
+        found = Measurement(case=planned.case, status=calibrated.status, reason=reason, process=0)
         rows.append((known[planned.case.id, planned.method.id], found))
     return plan, rows

@@ -35,7 +35,7 @@ def test_a_call_costs_its_share_of_an_hour(two):
     first = pair.comparisons[0]
 
     # A million calls of x µs take x seconds, and 3.60 dollars an hour are 0.001 a second.
-    seconds = first.base.latency * 1e6
+    seconds = first.base.seconds * 1e6
     assert dollars_a_million(first.base, pair.prices.base) == pytest.approx(seconds / 1000)
     assert dollars_a_million(first.new, pair.prices.new) == pytest.approx(1.5 * seconds / 2000)
     # Half the price at 1.5 times the time: 2 / 1.5 times the calls for the same money.

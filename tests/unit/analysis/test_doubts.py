@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from attnbench.analysis.doubts import doubts, flattering, single_process
-from attnbench.analysis.table import CaseRows, over_processes
+from attnbench.analysis.table import CaseRows
+from attnbench.stats.latency import over_processes
 
 
 def case(*notes, processes=3, status="ok", **row):

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 import pytest
 
 from attnbench.analysis.table import (
     case_rows,
     option_names,
-    over_processes,
     pivot,
     plain_rows,
     ranked,
@@ -41,25 +38,6 @@ def row(backend="naive", *, kv_len=1024, process=0, latency=100.0, status="ok", 
 
 def frame(*rows):
     return pd.DataFrame(list(rows)).astype({"process": "Int64", "kv_len": "Int64"})
-
-
-def test_a_latency_is_the_geometric_mean_of_its_processes():
-    found = over_processes([1.0, 4.0])
-
-    assert found.centre == pytest.approx(2.0)
-    assert (found.low, found.high, found.half_width) == (None, None, None)
-
-
-def test_from_three_processes_on_there_is_a_t_interval_on_the_log_scale():
-    found = over_processes([math.exp(x) for x in (0.0, 1.0, 2.0)])
-
-    # t(0.975, 2) = 4.302653, standard error 1/sqrt(3)
-    assert math.log(found.low) == pytest.approx(1 - 4.302653 / math.sqrt(3), abs=1e-6)
-    assert math.log(found.high) == pytest.approx(1 + 4.302653 / math.sqrt(3), abs=1e-6)
-
-
-def test_equal_processes_have_an_interval_of_no_width():
-    assert over_processes([3.0, 3.0, 3.0]).half_width == pytest.approx(0.0)
 
 
 def test_a_case_is_as_bad_as_its_worst_row_and_has_no_latency_then():

@@ -8,7 +8,7 @@ import pytest
 
 from attnbench.cli import examine
 from attnbench.cli.examine import ABSENT, OK, PROBLEM, WARNING, Finding
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 from attnbench.device.nvml import NoTelemetry
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
@@ -76,7 +76,7 @@ class Answering:
     def __init__(self, foreign=(), refusals=None, **facts):
         self._foreign = foreign
         self.refusals = refusals or {}
-        self._reading = Reading(sm_clock_mhz=1980, temperature_c=61, throttled=(), **facts)
+        self._reading = DeviceState(sm_clock_mhz=1980, temperature_c=61, throttled=(), **facts)
 
     def foreign(self, own):
         assert own == 1
@@ -118,7 +118,7 @@ def test_who_else_uses_a_gpu_is_a_warning(monkeypatch):
 
 def test_a_gpu_that_throttles_is_a_warning(monkeypatch):
     board = Answering()
-    board._reading = Reading(throttled=("sw_power_cap",))
+    board._reading = DeviceState(throttled=("sw_power_cap",))
 
     assert (WARNING, "the device lowers its clocks: sw_power_cap") in looked_at(monkeypatch, board)
 

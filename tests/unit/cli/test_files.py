@@ -119,9 +119,9 @@ def test_a_list_is_a_table_or_json(attnbench, kind, monkeypatch):
 
 
 def _cpu():
-    from attnbench.device.local import cpu_facts
+    from attnbench.device.local import describe_cpu
 
-    return cpu_facts()
+    return describe_cpu()
 
 
 def test_runs_are_listed_with_what_came_of_them(attnbench, run_file, monkeypatch):

@@ -8,8 +8,8 @@ import pytest
 from attnbench import api
 from attnbench.case import Case
 from attnbench.environment import Device
-from attnbench.execute.plan import Plan, PlannedCase
 from attnbench.method import Method
+from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
 
 METHOD = Method(timer="event", l2="cold", flush="read")

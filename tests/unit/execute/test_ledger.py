@@ -9,10 +9,10 @@ import pytest
 from attnbench.case import Case
 from attnbench.environment import Device, Environment
 from attnbench.execute.ledger import RunRecorder
-from attnbench.execute.plan import Plan, PlannedCase
 from attnbench.execute.rows import RunIdentity
 from attnbench.measurement import Measurement
 from attnbench.method import Method
+from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
 from attnbench.store.writer import RunWriter
 

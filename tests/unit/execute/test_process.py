@@ -13,9 +13,9 @@ from attnbench.device.rates import Ceilings
 from attnbench.execute import process as under_test
 from attnbench.execute.errand import CaseTimeout, Stopped, WorkerDied
 from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.plan import PlannedCase
 from attnbench.execute.process import CaseRunner, shuffled
 from attnbench.method import Measure, Method
+from attnbench.planning.plan import PlannedCase
 from attnbench.problem import Problem
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 from attnbench.device.fake import Fake, Script
 from attnbench.measure.bench import DeviceContext
 from attnbench.measure.canary import (
@@ -90,7 +90,7 @@ def test_a_clock_that_never_rests_is_given_up_on():
 
 def test_without_telemetry_the_time_of_the_work_stands_for_the_clock():
     device = Fake(Script(telemetry=False, throttles_at_s=0.7))
-    assert device.read() == Reading()
+    assert device.read() == DeviceState()
     warmed = warm_device(device, lambda: device.launch(WORK_S))
 
     assert warmed.flat

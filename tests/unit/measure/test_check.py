@@ -248,7 +248,7 @@ def test_a_row_of_a_packed_batch_is_named_by_its_request():
 
 
 def test_a_sampled_check_still_sees_nan_anywhere(monkeypatch):
-    monkeypatch.setattr("attnbench.measure.sizes.FULL_CHECK_SCORES", 0)
+    monkeypatch.setattr("attnbench.planning.sizes.FULL_CHECK_SCORES", 0)
     inputs = inputs_of(batch=8, q_len=200, kv_len=200, head_dim=4)
     right = Prepared(naive, inputs, {}).outputs()
     reference = Reference.of(inputs)

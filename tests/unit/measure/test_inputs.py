@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnbench.measure import sizes
 from attnbench.measure.inputs import (
     alibi_slopes,
     checksum,
@@ -18,6 +17,7 @@ from attnbench.measure.inputs import (
 from attnbench.measure.oracle import blocks_of
 from attnbench.measure.reference import Reference
 from attnbench.measure.sequences import groups_of, read_k
+from attnbench.planning import sizes
 from attnbench.problem import Problem
 
 pytestmark = pytest.mark.torch

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from attnbench.backends import naive
 from attnbench.errors import ProblemError, Unsupported
-from attnbench.measure import sizes
 from attnbench.measure.inputs import make_inputs, redraw
 from attnbench.measure.reference import Reference
+from attnbench.planning import sizes
 from attnbench.problem import Problem
 
 pytestmark = pytest.mark.torch
@@ -180,7 +180,7 @@ def test_sampled_rows_are_rows_of_the_whole(lengths, heads, mask, scores, mode):
     whole = Reference.of(inputs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("attnbench.measure.sizes.FULL_CHECK_SCORES", 0)
+        patch.setattr("attnbench.planning.sizes.FULL_CHECK_SCORES", 0)
         sampled = Reference.of(inputs)
 
     assert set(sampled.expected) == set(whole.expected)
@@ -192,7 +192,7 @@ def test_sampled_rows_are_rows_of_the_whole(lengths, heads, mask, scores, mode):
 
 
 def test_first_and_last_of_each_axis_are_among_the_sampled_rows(monkeypatch):
-    monkeypatch.setattr("attnbench.measure.sizes.FULL_CHECK_SCORES", 0)
+    monkeypatch.setattr("attnbench.planning.sizes.FULL_CHECK_SCORES", 0)
     problem = Problem(
         batch=9, q_len=300, kv_len=300, q_heads=8, kv_heads=4, head_dim=8, dtype="fp32"
     )

@@ -118,7 +118,7 @@ def test_a_timer_that_is_not_there_is_a_warning_with_its_reason(script, timer, w
 class OneStream(Fake):
     """Pretends to have another stream: the probe would see nothing there."""
 
-    def aside(self, call):
+    def on_side_stream(self, call):
         return call()
 
 

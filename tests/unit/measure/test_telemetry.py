@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 from attnbench.device.fake import Fake, Script
 from attnbench.measure.telemetry import Stretch, Watch, account
 
-CALM = Reading(
+CALM = DeviceState(
     sm_clock_mhz=1980.0,
     mem_clock_mhz=3201.0,
     power_w=600.0,
@@ -73,7 +73,9 @@ def test_another_process_is_noted_whenever_it_was_seen():
 
 
 def test_a_device_that_tells_nothing_is_noted_and_has_no_figure():
-    columns, found = account(Reading(), Reading(), dataclasses.replace(SHORT, energy_j=None))
+    columns, found = account(
+        DeviceState(), DeviceState(), dataclasses.replace(SHORT, energy_j=None)
+    )
 
     assert found == ("NO_TELEMETRY",)
     assert set(columns.values()) == {None}
@@ -103,7 +105,7 @@ def test_energy_needs_a_long_stretch_full_of_calls(seconds, busy_s, energy_j, ex
 
 
 class Counting(Fake):
-    """Counts what is asked of its gauge, and remembers what was queued then."""
+    """Counts the queries of its telemetry, and remembers what was queued then."""
 
     def __init__(self, script):
         super().__init__(script)

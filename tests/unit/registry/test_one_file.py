@@ -13,7 +13,7 @@ from attnbench.measure.calls import Prepared
 from attnbench.measure.check import check
 from attnbench.measure.inputs import make_inputs
 from attnbench.measure.reference import Reference
-from attnbench.plugin import OptionFacts
+from attnbench.plugin import OptionSpec
 from attnbench.problem import Problem
 from attnbench.registry import Registry
 
@@ -55,7 +55,7 @@ def test_it_is_the_one_in_the_docs():
 def test_its_facts_are_read_from_its_text(facts):
     assert facts.name == "grouped"
     assert facts.about.startswith("Grouped attention as two einsums")
-    assert facts.options == {"upcast": OptionFacts(name="upcast", default=False)}
+    assert facts.options == {"upcast": OptionSpec(name="upcast", default=False)}
 
 
 @pytest.mark.parametrize("mode", ["fwd", "bwd", "fwd_bwd"])

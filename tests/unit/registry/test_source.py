@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import InputError
-from attnbench.plugin import OptionFacts
+from attnbench.plugin import OptionSpec
 from attnbench.registry.source import read_source
 
 CAPABILITIES = "from attnbench.plugin import Capabilities\ncapabilities = Capabilities()\n"
@@ -42,7 +42,7 @@ def options_of(folder, signature, before=""):
 def test_options_are_read_from_the_text(tmp_path, signature, default, choices):
     found = options_of(tmp_path, signature, before='Kernel = Literal["x", "z"]\n')
 
-    assert found == {"a": OptionFacts(name="a", default=default, choices=choices)}
+    assert found == {"a": OptionSpec(name="a", default=default, choices=choices)}
     assert type(found["a"].default) is type(default)
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
-from attnbench.store.columns import BY_NAME, CLOSED, COLUMNS, SCHEMA_VERSION, arrow_schema
+import pytest
+
+from attnbench.store.columns import BY_NAME, CLOSED, COLUMNS, SCHEMA_VERSION, arrow_schema, markdown
+
+DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 # What version 1 was when it was released. Never edit: add columns at the end, raise the version.
 VERSION_1_COLUMNS = 144
@@ -60,3 +65,9 @@ def test_importing_the_store_loads_no_heavy_library(fresh_python):
     out, err = fresh_python(script, heavy).communicate()
 
     assert (out.strip(), err) == ("", "")
+
+
+@pytest.mark.parametrize(("group", "table"), markdown().items(), ids=markdown())
+def test_the_docs_have_the_tables_as_they_are(group, table):
+    assert f"## {group}".casefold() in DOCS.read_text(encoding="utf-8").casefold()
+    assert table in DOCS.read_text(encoding="utf-8")

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import OptionError, SuiteError
-from attnbench.plugin import BackendFacts, OptionFacts
+from attnbench.plugin import BackendDescription, OptionSpec
 from attnbench.suite import loads
 
 KERNELS = ("auto", "math", "flash", "efficient", "cudnn")
 OPTIONS = {
-    "naive": (OptionFacts(name="upcast", default=False),),
-    "sdpa": (OptionFacts(name="kernel", default="auto", choices=KERNELS),),
+    "naive": (OptionSpec(name="upcast", default=False),),
+    "sdpa": (OptionSpec(name="kernel", default="auto", choices=KERNELS),),
     "tuned": (
-        OptionFacts(name="block", default=64),
-        OptionFacts(name="share", default=0.5),
-        OptionFacts(name="splits", default=None),
-        OptionFacts(name="path", default="a"),
-        OptionFacts(name="stages", default=2, choices=(1, 2, 3)),
+        OptionSpec(name="block", default=64),
+        OptionSpec(name="share", default=0.5),
+        OptionSpec(name="splits", default=None),
+        OptionSpec(name="path", default="a"),
+        OptionSpec(name="stages", default=2, choices=(1, 2, 3)),
     ),
 }
 
@@ -28,18 +28,20 @@ OPTIONS = {
 class FakeCatalogue:
     """Looks up the three backends above, and any file without options."""
 
-    def describe(self, reference: str, *, folder: Path, name: str | None = None) -> BackendFacts:
+    def describe(
+        self, reference: str, *, folder: Path, name: str | None = None
+    ) -> BackendDescription:
         if reference.endswith(".py"):
             path = folder / reference
             if "missing" in reference:
                 raise OptionError(f"no such file: {reference}")
-            return BackendFacts(name=name or path.stem, source=str(path))
+            return BackendDescription(name=name or path.stem, source=str(path))
         if reference not in OPTIONS:
             close = difflib.get_close_matches(reference, OPTIONS)
             hint = f"did you mean {close[0]!r}?" if close else None
             raise OptionError(f"unknown backend {reference!r}", hint=hint)
         options = {one.name: one for one in OPTIONS[reference]}
-        return BackendFacts(name=reference, source="built in", options=options)
+        return BackendDescription(name=reference, source="built in", options=options)
 
 
 @pytest.fixture

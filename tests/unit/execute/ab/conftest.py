@@ -19,10 +19,10 @@ from attnbench.execute.ab.pairs import Pair
 from attnbench.execute.ab.request import AbRequest
 from attnbench.execute.ab.sides import ROLES, Asked, Side
 from attnbench.execute.ab.station import SideSession
-from attnbench.execute.plan import Plan, PlannedCase
 from attnbench.execute.survey import Preflight
 from attnbench.measurement import Measurement
 from attnbench.method import Method
+from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
 from attnbench.suite import Gate, Suite
 

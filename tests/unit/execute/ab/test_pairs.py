@@ -11,13 +11,13 @@ from attnbench.case import Case
 from attnbench.errors import InputError, NothingSelected
 from attnbench.execute.ab.pairs import paired
 from attnbench.execute.ab.sides import Side
-from attnbench.plugin import OptionFacts
+from attnbench.plugin import OptionSpec
 from attnbench.problem import Problem
 from attnbench.suite import Suite
 
 SUITE = Suite(name="s", text="", sha256="", folder=Path(), cases=())
-KERNEL = {"kernel": OptionFacts(name="kernel", default="auto", choices=("auto", "flash", "math"))}
-BLOCK = {"block": OptionFacts(name="block", default=64)}
+KERNEL = {"kernel": OptionSpec(name="kernel", default="auto", choices=("auto", "flash", "math"))}
+BLOCK = {"block": OptionSpec(name="block", default=64)}
 
 
 def case(backend="sdpa", kv_len=1024, **options):

@@ -22,7 +22,7 @@ def test_work_on_two_streams_is_refused_where_the_unseen_one_is_longer():
     device = Fake()
 
     def both():
-        device.aside(lambda: device.launch(3e-3))
+        device.on_side_stream(lambda: device.launch(3e-3))
         device.launch(1e-3)
 
     with pytest.raises(Implausible):

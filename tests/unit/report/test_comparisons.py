@@ -11,12 +11,12 @@ import pytest
 from attnbench.analysis.compare import compare
 from attnbench.errors import InputError, NothingSelected
 from attnbench.report import report
-from attnbench.report.canvas import drawing
-from attnbench.report.compared import comparisons
+from attnbench.report.comparisons import comparisons
 from attnbench.report.figures import drawn_section
-from attnbench.report.figures.forest import told_apart
-from attnbench.report.page import make_subject
+from attnbench.report.figures.changes import distinct_words
+from attnbench.report.page import make_report_data
 from attnbench.report.points import gather
+from attnbench.report.svg import figure_style
 from attnbench.store import load, result_files
 
 SMALL = {"lengths": 2, "batches": (1, 8), "heads": (8,), "processes": 5}
@@ -43,9 +43,9 @@ def section(paths, **options):
     """The words of the figures that compare, without the rest of the page."""
     frame = load(paths)
     found = comparisons(result_files(paths), devices=frame["device_id"].nunique(), **options)
-    subject = make_subject(gather(frame), {}, baseline=None, colours={})
-    with drawing():
-        figures = drawn_section("compared", replace(subject, comparisons=found))
+    data = make_report_data(gather(frame), {}, baseline=None, colours={})
+    with figure_style():
+        figures = drawn_section("compared", replace(data, comparisons=found))
     words = [found.lines]
     for one in figures:
         words += [(one.title, one.how, *one.remarks), *one.table.rows]
@@ -213,9 +213,9 @@ def test_a_forest_is_as_narrow_as_a_phone_where_its_names_allow_that(made):
         base = list(made.sweep(("sdpa", name), **SMALL))
         facts = {"run_id": "n", "run_name": "new"}
         found = comparisons([made.run(base), made.run(made.again(base, lambda _: 1.3, **facts))])
-        subject = make_subject(gather(load(made.run(base))), {}, baseline=None, colours={})
-        with drawing():
-            figures = drawn_section("compared", replace(subject, comparisons=found))
+        data = make_report_data(gather(load(made.run(base))), {}, baseline=None, colours={})
+        with figure_style():
+            figures = drawn_section("compared", replace(data, comparisons=found))
         svg = next(one for one in figures if one.name == "forest").panels[0].svg
         widths.append(int(re.search(r'viewBox="0 0 (\d+)', str(svg))[1]))
 
@@ -235,6 +235,6 @@ def test_a_name_that_turns_the_direction_of_writing_turns_nothing(made):
 
 
 def test_words_that_all_labels_share_are_left_out():
-    assert told_apart(["decode q1s1k bf16 · a", "decode q1s2k bf16 · a"]) == ["q1s1k", "q1s2k"]
-    assert told_apart(["one two", "one"]) == ["one two", "one"]
-    assert told_apart(["alone"]) == ["alone"]
+    assert distinct_words(["decode q1s1k bf16 · a", "decode q1s2k bf16 · a"]) == ["q1s1k", "q1s2k"]
+    assert distinct_words(["one two", "one"]) == ["one two", "one"]
+    assert distinct_words(["alone"]) == ["alone"]

@@ -10,9 +10,9 @@ from attnbench.case import Case
 from attnbench.cost import compute_cost
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
-from attnbench.execute.predict import Predictor, rate_key
-from attnbench.measure.sizes import predict_input_bytes
 from attnbench.method import Measure
+from attnbench.planning.prediction import Predictor, rate_key
+from attnbench.planning.sizes import predict_input_bytes
 from attnbench.problem import Problem
 
 CPU = Device(

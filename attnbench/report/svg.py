@@ -73,7 +73,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """Set the style of every figure of the page, whatever the user's own settings are."""
     import matplotlib as mpl
 
@@ -87,7 +87,7 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def panel(width: float, height: float) -> tuple[Figure, Axes]:
+def new_panel(width: float, height: float) -> tuple[Figure, Axes]:
     """Return an empty figure of this many pixels and its axes."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -100,7 +100,7 @@ def panel(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def to_svg(figure: Figure, name: str, title: str, about: str) -> Markup:
+def render(figure: Figure, name: str, title: str, about: str) -> Markup:
     """Return the figure as inline SVG with a title and a description for those who cannot see it.
 
     ``name`` is unique on the page: every id inside begins with it.

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import Any
 
 from attnbench.case import BUILT_IN, Case
-from attnbench.device.datasheet import lookup
-from attnbench.device.rates import Ceilings
+from attnbench.device.rates import Ceilings, lookup
 from attnbench.environment import Device
-from attnbench.execute.plan import Known, Plan, known_backend, make_plan
-from attnbench.execute.predict import Predictor
 from attnbench.library import Library
 from attnbench.method import Measure
-from attnbench.plugin import Capabilities
+from attnbench.planning.plan import Plan, describe_backends, make_plan
+from attnbench.planning.prediction import Predictor
+from attnbench.plugin import BackendDescription, Capabilities
 from attnbench.problem import Problem
-from attnbench.registry import Registry
 
 CPU = Device(
     kind="cpu", name="a CPU", arch="x86_64", memory_bytes=16 * 10**9, free_bytes=8 * 10**9, cores=2
@@ -28,8 +26,14 @@ def case(kv_len: int, **changes: object) -> Case:
     return Case(problem=Problem(**{**fields, **changes}), backend="naive")  # type: ignore[arg-type]
 
 
-def plan_of(*cases: Case, known: Known | None = None, **settings: object) -> Plan:
-    known = known or Known(capabilities=Capabilities())
+def backend(**rules: Any) -> BackendDescription:
+    return BackendDescription(
+        name="naive", source=BUILT_IN, **{"capabilities": Capabilities(), **rules}
+    )
+
+
+def plan_of(*cases: Case, known: BackendDescription | None = None, **settings: object) -> Plan:
+    known = known or backend()
     return make_plan(
         cases,
         Predictor(CPU, CEILINGS),
@@ -67,7 +71,7 @@ def test_time_says_the_prediction_and_the_limit() -> None:
 
 
 def test_a_backends_workspace_counts() -> None:
-    hungry = Known(capabilities=Capabilities(), workspace_bytes=lambda _: 9 * 10**9)
+    hungry = backend(workspace_bytes=lambda _: 9 * 10**9)
     assert plan_of(case(128), known=hungry).planned[0].status == "skipped"
 
 
@@ -78,13 +82,13 @@ def test_a_rule_that_depends_on_options_is_asked_with_them() -> None:
 
     one = case(128)
     split = Case(problem=one.problem, backend="naive", options=(("splits", 8),))
-    known = Known(capabilities=Capabilities(), why_not=why_not)
+    known = backend(why_not=why_not)
     plan = plan_of(one, split, known=known)
     assert [row.status for row in plan.planned] == ["run", "unsupported"]
 
 
 def test_a_third_party_backend_that_was_not_probed_is_let_through() -> None:
-    plan = plan_of(case(128, mask="causal"), known=Known(capabilities=None))
+    plan = plan_of(case(128, mask="causal"), known=backend(capabilities=None))
     assert plan.planned[0].status == "run"
 
 
@@ -97,7 +101,7 @@ def test_each_method_is_planned() -> None:
 def test_one_plan_serves_a_datasheet_device() -> None:
     sheet = lookup("h200")
     predictor = Predictor(sheet.device, sheet.ceilings)
-    backends = {("naive", BUILT_IN): Known(capabilities=Capabilities())}
+    backends = {("naive", BUILT_IN): backend()}
     big = case(131072, batch=64, dtype="bf16", kv_heads=8)
     plan = make_plan([big], predictor, Measure(), backends)
     assert plan.planned[0].status == "run"
@@ -107,7 +111,7 @@ def test_one_plan_serves_a_datasheet_device() -> None:
 def test_seconds_for_energy_are_foreseen_on_a_gpu_and_skip_no_case() -> None:
     sheet = lookup("h200")
     predictor = Predictor(sheet.device, sheet.ceilings)
-    backends = {("naive", BUILT_IN): Known(capabilities=Capabilities())}
+    backends = {("naive", BUILT_IN): backend()}
     one, cpu = case(1024, dtype="bf16"), plan_of(case(128), energy_s=9.0)
 
     plans = [
@@ -122,7 +126,7 @@ def test_seconds_for_energy_are_foreseen_on_a_gpu_and_skip_no_case() -> None:
 
 
 def test_a_backend_without_graphs_is_unsupported_under_that_timer_alone() -> None:
-    known = Known(capabilities=Capabilities(graph=False))
+    known = backend(capabilities=Capabilities(graph=False))
     plan = plan_of(case(128), known=known, timers=("wall", "graph"))
     assert [one.status for one in plan.planned] == ["run", "unsupported"]
     assert plan.planned[1].reason == (
@@ -134,7 +138,7 @@ def test_a_missing_library_is_told_last_and_with_what_to_type() -> None:
     library = Library(
         module="x", distribution="no-such-thing", install="pip install x", checked="1"
     )
-    known = Known(capabilities=Capabilities(), library=library)
+    known = backend(library=library)
 
     (missing,) = plan_of(case(128), known=known).planned
     (cannot,) = plan_of(case(128, mask="causal"), known=known).planned
@@ -145,7 +149,8 @@ def test_a_missing_library_is_told_last_and_with_what_to_type() -> None:
 
 
 def test_a_plan_for_another_machine_takes_libraries_for_installed() -> None:
-    facts = Registry().describe("flash_attn", folder=Path())
+    one = Case(problem=case(128).problem, backend="flash_attn")
+    key = ("flash_attn", BUILT_IN)
 
-    assert known_backend(facts).library is facts.library
-    assert known_backend(facts, elsewhere=True).library is None
+    assert describe_backends([one])[key].library is not None
+    assert describe_backends([one], elsewhere=True)[key].library is None

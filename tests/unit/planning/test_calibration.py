@@ -7,11 +7,11 @@ from itertools import pairwise
 from attnbench.case import BUILT_IN, Case
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
-from attnbench.execute.pilot import Piloted, fly
-from attnbench.execute.plan import Known, Plan, PlannedCase, make_plan
-from attnbench.execute.predict import Predictor
 from attnbench.method import Measure
-from attnbench.plugin import Capabilities
+from attnbench.planning.calibration import CalibrationCall, calibrate
+from attnbench.planning.plan import Plan, PlannedCase, make_plan
+from attnbench.planning.prediction import Predictor
+from attnbench.plugin import BackendDescription, Capabilities
 from attnbench.problem import Problem
 
 CPU = Device(
@@ -29,19 +29,19 @@ def world() -> tuple[Predictor, Plan]:
         )
         for n in LENGTHS
     ]
-    known = {("naive", BUILT_IN): Known(capabilities=Capabilities())}
-    return predictor, make_plan(cases, predictor, Measure(), known)
+    backend = BackendDescription(name="naive", source=BUILT_IN, capabilities=Capabilities())
+    return predictor, make_plan(cases, predictor, Measure(), {("naive", BUILT_IN): backend})
 
 
 def test_it_climbs_eightfold_from_the_smallest_until_a_call_is_long() -> None:
     predictor, plan = world()
     tried: list[int] = []
 
-    def answer(planned: PlannedCase) -> Piloted:
+    def answer(planned: PlannedCase) -> CalibrationCall:
         tried.append(planned.case.problem.kv_len or 0)
-        return Piloted(status="ok", reason=None, call_s=5e-6 * tried[-1])
+        return CalibrationCall(status="ok", reason=None, call_s=5e-6 * tried[-1])
 
-    assert fly(plan, predictor, answer) == []
+    assert calibrate(plan, predictor, answer) == []
     assert tried[0] == LENGTHS[0]
     assert all(later >= 8 * earlier for earlier, later in pairwise(tried))
     assert 5e-6 * tried[-1] > 0.02
@@ -52,11 +52,11 @@ def test_what_would_take_long_is_not_called() -> None:
     predictor, plan = world()
     tried: list[int] = []
 
-    def answer(planned: PlannedCase) -> Piloted:
+    def answer(planned: PlannedCase) -> CalibrationCall:
         tried.append(planned.case.problem.kv_len or 0)
-        return Piloted(status="ok", reason=None, call_s=0.0001 * 20 ** (len(tried) - 1))
+        return CalibrationCall(status="ok", reason=None, call_s=0.0001 * 20 ** (len(tried) - 1))
 
-    fly(plan, predictor, answer)
+    calibrate(plan, predictor, answer)
     # 0.1 ms, 2 ms, and at that slope the next 16 ms, but 40 ms: a fourth would take 0.3 s.
     assert len(tried) == 3
 
@@ -64,14 +64,16 @@ def test_what_would_take_long_is_not_called() -> None:
 def test_a_hang_or_crash_is_handed_back_and_ends_the_climb() -> None:
     for status in ("timeout", "crashed"):
         predictor, plan = world()
-        piloted = Piloted(status=status, reason="it did", call_s=None)
-        lost = fly(plan, predictor, lambda _, piloted=piloted: piloted)  # type: ignore[misc]
-        assert [(one.case.problem.kv_len, what) for one, what in lost] == [(LENGTHS[0], piloted)]
+        calibrated = CalibrationCall(status=status, reason="it did", call_s=None)
+        lost = calibrate(plan, predictor, lambda _, calibrated=calibrated: calibrated)  # type: ignore[misc]
+        assert [(one.case.problem.kv_len, what) for one, what in lost] == [(LENGTHS[0], calibrated)]
 
 
 def test_an_unsupported_case_teaches_nothing() -> None:
     predictor, plan = world()
     before = predictor.call_s(plan.planned[-1].case)
-    lost = fly(plan, predictor, lambda _: Piloted(status="unsupported", reason="no", call_s=None))
+    lost = calibrate(
+        plan, predictor, lambda _: CalibrationCall(status="unsupported", reason="no", call_s=None)
+    )
     assert lost == []
     assert predictor.call_s(plan.planned[-1].case) == before

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from attnbench.measure import sizes
+from attnbench.planning import sizes
 from attnbench.problem import Problem
 
 
@@ -14,7 +14,7 @@ def problem_of(**fields):
 
 
 def test_sizes_are_known_without_torch():
-    program = "import attnbench.measure.sizes, sys; assert 'torch' not in sys.modules"
+    program = "import attnbench.planning.sizes, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -14,11 +14,10 @@ from attnbench.case import Case
 from attnbench.cli.plan import length_text, tightest_lines
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
-from attnbench.execute.frontier import STEP, frontiers
-from attnbench.execute.plan import make_plan
-from attnbench.execute.predict import Predictor
-from attnbench.execute.survey import known_backends
 from attnbench.method import Measure
+from attnbench.planning.memory_limits import STEP, memory_limits
+from attnbench.planning.plan import describe_backends, make_plan
+from attnbench.planning.prediction import Predictor
 from attnbench.problem import Problem
 
 HEADS = {"q_heads": 8, "kv_heads": 2, "head_dim": 64, "dtype": "bf16"}
@@ -37,9 +36,9 @@ def predictor(free_bytes):
 
 def found(free_bytes, *problems, backend="naive"):
     cases = [Case(problem=one, backend=backend) for one in problems]
-    known = known_backends(cases)
+    known = describe_backends(cases)
     guess = predictor(free_bytes)
-    return frontiers(make_plan(cases, guess, Measure(), known), guess, known), guess
+    return memory_limits(make_plan(cases, guess, Measure(), known), guess, known), guess
 
 
 @pytest.mark.parametrize("problem", [DECODE, PREFILL, CHUNK, PAGED])
@@ -109,7 +108,7 @@ def test_the_screen_stays_within_80_columns_and_json_has_every_shape(attnbench_w
     lines = shown[start:].split("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["naive", "sdpa", "triton_flash"]
     assert max(map(len, lines)) <= 80
-    assert facts["frontiers"] == [one.to_dict() for one in plan.frontiers]
+    assert facts["memory_limits"] == [one.to_dict() for one in plan.memory_limits]
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""When enough is enough: a budget within one process, never a claim.
+"""The stop rule: when one process has taken enough samples of a case.
 
-How sure a number is comes from between processes. The rule looks at precision and time alone, never
-at a difference between two backends, so it cannot favour one.
+It only limits the time spent; confidence intervals come from the variation between processes. The
+rule looks only at precision and time, never at a difference between backends, so it favours none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from attnbench.stats.summary import summarize
 MIN_SAMPLES = 10
 MAX_SAMPLES = 200
 FEWEST_SAMPLES = 3  # never fewer, however slow a call is
-# Numbers of samples at which the interval is looked at, each about a quarter more than the last.
-# Who looks after each sample stops at an interval that is narrow by chance: of such 95 % intervals
-# 92 % would hold the centre. At these looks at least 94 % do.
+# Numbers of samples at which the interval is checked, each about a quarter more than the last.
+# Checking after every sample would stop at intervals that are narrow by chance: only 92 % of such
+# 95 % intervals cover the centre. With these looks at least 94 % do.
 LOOKS = (10, 12, 16, 20, 26, 32, 40, 50, 64, 80, 100, 128, 160)
 
 
@@ -42,7 +42,7 @@ class Stopping:
         return cls(sample_s=measure.sample_s, max_noise=measure.max_noise, limit_s=limit_s)
 
     def reason(self, samples: Sequence[float], elapsed_s: float) -> str | None:
-        """Say why sampling ends now, or None to go on."""
+        """Return why sampling stops now, or None to continue."""
         n = len(samples)
         if n < FEWEST_SAMPLES:
             return None
@@ -59,7 +59,16 @@ class Stopping:
     def take(
         self, sample: Callable[[], float], clock_ns: Callable[[], int]
     ) -> tuple[list[float], str]:
-        """Sample until the rule ends it; return the samples and why they end."""
+        """Sample until the rule says stop.
+
+        Args:
+            sample: takes one sample, in microseconds.
+            clock_ns: the host's clock.
+
+        Returns:
+            The samples and the reason why sampling stopped.
+
+        """
         samples: list[float] = []
         gc.collect()
         gc.disable()  # a collection inside a sample would be charged to the backend

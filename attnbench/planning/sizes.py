@@ -1,7 +1,7 @@
-"""What a measurement needs beside the backend itself, in bytes and seconds, known without torch.
+"""What a measurement needs besides the backend itself, in bytes and seconds, without torch.
 
-The planner asks here before anything is allocated. The bytes of the inputs are exact and tested
-against the tensors that ``inputs.make_inputs`` makes; the reference's are an upper estimate.
+The planner asks before anything is allocated. The bytes of the inputs are exact and tested against
+the tensors that ``inputs.make_inputs`` makes; the bytes of the reference are an upper estimate.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def is_sampled(problem: Problem) -> bool:
 
 
 def reference_cost(problem: Problem) -> ReferenceCost:
-    """Predict what the reference, its low-precision twin and the check take for one problem."""
+    """Predict what the reference, its counterpart and the check take."""
     requests = [request for _, request in problem.request_groups]
     longest = max(request.kv_len for request in requests)
     rows = count_rows(problem) * problem.q_heads
@@ -185,7 +185,7 @@ def reference_cost(problem: Problem) -> ReferenceCost:
     passes = _PASSES * (1 if problem.mode == "fwd" else 2)
     passes += _PASSES_AN_ADDEND * (problem.additive_dim or 0)
     traffic = passes * scores + 2 * keys_read * (dim + v_dim)
-    # The twin does the same again, fp64 counted for both; its outputs live until compared.
+    # The counterpart does the same again, fp64 counted for both; its outputs live until compared.
     return ReferenceCost(
         flops=2 * flops,
         moved_bytes=traffic * _FP64_BYTES,

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from attnbench.measure.stopping import LOOKS, MAX_SAMPLES, MIN_SAMPLES, Stopping
 from attnbench.method import Measure
+from attnbench.planning.stop_rule import LOOKS, MAX_SAMPLES, MIN_SAMPLES, Stopping
 from attnbench.stats.summary import interval_ranks
 
 RULE = Stopping(sample_s=0.3, max_noise=0.01, limit_s=5.0)

@@ -10,7 +10,7 @@ import pytest
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.report import picture
 from attnbench.report.figures import FIGURES
-from attnbench.report.page import make_subject
+from attnbench.report.page import make_report_data
 from attnbench.report.points import gather
 from attnbench.store import load
 
@@ -45,16 +45,16 @@ def test_light_and_dark_differ_in_colours_alone(path):
 
 
 def test_every_figure_has_the_name_that_it_is_asked_for(path):
-    subject = make_subject(gather(load(path)), {}, baseline=None, colours={})
+    data = make_report_data(gather(load(path)), {}, baseline=None, colours={})
 
-    assert {name for name, draw in FIGURES.items() if _named(draw, subject) != name} == set()
+    assert {name for name, draw in FIGURES.items() if _named(draw, data) != name} == set()
 
 
-def _named(draw, subject):
-    from attnbench.report.canvas import drawing
+def _named(draw, data):
+    from attnbench.report.svg import figure_style
 
-    with drawing():
-        return draw(subject).name
+    with figure_style():
+        return draw(data).name
 
 
 def test_hostile_names_stay_text(made):

@@ -1,8 +1,8 @@
-"""The memory frontier: the largest kv_len that is predicted to fit, for each backend and shape.
+"""Memory limits: the largest kv_len that is predicted to fit, for each backend and shape.
 
-Predicted with what ``plan`` decides by: inputs, outputs, the reference's workspace and the
-backend's, against the device's free memory. So the harness's own needs are in it: what is measured
-must fit beside what it is checked with.
+The prediction is the one that ``plan`` decides by: inputs, outputs, the reference's workspace and
+the backend's against the device's free memory. It includes what the harness itself needs, because
+a case must fit beside the reference that checks it.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from attnbench.case import Case
 from attnbench.errors import ProblemError
-from attnbench.execute.plan import UNSUPPORTED, Frontier, Known, Plan, PlannedCase
-from attnbench.execute.predict import Predictor
+from attnbench.planning.plan import UNSUPPORTED, Backends, MemoryLimit, Plan, PlannedCase
+from attnbench.planning.prediction import Predictor
 from attnbench.problem import Problem
 from attnbench.units import count_text
 
-STEP = 64  # tokens; what is found is a multiple of it
-_LARGEST = 2**31  # tokens; past it every device is full
+STEP = 64  # tokens; every limit is a multiple of it
+_LARGEST = 2**31  # tokens; no device holds more
 
 
-def frontiers(
-    plan: Plan, predictor: Predictor, backends: dict[tuple[str, str], Known]
-) -> tuple[Frontier, ...]:
-    """Find the frontier of every (backend, other fields) of a plan that can grow, in its order."""
+def memory_limits(plan: Plan, predictor: Predictor, backends: Backends) -> tuple[MemoryLimit, ...]:
+    """Find the memory limit of every backend and shape of a plan whose length can grow.
+
+    Shapes are problems that differ in nothing but their length; limits come in the plan's order.
+    """
     groups: dict[tuple[str, str], dict[str, PlannedCase]] = {}
     for one in plan.planned:
         if one.status != UNSUPPORTED and one.case.problem.requests is None:
@@ -33,12 +33,12 @@ def frontiers(
     return tuple(
         found
         for (_, label), members in groups.items()
-        for found in _frontier(label, list(members.values()), predictor, backends)
+        for found in _limits_of(label, list(members.values()), predictor, backends)
     )
 
 
 def grown_label(problem: Problem) -> str:
-    """``decode 16q1s* 32/8x128 bf16``, or ``prefill q* …`` where q_len grows along."""
+    """Label a shape: ``decode 16q1s* 32/8x128 bf16``; ``prefill q* …`` where q_len grows too."""
     phase, _, *rest = problem.label.split(" ")
     many = str(problem.batch) if (problem.batch or 1) > 1 else ""
     lengths = "q*" if _is_tied(problem) else f"q{count_text(problem.q_len or 1)}s*"
@@ -49,18 +49,16 @@ def _is_tied(problem: Problem) -> bool:
     return problem.q_len == problem.kv_len and problem.q_len != 1
 
 
-def _frontier(
-    label: str,
-    members: list[PlannedCase],
-    predictor: Predictor,
-    backends: dict[tuple[str, str], Known],
-) -> Iterator[Frontier]:
+def _limits_of(
+    label: str, members: list[PlannedCase], predictor: Predictor, backends: Backends
+) -> Iterator[MemoryLimit]:
     case, free = members[0].case, predictor.device.free_bytes
     workspace = backends[case.backend, case.source].workspace_bytes
     options = dict(case.options)
 
     def needed(kv_len: int) -> int:
-        grown = _grown(case, kv_len)
+        q_len = kv_len if _is_tied(case.problem) else case.problem.q_len
+        grown = replace(case, problem=replace(case.problem, q_len=q_len, kv_len=kv_len))
         own = workspace(grown.problem, **options) if workspace is not None else 0
         return predictor.peak_bytes(grown, own)
 
@@ -68,9 +66,9 @@ def _frontier(
         largest = _largest(lambda steps: needed(steps * STEP) <= free) * STEP
         predicted = needed(largest) if largest else needed(STEP)
     except ProblemError:
-        return  # another field holds this one, such as a block that must divide it
+        return  # another field fixes the length, such as a block that must divide it
     swept = {one.case.problem.kv_len or 0: one.predicted_bytes <= free for one in members}
-    yield Frontier(
+    yield MemoryLimit(
         backend=case.backend_label,
         problem=label,
         tied=_is_tied(case.problem),
@@ -81,16 +79,11 @@ def _frontier(
     )
 
 
-def _grown(case: Case, kv_len: int) -> Case:
-    q_len = kv_len if _is_tied(case.problem) else case.problem.q_len
-    return replace(case, problem=replace(case.problem, q_len=q_len, kv_len=kv_len))
-
-
 def _largest(fits: Callable[[int], bool]) -> int:
-    """The largest number of steps that fits, 0 for none.
+    """Find the largest number of steps that fits, 0 for none.
 
-    Past a size the check takes a sample of the rows, so that a longer problem may need less than a
-    shorter one: the search comes down from above, octave by octave.
+    Above a size the check samples rows, so a longer problem may need less memory than a shorter
+    one: the search comes down from above, octave by octave.
     """
     high = _LARGEST // STEP
     while high and not fits(high):

@@ -1,8 +1,8 @@
-"""Predicting a case: bytes against free memory, seconds from ceilings and a pilot.
+"""Predicting a case: bytes against free memory, seconds from ceilings and a calibration.
 
-A prediction only decides whether to try; what turns out slower is stopped between two calls. So the
-guess errs low: it goes on from the largest calls that were tried of the same (backend, options,
-dtype, phase, mode), by work, where work is the time that the device's ceilings would allow.
+A prediction only decides whether to try a case; one that turns out slower is stopped between two
+calls. So the guess errs low: it extrapolates from the largest known calls of the same (backend,
+options, dtype, phase, mode) by work, where work is the time that the device's ceilings would allow.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from attnbench.case import Case
 from attnbench.cost import Cost, compute_cost
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
-from attnbench.measure.sizes import (
+from attnbench.method import Measure
+from attnbench.planning.sizes import (
     ReferenceCost,
     predict_input_bytes,
     predict_output_bytes,
     reference_cost,
 )
-from attnbench.measure.stopping import MAX_SAMPLES, MIN_SAMPLES
-from attnbench.method import Measure
+from attnbench.planning.stop_rule import MAX_SAMPLES, MIN_SAMPLES
 from attnbench.problem import Problem
 
-# Calls of a case that are no samples: first and second, profiled, warm-up, redrawn.
+# Calls of a case besides its samples: first and second, profiled, warm-up, redrawn.
 _OTHER_CALLS = 7
 _OUTPUTS_HELD = 3  # two compared bit by bit, one being computed
 _FP64_SHARE = {"cpu": 0.4, "cuda": 0.5}  # of the fp32 rate, which a reference reaches at best
 _OVERHEAD_S = 0.02  # inputs, profiler and bookkeeping of the smallest case
 _DRAWN_BYTES_A_SECOND = {"cpu": 3e8, "cuda": 2e10}  # seeded normal numbers
-# No pilot yet: how much longer than the ceilings allow a plain backend takes.
+# Before calibration: how many times longer than the ceilings allow a plain backend takes.
 _UNKNOWN_SLOWNESS = {"cpu": 4.0, "cuda": 3.0}
 
 Key = tuple[object, ...]
@@ -41,10 +41,10 @@ class Predictor:
 
     device: Device
     ceilings: Ceilings
-    _pilots: dict[Key, dict[float, float]] = field(default_factory=dict)
+    _known_calls: dict[Key, dict[float, float]] = field(default_factory=dict)
 
     def work_s(self, problem: Problem, cost: Cost | None = None) -> float:
-        """Seconds that the ceilings allow for one call without credit for the mask."""
+        """Return the seconds that the ceilings allow for one call, as if nothing were masked."""
         cost = cost or compute_cost(problem)
         bandwidth = (self.ceilings.peak_bandwidth_gbps or 1) * 1e9
         tflops = self.ceilings.peak_tflops(problem.dtype, self.device.kind)
@@ -53,17 +53,17 @@ class Predictor:
 
     def learn(self, case: Case, call_s: float) -> None:
         """Remember how long a call really took."""
-        self._pilots.setdefault(rate_key(case), {})[self.work_s(case.problem)] = call_s
+        self._known_calls.setdefault(rate_key(case), {})[self.work_s(case.problem)] = call_s
 
     def call_s(self, case: Case) -> float:
-        """Predict one call: what the largest known one below it took, and the further work.
+        """Predict the seconds of one call from the largest known call below it.
 
-        The slope is that between the two largest known calls; a single call may be all overhead,
-        so beyond it, as where nothing is known, the ceilings speak.
+        The slope is that between the two largest known calls. A single call may be all overhead,
+        so the ceilings give the slope beyond it, as they do where no call is known.
         """
         work = self.work_s(case.problem)
         slowness = _UNKNOWN_SLOWNESS[self.device.kind]
-        known = sorted(self._pilots.get(rate_key(case), {}).items())
+        known = sorted(self._known_calls.get(rate_key(case), {}).items())
         if not known:
             return work * slowness
         below = [one for one in known if one[0] <= work]
@@ -77,7 +77,7 @@ class Predictor:
         return last_s + (work - last_work) * slowness
 
     def case_s(self, case: Case, measure: Measure) -> float:
-        """Predict one case in one process, drawing the inputs and the reference included."""
+        """Predict the seconds of one case in one process, including inputs and reference."""
         call_s = self.call_s(case)
         samples = min(MAX_SAMPLES, max(MIN_SAMPLES, measure.sample_s / call_s))
         sampling_s = min(samples * call_s, max(measure.sample_s, MIN_SAMPLES * call_s))
@@ -98,7 +98,7 @@ class Predictor:
         return cost.seconds(fp64_flops=share * fp32 * 1e12, bandwidth=bandwidth)
 
     def peak_bytes(self, case: Case, workspace_bytes: int = 0) -> int:
-        """Predict the device memory that a case needs at its highest point."""
+        """Predict the peak device memory of a case, in bytes."""
         reference = reference_cost(case.problem)
         held = predict_input_bytes(case.problem) + reference.kept_bytes
         held += _OUTPUTS_HELD * predict_output_bytes(case.problem)
@@ -106,6 +106,6 @@ class Predictor:
 
 
 def rate_key(case: Case) -> Key:
-    """Cases of one key are predicted from each other."""
+    """Return the key that two cases share if one is predicted from the other."""
     problem = case.problem
     return (case.backend, case.options, problem.dtype, problem.phase, problem.mode)

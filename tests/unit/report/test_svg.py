@@ -8,16 +8,16 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from attnbench.report import canvas, palette
-from attnbench.report.figures import grid
+from attnbench.report import palette, svg
+from attnbench.report.figures import grids
 
 
 def draw(name="one", text="title", colour=palette.FG):
-    with canvas.drawing():
-        figure, axes = canvas.panel(300, 200)
+    with svg.figure_style():
+        figure, axes = svg.new_panel(300, 200)
         axes.plot([1, 2, 4], [1, 2, 3], marker="o", color=colour)
         axes.set_xlabel(text)
-        return str(canvas.to_svg(figure, name, text, "about"))
+        return str(svg.render(figure, name, text, "about"))
 
 
 def test_a_drawing_is_the_same_every_time():
@@ -45,12 +45,12 @@ def test_ids_and_what_refers_to_them_are_the_drawings_own():
 
 
 def test_colours_become_variables_and_no_address_stays():
-    svg = draw(colour=palette.step_colour(3))
+    drawn = draw(colour=palette.step_colour(3))
 
-    assert "var(--d3)" in svg
-    assert "#0303" not in svg
-    assert "#0101" not in svg
-    assert "http" not in svg
+    assert "var(--d3)" in drawn
+    assert "#0303" not in drawn
+    assert "#0101" not in drawn
+    assert "http" not in drawn
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_name_is_drawn_as_it_stands(text):
 
 
 def test_a_long_name_keeps_both_ends():
-    shown = canvas.literal("triton_flash[block_m=128,block_n=64,num_stages=3]", 24)
+    shown = svg.literal("triton_flash[block_m=128,block_n=64,num_stages=3]", 24)
 
     assert len(shown) == 24
     assert shown.startswith("triton_flash")
@@ -73,7 +73,7 @@ def test_a_long_name_keeps_both_ends():
 
 
 def test_control_characters_are_not_drawn():
-    assert canvas.literal("a\x1b[31mb\x00") == "a�[31mb�"
+    assert svg.literal("a\x1b[31mb\x00") == "a�[31mb�"
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_control_characters_are_not_drawn():
     ],
 )
 def test_ticks_of_lengths_are_powers_of_two(low, high, ticks):
-    assert canvas.powers_of_two(low, high, 7) == ticks
+    assert svg.powers_of_two(low, high, 7) == ticks
 
 
 def test_a_grid_writes_its_cells_and_hatches_the_undecided():
     cells = {
-        ("1", "1k"): grid.GridCell(palette.step_colour(7), "2.00", palette.ON),
-        ("8", "1k"): grid.GridCell(palette.BLANK, "A=B", is_hatched=True),
+        ("1", "1k"): grids.GridCell(palette.step_colour(7), "2.00", palette.ON),
+        ("8", "1k"): grids.GridCell(palette.BLANK, "A=B", is_hatched=True),
     }
-    with canvas.drawing():
-        drawn = grid.to_svg(grid.Grid(["1", "8"], ["1k", "2k"], cells, "b", "t"), "g", "t", "a")
+    with svg.figure_style():
+        drawn = grids.grid_svg(grids.Grid(["1", "8"], ["1k", "2k"], cells, "b", "t"), "g", "t", "a")
 
     assert ">2.00<" in drawn
     assert ">A=B<" in drawn
@@ -103,7 +103,7 @@ def test_a_grid_writes_its_cells_and_hatches_the_undecided():
 
 
 def test_a_mark_that_turns_the_direction_of_writing_is_seen_and_in_json_kept():
-    assert canvas.visible("a\u202eb\u2066c") == "a�b�c"
-    assert canvas.visible("plain, naïve, 注意, انتباه") == "plain, naïve, 注意, انتباه"
-    assert json.loads(canvas.escaped('"a\u202eb"')) == "a\u202eb"
-    assert canvas.escaped('"a\u202eb"').isascii()
+    assert svg.visible("a\u202eb\u2066c") == "a�b�c"
+    assert svg.visible("plain, naïve, 注意, انتباه") == "plain, naïve, 注意, انتباه"
+    assert json.loads(svg.escaped('"a\u202eb"')) == "a\u202eb"
+    assert svg.escaped('"a\u202eb"').isascii()
