@@ -1,18 +1,18 @@
 """FlashInfer, the flashinfer-python package: decode, prefill, paged caches, MLA; forward only.
 
-``prepare`` plans, with FlashInfer's recommended workspace of 128 MiB (``prepared_bytes``). A
-contiguous cache is given as one page a sequence, a view; only packed keys, and those of a single
-sequence, go to the ragged wrapper. Rows of several dense sequences are not packed as it needs
-them: that takes a copy of q in each call, made and timed with ``pack`` alone. lse comes with
-``lse``: FlashInfer's is of base 2 and turned into the natural one by a kernel more.
+``prepare`` plans with FlashInfer's recommended workspace of 128 MiB (``prepared_bytes``). A
+contiguous cache is passed as one page per sequence, which is a view; only packed keys, and those
+of a single sequence, go to the ragged wrapper. FlashInfer needs packed query rows. For several
+dense sequences that takes a copy of q in each call, which is made and timed only with ``pack``.
+``lse`` returns lse; decode's has base 2, and one more kernel converts it to natural logarithms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnbench.backends.flashinfer.pages import Pages, starts_of
 from attnbench.environment import Device
 from attnbench.plugin import Capabilities, Inputs, Library
 from attnbench.problem import Problem
@@ -44,7 +44,7 @@ _HEAD_DIMS = (64, 128, 256)
 _WIDE = (192, 128)
 _LATENT = (576, 512)
 _LN2 = 0.6931471805599453
-# The architectures that a kernel is for, and the pages that TensorRT-LLM's take.
+# Architectures that a kernel supports, and page sizes that TensorRT-LLM's kernels support.
 _ARCHS = {"fa3": ((90,), "sm_90"), "trtllm-gen": ((100, 103), "sm_100")}
 _TRTLLM_PAGES = (16, 32, 64)
 _MLA_KERNELS = ("auto", "fa2", "fa3")
@@ -59,7 +59,7 @@ def why_not(
     pack: bool = False,
     lse: bool = False,
 ) -> str | None:
-    """Which GPU a kernel is for, widths by entry, and rows that lie apart."""
+    """Report an architecture, a width or a row layout that the chosen kernel does not support."""
     del lse
     reasons = _reasons(problem, backend, tensor_cores=use_tensor_cores, pack=pack)
     return next(_kernel_reasons(problem, device, backend), None) or next(reasons, None)
@@ -72,7 +72,7 @@ def _kernel_reasons(problem: Problem, device: Device, backend: str) -> Iterator[
         yield f"backend {backend} needs {words}, this is {device.arch}"
     if backend == "trtllm-gen" and problem.page_size not in _TRTLLM_PAGES:
         listed = ", ".join(map(str, _TRTLLM_PAGES))
-        yield f"backend trtllm-gen takes pages of {listed} alone"
+        yield f"backend trtllm-gen only takes pages of {listed}"
 
 
 def _reasons(problem: Problem, backend: str, *, tensor_cores: bool, pack: bool) -> Iterator[str]:
@@ -86,11 +86,11 @@ def _reasons(problem: Problem, backend: str, *, tensor_cores: bool, pack: bool) 
     elif problem.v_dim != problem.head_dim and one_row:
         yield "decode has no v_head_dim of its own"
     if tensor_cores and not (one_row and not problem.latent and _decodes(problem)):
-        yield "use_tensor_cores is for decode, one row a sequence"
-    lies_apart = not problem.is_ragged and not one_row and (problem.batch or 1) > 1
-    if lies_apart and problem.q_heads > 1 and not pack:
+        yield "use_tensor_cores is for decode, one row per sequence"
+    is_unpacked = not problem.is_ragged and not one_row and (problem.batch or 1) > 1
+    if is_unpacked and problem.q_heads > 1 and not pack:
         yield "rows of several dense sequences are not packed: write requests, or set pack"
-    if pack and not lies_apart:
+    if pack and not is_unpacked:
         yield "pack is for several dense sequences of more than one row"
 
 
@@ -106,7 +106,7 @@ def _latent_reasons(problem: Problem, backend: str) -> Iterator[str]:
 
 
 def _decodes(problem: Problem) -> bool:
-    """The decode wrapper: one row a sequence, over pages or what can be called a page."""
+    """Whether the decode wrapper applies: one row per sequence, over pages or a dense cache."""
     one_row = all(one.q_len == 1 for _, one in problem.request_groups)
     return one_row and (problem.kv_layout == "paged" or not problem.is_ragged)
 
@@ -119,7 +119,7 @@ def workspace_bytes(
     pack: bool = False,
     lse: bool = False,
 ) -> int:
-    """The planned workspace, and the packed q where one is made."""
+    """Bytes of the planned workspace and of the packed copy of q, if ``pack`` makes one."""
     del backend, use_tensor_cores, lse
     rows = sum(count * one.q_len for count, one in problem.request_groups)
     packed = 2 * rows * problem.q_heads * problem.head_dim if pack else 0
@@ -136,42 +136,54 @@ def prepare(
 ) -> Callable[[], Any]:
     """Plan for these lengths and this page table, and return the call.
 
-    ``backend`` and ``use_tensor_cores`` are FlashInfer's own; ``pack`` copies q in each call.
+    Args:
+        inputs: fp16 or bf16 tensors, dense, packed or paged.
+        backend: FlashInfer's own option of this name.
+        use_tensor_cores: FlashInfer's own option of this name; decode only.
+        pack: copy q into packed rows in each call.
+        lse: return lse too.
+
+    Returns:
+        A call that gives o in q's layout, and lse (fp32, natural log) or None.
+
+    Raises:
+        Unsupported: the library is missing or refuses the problem.
+
     """
     library.load()
     import torch
 
     problem = inputs.problem
-    room = torch.zeros(WORKSPACE_BYTES, dtype=torch.uint8, device=inputs.q.device)
+    workspace = torch.zeros(WORKSPACE_BYTES, dtype=torch.uint8, device=inputs.q.device)
 
     def plan() -> Callable[[], Any]:
         if problem.latent:
-            return _latent(inputs, room, backend, pack=pack, lse=lse)
+            return _latent(inputs, workspace, backend, pack=pack, lse=lse)
         if _decodes(problem):
-            return _decode(inputs, room, backend, use_tensor_cores=use_tensor_cores, lse=lse)
+            return _decode(inputs, workspace, backend, use_tensor_cores=use_tensor_cores, lse=lse)
         if problem.kv_layout == "paged" or (problem.batch or 1) > 1:
-            return _paged(inputs, room, backend, pack=pack, lse=lse)
-        return _ragged(inputs, room, backend, lse=lse)
+            return _paged(inputs, workspace, backend, pack=pack, lse=lse)
+        return _ragged(inputs, workspace, backend, lse=lse)
 
-    call: Callable[[], Any] = library.heard(plan)()
-    return library.heard(call)
+    call: Callable[[], Any] = library.translate_errors(plan)()
+    return library.translate_errors(call)
 
 
 def _window_left(problem: Problem) -> int:
-    """Keys before the row's own; -1 for all."""
+    """Visible keys before the row's own; -1 for all."""
     return -1 if problem.window is None else problem.window - 1
 
 
 def _decode(
-    inputs: Inputs, room: Tensor, backend: str, *, use_tensor_cores: bool, lse: bool
+    inputs: Inputs, workspace: Tensor, backend: str, *, use_tensor_cores: bool, lse: bool
 ) -> Callable[[], Any]:
-    """One row a sequence: the library's batch decode."""
+    """Batch decode: one query row per sequence."""
     from flashinfer import BatchDecodeWithPagedKVCacheWrapper
 
     problem, q = inputs.problem, inputs.q
-    pages = Pages.of(inputs)
+    pages = _Pages.of(inputs)
     wrapper = BatchDecodeWithPagedKVCacheWrapper(
-        room, pages.layout, use_tensor_cores=use_tensor_cores, backend=backend
+        workspace, pages.layout, use_tensor_cores=use_tensor_cores, backend=backend
     )
     wrapper.plan(
         pages.starts,
@@ -201,16 +213,16 @@ def _decode(
 
 
 def _paged(
-    inputs: Inputs, room: Tensor, backend: str, *, pack: bool, lse: bool
+    inputs: Inputs, workspace: Tensor, backend: str, *, pack: bool, lse: bool
 ) -> Callable[[], Any]:
-    """Several rows a sequence over pages, or over contiguous keys as a page each."""
+    """Several rows per sequence over pages, or over dense sequences as one page each."""
     from flashinfer import BatchPrefillWithPagedKVCacheWrapper
 
     problem = inputs.problem
-    pages = Pages.of(inputs)
-    wrapper = BatchPrefillWithPagedKVCacheWrapper(room, pages.layout, backend=backend)
+    pages = _Pages.of(inputs)
+    wrapper = BatchPrefillWithPagedKVCacheWrapper(workspace, pages.layout, backend=backend)
     wrapper.plan(
-        starts_of([one.q_len for one in problem.request_list], inputs.q),
+        _starts_of([one.q_len for one in problem.request_list], inputs.q),
         pages.starts,
         pages.indices,
         pages.last_lengths,
@@ -236,8 +248,8 @@ def _paged(
     return attend
 
 
-def _ragged(inputs: Inputs, room: Tensor, backend: str, *, lse: bool) -> Callable[[], Any]:
-    """Packed rows and packed keys; a single dense sequence is packed as it lies."""
+def _ragged(inputs: Inputs, workspace: Tensor, backend: str, *, lse: bool) -> Callable[[], Any]:
+    """Packed rows and packed keys; a single dense sequence already is packed."""
     from flashinfer import BatchPrefillWithRaggedKVCacheWrapper
 
     problem = inputs.problem
@@ -247,10 +259,10 @@ def _ragged(inputs: Inputs, room: Tensor, backend: str, *, lse: bool) -> Callabl
     if not problem.is_ragged:
         k, v = k[0].transpose(0, 1), v[0].transpose(0, 1)
     requests = problem.request_list
-    wrapper = BatchPrefillWithRaggedKVCacheWrapper(room, "NHD", backend=backend)
+    wrapper = BatchPrefillWithRaggedKVCacheWrapper(workspace, "NHD", backend=backend)
     wrapper.plan(
-        starts_of([one.q_len for one in requests], inputs.q),
-        starts_of([one.kv_len for one in requests], inputs.q),
+        _starts_of([one.q_len for one in requests], inputs.q),
+        _starts_of([one.kv_len for one in requests], inputs.q),
         problem.q_heads,
         problem.n_kv_heads,
         problem.head_dim,
@@ -272,18 +284,18 @@ def _ragged(inputs: Inputs, room: Tensor, backend: str, *, lse: bool) -> Callabl
 
 
 def _latent(
-    inputs: Inputs, room: Tensor, backend: str, *, pack: bool, lse: bool
+    inputs: Inputs, workspace: Tensor, backend: str, *, pack: bool, lse: bool
 ) -> Callable[[], Any]:
-    """Absorbed MLA: 512 columns that are K and V, 64 turned ones beside them."""
+    """Absorbed MLA (DeepSeek-V2, 2405.04434): 512 columns serve as K and V, 64 carry RoPE."""
     from flashinfer.mla import BatchMLAPagedAttentionWrapper, MLAPlanMetadata
 
     problem = inputs.problem
-    pages = Pages.of(inputs)
+    pages = _Pages.of(inputs)
     width, requests = problem.v_dim, problem.request_list
-    wrapper = BatchMLAPagedAttentionWrapper(room, backend=backend)
+    wrapper = BatchMLAPagedAttentionWrapper(workspace, backend=backend)
     wrapper.plan(
         metadata=MLAPlanMetadata.csr(
-            qo_indptr=starts_of([one.q_len for one in requests], inputs.q),
+            qo_indptr=_starts_of([one.q_len for one in requests], inputs.q),
             kv_indptr=pages.starts,
             kv_indices=pages.indices,
             kv_len_arr=pages.lengths,
@@ -318,7 +330,7 @@ def _latent(
 
 
 def _rows(inputs: Inputs) -> Tensor:
-    """Q as ``[rows, q_heads, head_dim]``: a view, or a copy where sequences lie apart."""
+    """Q as ``[rows, q_heads, head_dim]``: a view, or a copy for several dense sequences."""
     q = inputs.q
     if inputs.problem.is_ragged:
         return q
@@ -326,10 +338,73 @@ def _rows(inputs: Inputs) -> Tensor:
 
 
 def _outputs(inputs: Inputs, found: Any, *, lse: bool) -> Any:
-    """O, and lse where it was asked for, laid out as q is."""
+    """Return o and lse (None unless requested) in q's layout."""
     o, natural = found if lse else (found, None)
     if inputs.problem.is_ragged:
         return o, natural
     batch = inputs.q.shape[0]
     o = o.unflatten(0, (batch, -1)).transpose(1, 2)
     return o, None if natural is None else natural.unflatten(0, (batch, -1)).transpose(1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pages:
+    """A paged cache in FlashInfer's form: page indices of one sequence after another.
+
+    ``layout`` is NHD or HND, ``size`` is slots per page. ``starts`` (int32 ``[sequences + 1]``)
+    points to each sequence's first page in ``indices``; ``last_lengths`` counts the used slots of
+    its last page, ``lengths`` its keys.
+    """
+
+    k: Tensor
+    v: Tensor
+    layout: str
+    size: int
+    starts: Tensor
+    indices: Tensor
+    last_lengths: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> _Pages:
+        """Read the page table; a dense cache ``[batch, kv_heads, kv_len, dim]`` is a page each."""
+        import torch
+
+        problem = inputs.problem
+        lengths = [one.kv_len for one in problem.request_list]
+        size = problem.page_size or inputs.max_kv_len
+        counts = [-(-length // size) for length in lengths]
+        if inputs.page_table is None:
+            k, v, layout = inputs.k, inputs.v, "HND"
+            indices = torch.arange(len(lengths), dtype=torch.int32, device=inputs.q.device)
+        else:
+            k, v, layout = inputs.k_pages, inputs.v_pages, str(problem.page_format).upper()
+            table = inputs.page_table
+            indices = torch.cat([table[row, :count] for row, count in enumerate(counts)])
+        assert k is not None
+        assert v is not None
+        return cls(
+            k=k,
+            v=v,
+            layout=layout,
+            size=size,
+            starts=_starts_of(counts, inputs.q),
+            indices=indices,
+            last_lengths=_int32([(length - 1) % size + 1 for length in lengths], inputs.q),
+            lengths=_int32(lengths, inputs.q),
+        )
+
+
+def _starts_of(lengths: list[int], like: Tensor) -> Tensor:
+    """Start of each sequence, then the end: int32 ``[sequences + 1]`` on ``like``'s device."""
+    total, starts = 0, [0]
+    for length in lengths:
+        total += length
+        starts.append(total)
+    return _int32(starts, like)
+
+
+def _int32(values: list[int], like: Tensor) -> Tensor:
+    import torch
+
+    return torch.tensor(values, dtype=torch.int32, device=like.device)
