@@ -2,7 +2,7 @@
 
 Result files go to ``results/<device>/``, with what ncu, the other timers and the tuning left beside
 them; a run that was cut off is rebuilt from its journal. Their report is made into
-``reports/samples/`` and the GPU tests that ran are written into ``docs/trust.md``, by commands that are
+``reports/samples/`` and the GPU tests that ran are listed in ``docs/trust.md``, by commands that are
 printed as they are run. The tar of a rehearsal is refused.
 """
 
