@@ -2,8 +2,8 @@
 
 Result files go to ``results/<device>/``, with what ncu, the other timers and the tuning left beside
 them; a run that was cut off is rebuilt from its journal. Their report is made into
-``reports/samples/`` and the GPU tests that ran are listed in ``docs/trust.md``, by commands that are
-printed as they are run. The tar of a rehearsal is refused.
+``reports/samples/`` and ``docs/trust.md`` lists the GPU tests that ran, by commands that are printed
+as they are run. The tar of a rehearsal is refused.
 """
 
 from __future__ import annotations
