@@ -1,9 +1,9 @@
 """Takes what a slice brought home into the repository: ``python tests/gpu/collect.py TAR...``.
 
 Result files go to ``results/<device>/``, with what ncu, the other timers and the tuning left beside
-them; a run that was cut off is rebuilt from its journal. Their report is made into
-``reports/samples/`` and ``docs/trust.md`` lists the GPU tests that ran, by commands that are printed
-as they are run. The tar of a rehearsal is refused.
+them; a run that was cut off is rebuilt from its journal. Commands, printed as they run, make the
+report in ``reports/samples/`` and list the GPU tests that ran in ``docs/trust.md``. The tar of a
+rehearsal is refused.
 """
 
 from __future__ import annotations
