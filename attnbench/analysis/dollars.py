@@ -52,14 +52,6 @@ def dollars_a_million(reading: Latency | None, price: float | None) -> float | N
     return _MILLION * reading.seconds * price / _SECONDS_AN_HOUR
 
 
-def dollars_text(value: float) -> str:
-    """Write ``$0.0211`` or ``$14.30``: three digits that count, and no fewer than cents."""
-    from attnbench.units import significant
-
-    whole = 10  # dollars from which cents are the last digits that anyone reads
-    return f"${value:,.2f}" if value >= whole else f"${significant(value)}"
-
-
 def prices_by_device(prices: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
     """Return the price of each device of some runs by its name; ``prices`` have words of the user.
 

@@ -76,7 +76,7 @@ def _ruled(done: AbMeasured) -> Ruling:
     """Rule on the two files of an ``ab`` and write the ruling beside them."""
     from attnbench.analysis.ab import rule_ab
     from attnbench.execute.ab.request import ruling_of
-    from attnbench.render.ab_json import ruling_facts
+    from attnbench.render.documents import ruling_document
     from attnbench.store.atomic import write_text
 
     try:
@@ -85,6 +85,6 @@ def _ruled(done: AbMeasured) -> Ruling:
         if done.interrupted:
             raise Interrupted(f"stopped before there was a pair; saved in {done.stem}.*") from error
         raise
-    facts = json.dumps(ruling_facts(ruling), indent=1, ensure_ascii=False, allow_nan=False)
+    facts = json.dumps(ruling_document(ruling), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(ruling_of(done.stem), f"{facts}\n")
     return ruling

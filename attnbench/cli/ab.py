@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +72,7 @@ def command(
     """
     from attnbench import __version__, api
     from attnbench.cli.ab_view import AbView
-    from attnbench.cli.screen import talk
+    from attnbench.render.screen import stderr_console
 
     if base is None and new is None:
         raise click.UsageError("name a side: --base git:main, or --base sdpa --new ./mine.py")
@@ -81,7 +80,7 @@ def command(
         raise click.UsageError("--name and --out both say where the files go: give one")
     summary = summary_path() if github_summary else None
     again = _again(suite, base, new, overrides, settings["device"])
-    with AbView(talk(), f"attnbench {__version__}  ab {suite}") as view:
+    with AbView(stderr_console(), f"attnbench {__version__}  ab {suite}") as view:
         ruling = api.ab(
             suite,
             base=base,
@@ -102,16 +101,16 @@ def command(
 
 def _show(ruling: Ruling, *, as_json: bool, explain: bool) -> None:
     if as_json:
-        from attnbench.render.ab_json import ruling_facts
+        from attnbench.render.documents import json_text, ruling_document
 
-        click.echo(json.dumps(ruling_facts(ruling), indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json_text(ruling_document(ruling)))
         return
-    from attnbench.cli.ab_screen import show_ruling
-    from attnbench.cli.screen import data
+    from attnbench.render.ruling import show_ab
+    from attnbench.render.screen import stdout_console
 
     base, new = (side.paths[0] for side in (ruling.compared.base, ruling.compared.new))
     beside = base.with_name(base.name.removesuffix(".base.parquet") + ".ruling.json")
-    show_ruling(ruling, data(), (base, new, beside), explain=explain)
+    show_ab(ruling, stdout_console(), (base, new, beside), explain=explain)
 
 
 def _again(

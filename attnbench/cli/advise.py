@@ -70,15 +70,15 @@ def _advise(runs: tuple[str, ...], filter: str | None, *, as_json: bool, out: Pa
     from attnbench.analysis.advise import advise
     from attnbench.analysis.advise.document import text
     from attnbench.analysis.runs import find_run
-    from attnbench.cli.advise_screen import show
-    from attnbench.cli.screen import data
+    from attnbench.render.advice import show
+    from attnbench.render.screen import stdout_console
 
     advice = advise([find_run(name) for name in runs or (None,)], filter=filter)
     written = text(advice)
     if as_json:
         click.echo(written, nl=False)
     else:
-        show(advice, data())
+        show(advice, stdout_console())
     _write(out, written)
 
 
@@ -87,8 +87,8 @@ def _variants(
 ) -> None:
     from attnbench import models
     from attnbench.analysis.variants import trade_off
-    from attnbench.cli.screen import data
-    from attnbench.cli.variants_screen import facts, show
+    from attnbench.render.head_variants import facts, show
+    from attnbench.render.screen import stdout_console
 
     if asked["model"] is None:
         raise OptionError(
@@ -103,7 +103,7 @@ def _variants(
     if as_json:
         click.echo(written, nl=False)
     else:
-        show(model, budget, rates, rows, screen=data())
+        show(model, budget, rates, rows, screen=stdout_console())
     _write(out, written)
 
 
@@ -189,7 +189,7 @@ def _contexts(text: str) -> tuple[int, ...]:
 def _write(out: Path | None, text: str) -> None:
     if out is None:
         return
-    from attnbench.cli.summary import shown_path
+    from attnbench.render.values import shown_path
     from attnbench.store.atomic import check_writable, write_text
 
     path = out.expanduser()

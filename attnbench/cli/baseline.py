@@ -32,7 +32,7 @@ def accept_command(run: str, only: str, reason: str) -> int:
     """
     from attnbench.analysis.accept import accept
     from attnbench.analysis.runs import find_run
-    from attnbench.cli.summary import counted, shown_path
+    from attnbench.render.values import counted, shown_path
 
     path = find_run(run)
     labels = accept(path, only, reason)

@@ -12,8 +12,8 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.cli.screen import Screen
     from attnbench.execute.events import CaseChecked, Event
+    from attnbench.render.screen import Screen
 
 _SUITE_ENDINGS = (".yaml", ".yml")
 
@@ -43,14 +43,14 @@ def command(target: str, budget: float, as_json: bool, **settings: Any) -> int:
 def _check_suite(suite: str, *, as_json: bool, **settings: Any) -> int:
     from attnbench import api
     from attnbench.cli.conformance import counts_text
-    from attnbench.cli.screen import data
+    from attnbench.render.screen import stdout_console
 
-    finished = api.check(suite, listener=None if as_json else _teller(data()), **settings)
+    finished = api.check(suite, listener=None if as_json else _teller(stdout_console()), **settings)
     if as_json:
         facts = [_facts(one) for one in finished.checked]
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
-        data().line(counts_text(finished.counts))
+        stdout_console().line(counts_text(finished.counts))
     return exit_codes.of_counts(finished.counts, interrupted=finished.interrupted)
 
 
@@ -67,8 +67,8 @@ def _check_backends(
     """Put one backend after another to the kit."""
     from attnbench import api
     from attnbench.cli.conformance import Sheet, facts_of, target_text
-    from attnbench.cli.screen import data
     from attnbench.errors import InputError
+    from attnbench.render.screen import stdout_console
 
     if overrides:
         raise InputError(
@@ -77,7 +77,7 @@ def _check_backends(
         )
     codes, facts = [], []
     for subject in api.subjects((target, *backends)):
-        sheet = Sheet(data(), device)
+        sheet = Sheet(stdout_console(), device)
         finished = api.conform(
             subject,
             device=device,

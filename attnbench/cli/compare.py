@@ -14,7 +14,7 @@ from attnbench.cli.share import Share
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import RunComparison
-    from attnbench.cli.compare_view import View
+    from attnbench.render.comparison import View
 
 
 @click.command("compare")
@@ -62,7 +62,7 @@ def command(
     """
     from attnbench.analysis.compare import compare
     from attnbench.analysis.runs import find_run
-    from attnbench.cli.compare_view import View
+    from attnbench.render.comparison import View
 
     paths = [find_run(name) for name in (base, *new)]
     fields = tuple(one.strip() for one in rows.split(",")) if rows else ()
@@ -77,9 +77,9 @@ def command(
         prices=price.read(prices),
     )
     if as_json:
-        from attnbench.cli.compare_json import compared_facts
+        from attnbench.render.documents import comparison_document
 
-        facts = [compared_facts(one) for one in found]
+        facts = [comparison_document(one) for one in found]
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         view = View(threshold=threshold, everything=everything, explain=explain, rows=fields)
@@ -100,20 +100,20 @@ def command(
 
 def _show(found: Sequence[RunComparison], view: View) -> None:
     """Print one comparison, or several with one base as a matrix."""
-    from attnbench.cli.screen import data
+    from attnbench.render.screen import stdout_console
 
     if len(found) > 1:
-        from attnbench.cli.compare_matrix import show_matrix
+        from attnbench.render.comparison_matrix import show_matrix
 
-        show_matrix(found, data(), view)
+        show_matrix(found, stdout_console(), view)
     else:
-        from attnbench.cli.compare_screen import show_one
+        from attnbench.render.comparison import show_comparison
 
-        show_one(found[0], data(), view)
+        show_comparison(found[0], stdout_console(), view)
 
 
 def _write_report(paths: Sequence[Path], out: Path, **settings: Any) -> None:
-    from attnbench.cli.summary import shown_path
+    from attnbench.render.values import shown_path
     from attnbench.report import report
     from attnbench.units import bytes_text
 

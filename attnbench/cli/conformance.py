@@ -13,13 +13,13 @@ from attnbench.units import significant
 
 if TYPE_CHECKING:
     from attnbench.case import Case
-    from attnbench.cli.screen import Screen
     from attnbench.execute.conformance import (
         ConformanceEvent,
         ConformanceFinished,
         ConformanceStarted,
         TrialDone,
     )
+    from attnbench.render.screen import Screen
 
 _NAME, _COUNT = 19, 15
 _SHOWN = 3  # failed trials of a theme that are told in full
@@ -63,7 +63,7 @@ class Sheet:
         self.screen.line(counts_text(finished.counts))
 
     def _begin(self, event: ConformanceStarted) -> None:
-        from attnbench.cli.summary import device_text
+        from attnbench.render.values import device_text
 
         self._target = target_text(event.subject)
         self._is_interpreted = event.is_interpreted

@@ -12,7 +12,7 @@ from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
     from attnbench.cli.examine import Finding
-    from attnbench.cli.screen import Screen
+    from attnbench.render.screen import Screen
 
 # The word says it; the colour only repeats it.
 _MARKS = {
@@ -30,20 +30,20 @@ _MARK_WIDTH = 4  # "FAIL" where the terminal has no ✗
 def command(strict: bool, as_json: bool) -> int:
     """Look at software, device, storage and backends; change nothing."""
     from attnbench.cli.examine import PROBLEM, examine
-    from attnbench.cli.screen import data
+    from attnbench.render.screen import stdout_console
 
     findings = list(examine())
     if as_json:
         click.echo(json.dumps([asdict(one) for one in findings], indent=1, ensure_ascii=False))
     else:
-        show(findings, data())
+        show(findings, stdout_console())
     bad = any(one.state == PROBLEM for one in findings)
     return exit_codes.ENVIRONMENT if strict and bad else exit_codes.DONE
 
 
 def show(findings: list[Finding], screen: Screen) -> None:
     """Print the findings under their sections, then what they add up to."""
-    from attnbench.cli.summary import counted
+    from attnbench.render.values import counted
 
     section = ""
     for one in findings:

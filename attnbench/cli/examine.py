@@ -73,7 +73,7 @@ def software() -> Iterator[Finding]:
 
 def device(environment: Environment, worker: int) -> Iterator[Finding]:
     """The device, and who else than the worker of that process id uses it."""
-    from attnbench.cli.summary import device_text
+    from attnbench.render.values import device_text
 
     yield _ok("device", device_text(environment))
     if environment.device.kind == "cuda":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,19 +105,19 @@ def _files(names: tuple[str, ...], run: Path) -> list[Path]:
 
 def _show(ruling: Ruling, *, as_json: bool) -> None:
     if as_json:
-        from attnbench.cli.gate_json import ruling_facts
+        from attnbench.render.documents import json_text, ruling_document
 
-        click.echo(json.dumps(ruling_facts(ruling), indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json_text(ruling_document(ruling)))
         return
-    from attnbench.cli.gate_screen import show_ruling
-    from attnbench.cli.screen import data
+    from attnbench.render.ruling import show_gate
+    from attnbench.render.screen import stdout_console
 
-    show_ruling(ruling, data())
+    show_gate(ruling, stdout_console())
 
 
 def _annotate(ruling: Ruling) -> None:
     """Tell GitHub; it reads stderr too, and stdout is for data."""
-    from attnbench.render.annotations import workflow_commands
+    from attnbench.render.ruling_markup import workflow_commands
 
     for line in workflow_commands(ruling):
         click.echo(line, err=True)
@@ -126,14 +125,14 @@ def _annotate(ruling: Ruling) -> None:
 
 def _show_proof(proof: Proof, *, as_json: bool) -> None:
     if as_json:
-        from attnbench.cli.gate_json import proof_facts
+        from attnbench.render.documents import json_text, proof_document
 
-        click.echo(json.dumps(proof_facts(proof), indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json_text(proof_document(proof)))
     else:
-        from attnbench.cli.gate_screen import show_proof
-        from attnbench.cli.screen import data
+        from attnbench.render.ruling import show_proof
+        from attnbench.render.screen import stdout_console
 
-        show_proof(proof, data())
+        show_proof(proof, stdout_console())
 
 
 def write_outputs(
@@ -145,12 +144,12 @@ def write_outputs(
     summary: Path | None,
 ) -> None:
     """Write what was asked for beside the screen."""
-    from attnbench.cli.gate_json import ruling_facts
+    from attnbench.render.documents import json_text, ruling_document
     from attnbench.render.ruling_markup import SUMMARY_BYTES, junit_text, markdown
     from attnbench.store.atomic import write_text
 
     if json_to is not None:
-        facts = json.dumps(ruling_facts(ruling), indent=1, ensure_ascii=False, allow_nan=False)
+        facts = json_text(ruling_document(ruling))
         write_text(json_to, f"{facts}\n")
     if junit is not None:
         write_text(junit, junit_text(ruling))

@@ -41,9 +41,9 @@ def command(backend: str, arch: str, baseline: Path | None, as_json: bool) -> in
     Where an SM holds fewer programs, or a kernel spills, it got slower; how fast it is, only a run
     on a GPU tells.
     """
-    from attnbench.cli.screen import data, talk
-    from attnbench.cli.summary import counted
     from attnbench.profile import inspect as inspecting
+    from attnbench.render.screen import stderr_console, stdout_console
+    from attnbench.render.values import counted
 
     known = None if baseline is None else inspecting.read_baseline(baseline)
     archs = tuple(one.strip() for one in arch.split(",") if one.strip())
@@ -51,17 +51,17 @@ def command(backend: str, arch: str, baseline: Path | None, as_json: bool) -> in
     if as_json:
         click.echo(inspecting.to_json(rows), nl=False)
     else:
-        data().table([_HEAD, *map(_cells, rows)], right=_RIGHT)
+        stdout_console().table([_HEAD, *map(_cells, rows)], right=_RIGHT)
     if known is None:
         bad = [one for one in rows if one.fault is not None]
         return exit_codes.BAD_CASE if bad else exit_codes.DONE
     faults = inspecting.faults_against(known, rows)
     for fault in faults:
-        talk().line(f"worse: {fault}")
+        stderr_console().line(f"worse: {fault}")
     for key in inspecting.missing_from(rows, known):
-        talk().line(f"gone: {key}")
+        stderr_console().line(f"gone: {key}")
     total = f"{counted(len(rows), 'kernel')}, {counted(len(faults), 'fault')}"
-    talk().line(f"{total} against {baseline}")
+    stderr_console().line(f"{total} against {baseline}")
     return exit_codes.BAD_CASE if faults else exit_codes.DONE
 
 

@@ -192,8 +192,7 @@ _ALL = ("backends", *KINDS)
 @options.as_json
 def command(kind: str | None, probe: bool, as_json: bool) -> int:
     """List KIND: backends (the default), suites, models, metrics, devices or runs."""
-    from attnbench.cli.screen import data
-    from attnbench.cli.stacked import show_table
+    from attnbench.render.screen import stdout_console
 
     if kind is None:
         kind = "backends"
@@ -202,7 +201,7 @@ def command(kind: str | None, probe: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(listing.facts, indent=1, ensure_ascii=False))
     elif listing.facts:
-        show_table(data(), listing.rows, right=listing.right)
+        stdout_console().table_or_stack(listing.rows, right=listing.right)
     else:
         click.echo(listing.empty, err=True)
     return exit_codes.DONE

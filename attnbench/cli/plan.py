@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from attnbench.cli import exit_codes, options
 if TYPE_CHECKING:
     from attnbench.planning.plan import MemoryLimit, Plan, PlannedCase
     from attnbench.suite import Suite
-
-_KILO = 1024  # as lengths are written in suites
 
 
 @click.command("plan")
@@ -42,19 +39,20 @@ def command(suite: str, every: bool, as_json: bool, **settings: Any) -> int:
     loaded = api.load_suite(suite, **settings)
     plan = api.plan(loaded, device=device)
     if as_json:
-        click.echo(json.dumps(_facts(plan), indent=1, ensure_ascii=False))
+        from attnbench.render.documents import json_text, plan_document
+
+        click.echo(json_text(plan_document(plan)))
     else:
         _show(plan, loaded, every=every)
     return exit_codes.DONE if plan.planned else exit_codes.NOTHING
 
 
 def _show(plan: Plan, suite: Suite, *, every: bool) -> None:
-    from attnbench.cli.screen import data
-    from attnbench.cli.summary import counted
-    from attnbench.cli.tally import about
+    from attnbench.render.screen import stdout_console
+    from attnbench.render.values import about, counted
     from attnbench.units import bytes_text
 
-    screen = data()
+    screen = stdout_console()
     if every:
         header = ("status", "case", "memory", "seconds", "reason")
         screen.table([header, *map(_line, plan.planned)], right="  rr")
@@ -97,7 +95,8 @@ def _line(one: PlannedCase) -> tuple[str, ...]:
 
 
 def memory_limit_rows(memory_limits: Sequence[MemoryLimit]) -> Iterator[tuple[str, ...]]:
-    """A line for each backend and shape: the largest kv_len that fits, and what that needs."""
+    """Yield a row for each backend and shape: the largest kv_len that fits, and its memory."""
+    from attnbench.render.values import length_text
     from attnbench.units import bytes_text
 
     yield ("backend", "shape", "kv_len up to", "memory")
@@ -108,7 +107,8 @@ def memory_limit_rows(memory_limits: Sequence[MemoryLimit]) -> Iterator[tuple[st
 
 def tightest_lines(memory_limits: Sequence[MemoryLimit]) -> Iterator[str]:
     """A line for each backend: on which of its shapes memory ends first."""
-    from attnbench.cli.screen import laid_out
+    from attnbench.render.screen import laid_out
+    from attnbench.render.values import length_text
 
     by_backend: dict[str, list[MemoryLimit]] = {}
     for one in memory_limits:
@@ -123,17 +123,6 @@ def tightest_lines(memory_limits: Sequence[MemoryLimit]) -> Iterator[str]:
         yield "largest kv_len that is predicted to fit, by the tightest shape of each backend"
         yield from (f"  {line}" for line in laid_out(rows, right=" r"))
         yield ""
-
-
-def length_text(kv_len: int) -> str:
-    """A length rounded down: ``960``, ``27k``, ``9.8m``, or ``none``."""
-    if not kv_len:
-        return "none"
-    if kv_len < _KILO:
-        return str(kv_len)
-    if kv_len < _KILO**2:
-        return f"{kv_len // _KILO}k"
-    return f"{kv_len * 10 // _KILO**2 / 10:.1f}m"
 
 
 def _groups(plan: Plan) -> Iterator[tuple[str, ...]]:
@@ -155,7 +144,7 @@ def _groups(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 def _reasons(plan: Plan) -> Iterator[str]:
     """Every status that will not run, with its reasons, the commonest first."""
-    from attnbench.cli.summary import reason_lines
+    from attnbench.render.values import reason_lines
 
     for status in ("unsupported", "skipped"):
         members = plan.of_status(status)
@@ -163,28 +152,3 @@ def _reasons(plan: Plan) -> Iterator[str]:
             yield f"{len(members)} {status}"
             yield from reason_lines((one.case.backend_label, one.reason) for one in members)
             yield ""
-
-
-def _facts(plan: Plan) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "device": asdict(plan.device),
-        "processes": plan.processes,
-        "seconds": plan.seconds,
-        "memory_limits": [one.to_dict() for one in plan.memory_limits],
-        "cases": [
-            {
-                "case_id": one.case.id,
-                "case_label": one.case.label,
-                "backend": one.case.backend_label,
-                "timer": one.method.timer,
-                "l2": one.method.l2,
-                "status": one.status,
-                "reason": one.reason,
-                "predicted_bytes": one.predicted_bytes,
-                "predicted_s": one.predicted_s,
-            }
-            for one in plan.planned
-        ],
-    }

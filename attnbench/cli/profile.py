@@ -14,8 +14,8 @@ from attnbench.cli import exit_codes, options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.cli.screen import Screen
     from attnbench.profile.profiled import Kernel, Profiled
+    from attnbench.render.screen import Screen
 
 _SHOWN = 20
 _NARROWEST = 20
@@ -49,8 +49,8 @@ def command(
     profiler's times are never a latency.
     """
     from attnbench import api
-    from attnbench.cli.screen import data
     from attnbench.profile.one_case import profile_case
+    from attnbench.render.screen import stdout_console
 
     request = api.profile_request(suite, out=out, **settings)
     if show_command:
@@ -60,13 +60,13 @@ def command(
     if as_json:
         click.echo(json.dumps(profiled.to_dict(), indent=1, ensure_ascii=False))
     else:
-        show(profiled, data())
+        show(profiled, stdout_console())
     return exit_codes.of_counts({profiled.status: 1})
 
 
 def show(profiled: Profiled, screen: Screen) -> None:
     """Print what ran, its kernels from the slowest on, and where the whole of it lies."""
-    from attnbench.cli.summary import shown_path
+    from attnbench.render.values import shown_path
 
     screen.line(f"case    {profiled.case.label}")
     screen.line(f"device  {profiled.device}")
@@ -91,7 +91,7 @@ def show(profiled: Profiled, screen: Screen) -> None:
 
 def kernel_rows(profiled: Profiled, width: int) -> Iterator[tuple[str, ...]]:
     """A header and a line for each kernel; names give way to the figures."""
-    from attnbench.cli.screen import GAP, cropped, laid_out
+    from attnbench.render.screen import GAP, cropped, laid_out
 
     kernels = profiled.kernels[:_SHOWN]
     counted = profiled.dram_bytes is not None

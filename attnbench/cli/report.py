@@ -51,7 +51,7 @@ def command(
     several runs the first is compared with each other one.
     """
     from attnbench.analysis.runs import find_run
-    from attnbench.cli.summary import shown_path
+    from attnbench.render.values import shown_path
     from attnbench.report import picture, report
     from attnbench.units import bytes_text
 

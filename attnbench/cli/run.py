@@ -49,8 +49,8 @@ def command(
     What is measured lands in results/, one file a run, and is safe as soon as its row is printed.
     """
     from attnbench import __version__, api
-    from attnbench.cli.console import view_of
-    from attnbench.cli.summary import Shown
+    from attnbench.cli.run_stats import SuiteTitle
+    from attnbench.cli.run_view import view_of
 
     words = suites or (api.QUICK,)
     if len(words) > 1 and (out is not None or name is not None):
@@ -62,10 +62,10 @@ def command(
     for word, suite in zip(words, loaded, strict=True):
         again = _again(word, settings["device"], backends, overrides)
         words_here = [*again, *_narrowed(settings)]
-        shown = Shown(
+        shown = SuiteTitle(
             name=suite.name,
             about=suite.about,
-            words=shlex.join(words_here),
+            repro=shlex.join(words_here),
             version=__version__,
             derived=suite.derived,
         )

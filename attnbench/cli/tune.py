@@ -94,8 +94,8 @@ def _measure(
     """Have it measured, in the view that every run has; stdout is for the choices."""
     from attnbench import __version__
     from attnbench.analysis.tuning import Order, tune
-    from attnbench.cli.console import view_of
-    from attnbench.cli.summary import Shown
+    from attnbench.cli.run_stats import SuiteTitle
+    from attnbench.cli.run_view import view_of
     from attnbench.execute.tune import suite_of
 
     trials = suite_of(loaded, candidates)
@@ -111,14 +111,14 @@ def _measure(
         ),
     )
     about = f"tiles of {words[0]}, {len(trials.labels) - 1} beside the shipped ones"
-    shown = Shown(name="tune", about=about, words=shlex.join(words), version=__version__)
+    shown = SuiteTitle(name="tune", about=about, repro=shlex.join(words), version=__version__)
     with view_of(shown, as_json=False) as view:
         return tune(order, view)
 
 
 def _print_candidates(candidates: list[Candidate], *, as_json: bool) -> None:
-    from attnbench.cli.screen import data
-    from attnbench.cli.summary import counted
+    from attnbench.render.screen import stdout_console
+    from attnbench.render.values import counted
 
     if as_json:
         click.echo(json.dumps([_facts(one) for one in candidates], indent=1))
@@ -135,7 +135,7 @@ def _print_candidates(candidates: list[Candidate], *, as_json: bool) -> None:
         slot = str(one.slot) if one.is_shipped else ""
         count = len(one.cases) if one.is_shipped else ""
         rows.append((slot, str(count), str(one.tile), *map(str, numbers), state))
-    data().table(rows, right=" r rrrr")
+    stdout_console().table(rows, right=" r rrrr")
     kept = [one for one in candidates if one.dropped is None]
     cases = {trial for one in kept for trial in one.trials}
     dropped = counted(len(candidates) - len(kept), "tile")
@@ -157,8 +157,8 @@ def _facts(one: Candidate) -> dict[str, Any]:
 
 
 def _print_choices(choices: tuple[Choice, ...], *, as_json: bool) -> None:
-    from attnbench.cli.change_words import change_text
-    from attnbench.cli.screen import data
+    from attnbench.render.screen import stdout_console
+    from attnbench.render.values import change_text
     from attnbench.units import significant
 
     def microseconds(value: float | None) -> str:
@@ -189,7 +189,7 @@ def _print_choices(choices: tuple[Choice, ...], *, as_json: bool) -> None:
         after = (str(one.chosen), microseconds(one.after_us)) if one.is_new else ("", "")
         change = "" if share is None else change_text(share)
         rows.append((str(one.slot), str(one.problems), *texts, *after, change, one.rule))
-    data().table(rows, right=" r r rr ")
+    stdout_console().table(rows, right=" r r rr ")
     for one in choices:
         for tile, reason in one.failed.items():
             click.echo(f"{one.slot}: {tile} left out: {reason}", err=True)

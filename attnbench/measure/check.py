@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from attnbench.measure.calls import Outputs
-from attnbench.measure.deviation import GRADIENTS, row_errors
-from attnbench.measure.reference import Expected, Reference
+from attnbench.measure.reference import GRADIENTS, Expected, Reference, row_errors
 from attnbench.problem import Problem
 
 # By how much an output of this dtype may be off in the plainest of implementations.

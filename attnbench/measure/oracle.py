@@ -1,4 +1,4 @@
-"""Attention by its definition, in any arithmetic: fp64 for the reference, the dtype for its twin.
+"""Attention by its definition, in any arithmetic: fp64, or the dtype of the problem.
 
 Row i of a request sits at key i + offset (bottom-right: kv_len - q_len, top-left: 0). Score: scale
 times q·k, then softcap c·tanh(s/c), then ALiBi -slope·|i + offset - j|, then the mask; a sink logit
@@ -8,15 +8,16 @@ row by row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attnbench.batch import Request
 from attnbench.errors import Unsupported
-from attnbench.measure import twin, variants
+from attnbench.measure import low_precision_reference
 from attnbench.measure.sequences import (
     Block,
     Group,
@@ -139,7 +140,7 @@ class _Math:
             raise Unsupported("there is no reference for linear attention with rope")
         self.inputs, self.block, self.problem = inputs, block, problem
         self.k, self.v = read_k(inputs, block, kind), read_v(inputs, block, kind)
-        self.is_twin = kind != torch.float64
+        self.low_precision = kind != torch.float64
         self.dk: Tensor | None = None
         self.dv: Tensor | None = None
         if problem.mode != "fwd" and keys_too:
@@ -175,7 +176,7 @@ class _Math:
         kv_len = self.block.group.request.kv_len
         seen = seen_keys(self.problem, self.block.group.request, rows)
         if self.problem.attention == "linear":
-            o = variants.linear(self.inputs, q, k, v, seen)
+            o = linear(self.inputs, q, k, v, seen)
             return o, o.new_zeros(o.shape[:-1])  # it has no softmax, and so no lse
         scores = self._scores(q, k, heads, rows)
         if seen is not None:
@@ -183,11 +184,11 @@ class _Math:
         if self.inputs.sink_logits is not None:
             sink = self._of_heads(self.inputs.sink_logits, heads).to(q.dtype)
             scores = torch.cat((scores, sink.expand(q.shape[0], -1, -1).unsqueeze(-1)), -1)
-        if not self.is_twin:
+        if not self.low_precision:
             weights = _softmax(scores, seen)
             return weights[..., :kv_len] @ v, _lse(scores.detach(), weights.detach())
         weights = _softmax(scores.detach(), seen)[..., :kv_len]
-        o = twin.weigh(scores[..., :kv_len], v, weights, self.problem.group_size)
+        o = low_precision_reference.weigh(scores[..., :kv_len], v, weights, self.problem.group_size)
         return o, scores.detach().float().logsumexp(-1)
 
     def _scores(self, q: Tensor, k: Tensor, heads: Tensor, rows: Tensor) -> Tensor:
@@ -206,8 +207,12 @@ class _Math:
 
     def _products(self, q: Tensor, k: Tensor, heads: Tensor) -> Tensor:
         if self.problem.attention == "additive":
-            return variants.additive(self.inputs, self.block, q, k, heads)
-        return twin.product(q, k, self.problem.group_size) if self.is_twin else q @ k.mT
+            return additive(self.inputs, self.block, q, k, heads)
+        return (
+            low_precision_reference.product(q, k, self.problem.group_size)
+            if self.low_precision
+            else q @ k.mT
+        )
 
     def _of_heads(self, per_head: Tensor, heads: Tensor) -> Tensor:
         """Pick one value a query head: ``[h, m]`` for m rows under each KV head of the block."""
@@ -236,3 +241,64 @@ def _grad(inputs: Inputs, block: Block, rows: Tensor) -> Tensor | None:
         return None
     grads = rows_view(inputs.grad_out, inputs.problem, block.group)[block.batch, block.heads]
     return grads[..., rows, :].flatten(2, 3)
+
+
+def linear(inputs: Inputs, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+    """Return o of ``q [n, h, m, dim]`` over the keys ``[n, h, kv_len, dim]`` that each row sees.
+
+    By its quadratic form, which needs no order of summation.
+    """
+    if inputs.problem.feature == "identity":
+        weights = q @ k.mT * inputs.scale
+        return (weights if seen is None else weights.masked_fill(~seen, 0)) @ v
+    weights = elu1(q) @ elu1(k).mT
+    if seen is not None:
+        weights = weights.masked_fill(~seen, 0)
+    return weights @ v / weights.sum(-1, keepdim=True)
+
+
+def elu1(x: Tensor) -> Tensor:
+    """Return elu(x) + 1, which is above 0."""
+    return torch.nn.functional.elu(x) + 1
+
+
+def additive(inputs: Inputs, block: Block, q: Tensor, k: Tensor, heads: Tensor) -> Tensor:
+    """``w · tanh(q W_q + k W_k)`` for ``q [n, h, m, dim]``, whose rows are of these heads.
+
+    One addend after the other, gathered in fp32 or better, so that no tensor is additive_dim times
+    as large as the scores.
+    """
+    assert inputs.w_q is not None
+    assert inputs.w_k is not None
+    assert inputs.w_score is not None
+    kind, wide = q.dtype, torch.promote_types(q.dtype, torch.float32)
+    group = inputs.problem.group_size
+    of_q = torch.unflatten(inputs.w_q, 0, (-1, group))[block.heads].to(kind)
+    of_score = torch.unflatten(inputs.w_score, 0, (-1, group))[block.heads][:, heads].to(kind)
+    hidden_k = k @ inputs.w_k[block.heads].to(kind)
+    hidden_q = q.new_empty(*q.shape[:-1], hidden_k.shape[-1])
+    for one in range(group):
+        hidden_q[:, :, heads == one] = q[:, :, heads == one] @ of_q[:, one]
+    scores = q.new_zeros(*q.shape[:-1], k.shape[-2], dtype=wide)
+    for column in range(hidden_k.shape[-1]):
+        bent = (hidden_q[..., column].unsqueeze(-1) + hidden_k[..., column].unsqueeze(-2)).tanh()
+        scores += of_score[..., column].unsqueeze(-1) * bent
+    return scores.to(kind)
+
+
+def layer(
+    inputs: Inputs, kind: torch.dtype, attend: Callable[[Inputs], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return o of a whole layer in ``kind``; ``attend`` computes its attention."""
+    problem = inputs.problem
+    assert inputs.w_o is not None
+    x = inputs.q.transpose(1, 2).flatten(2).to(kind)
+    projected: dict[str, Any] = {
+        name: torch.unflatten(x @ weight.to(kind).mT, 2, (-1, problem.head_dim)).transpose(1, 2)
+        for name, weight in (("q", inputs.w_q), ("k", inputs.w_k), ("v", inputs.w_v))
+        if weight is not None
+    }
+    softmax = replace(problem, attention="softmax", mode="fwd")
+    o = attend(replace(inputs, problem=softmax, **projected))["o"]
+    joined = o.transpose(1, 2).flatten(2).to(kind) @ inputs.w_o.to(kind).mT
+    return {"o": torch.unflatten(joined, 2, (-1, problem.head_dim)).transpose(1, 2)}

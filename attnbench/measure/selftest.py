@@ -20,13 +20,13 @@ from attnbench.device.base import Call, Driver
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
 from attnbench.errors import Unsupported
-from attnbench.measure.outcome import Implausible
-from attnbench.measure.physics import TOLERANCE
-from attnbench.measure.timers import make_timer, refuse_stray_work
+from attnbench.measure.outcome import TOLERANCE, Implausible
+from attnbench.measure.timers import make_timer
+from attnbench.measure.timers.base import refuse_side_stream_work
 from attnbench.stats.summary import summarize
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.context import DeviceContext
 
 _TRIES = 3  # a neighbour may spoil one
 _SAMPLES = 10
@@ -90,13 +90,15 @@ def self_test(
             )
 
 
-def answer_selftest(message: dict[str, Any], bench: DeviceContext) -> dict[str, Any]:
+def answer_selftest(message: dict[str, Any], device_context: DeviceContext) -> dict[str, Any]:
     """From a worker's ``selftest`` message to its answer, the ceilings that it used among it."""
     known = message.get("ceilings")
-    ceilings = Ceilings(**known) if known else bench.measure_ceilings(repeats=1)
-    tests = self_test(bench.driver, bench.device, ceilings, brief=message.get("brief", False))
+    ceilings = Ceilings(**known) if known else device_context.measure_ceilings(repeats=1)
+    tests = self_test(
+        device_context.driver, device_context.device, ceilings, brief=message.get("brief", False)
+    )
     done = [one.to_dict() for one in tests]
-    bench.driver.release()
+    device_context.driver.release()
     return {"selftest": done, "ceilings": ceilings.to_dict()}
 
 
@@ -299,7 +301,7 @@ def _nearest(measure: Callable[[], float], right: float, error: float) -> float:
 
 def _is_refused(driver: Driver, call: Call) -> bool:
     try:
-        refuse_stray_work(driver, call)
+        refuse_side_stream_work(driver, call)
     except Implausible:
         return True
     return False

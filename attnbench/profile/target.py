@@ -19,8 +19,8 @@ from typing import Any
 from attnbench.case import Case
 from attnbench.device.base import Driver
 from attnbench.errors import AttnbenchError, DeviceMissing, EnvironmentProblem, Unsupported
-from attnbench.measure.bench import DeviceContext
 from attnbench.measure.calls import Prepared
+from attnbench.measure.context import DeviceContext
 from attnbench.measure.inputs import matmul_precision
 from attnbench.measure.outcome import outcome
 from attnbench.measure.probe import why_not
@@ -114,35 +114,35 @@ def answer_to(job: Facts) -> Facts:
     """Call one case once under a profiler; say what device it was, and what went wrong."""
     answer: Facts = {"status": "ok", "reason": None}
     try:
-        bench = DeviceContext.open(job["device"], stage=lambda _: None)
+        device_context = DeviceContext.open(job["device"], stage=lambda _: None)
     except DeviceMissing as error:
         return {"error": error.message, "hint": error.hint}
-    answer["device"] = bench.device.name
+    answer["device"] = device_context.device.name
     case = Case.from_dict(job["case"])
     try:
         with matmul_precision(case.problem):
-            _call_once(case, job, bench, answer)
+            _call_once(case, job, device_context, answer)
     except AttnbenchError as error:
         return {"error": error.message, "hint": error.hint}
     except Exception as error:  # noqa: BLE001  a backend may raise anything at all
-        answer["status"], answer["reason"] = outcome(error, bench.driver)
+        answer["status"], answer["reason"] = outcome(error, device_context.driver)
     return answer
 
 
-def _call_once(case: Case, job: Facts, bench: DeviceContext, answer: Facts) -> None:
-    driver = bench.driver
-    module = bench.module_of(case)
+def _call_once(case: Case, job: Facts, device_context: DeviceContext, answer: Facts) -> None:
+    driver = device_context.driver
+    module = device_context.module_of(case)
     options = dict(case.options)
-    if reason := why_not(module, case.problem, bench.device, options):
+    if reason := why_not(module, case.problem, device_context.device, options):
         raise Unsupported(reason)
-    shared = bench.shared_for(case.problem)
-    prepared = Prepared(module, shared.inputs, options)
+    problem_inputs = device_context.inputs_for(case.problem)
+    prepared = Prepared(module, problem_inputs.inputs, options)
     try:
         for _ in range(_WARM_CALLS):
             prepared.timed()
-        method = Measure.from_dict(job["measure"]).methods(case.problem, bench.device)[0]
+        method = Measure.from_dict(job["measure"]).methods(case.problem, device_context.device)[0]
         if method.l2 == "cold":
-            bench.flush()()
+            device_context.flush()()
         driver.synchronize()
         with CAPTURES[job["tool"]](driver, Path(job["out"]), answer):
             prepared.timed()

@@ -49,7 +49,7 @@ class Attention:
     @property
     def inputs(self) -> Inputs:
         """The tensors of the problem, on the device; see ``attnbench.plugin.Inputs``."""
-        return self._bench.shared_for(self.problem).inputs
+        return self._bench.inputs_for(self.problem).inputs
 
     def __call__(self, call: Callable[[], Any]) -> None:
         """Check what ``call`` returns (``o`` or ``(o, lse)``) and record its time.

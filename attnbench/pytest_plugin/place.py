@@ -11,7 +11,7 @@ import pytest
 from attnbench.store.export.pytest_benchmark import DEVICE_COLUMNS
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.context import DeviceContext
 
 _KEY: pytest.StashKey[Place] = pytest.StashKey()
 
@@ -64,7 +64,7 @@ def close(config: pytest.Config) -> None:
 def _open(word: str) -> DeviceContext:
     """Open a device as a worker does, but leave the process's memory limit and threads alone."""
     from attnbench.errors import AttnbenchError
-    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.context import DeviceContext
 
     try:
         return DeviceContext.open(word, stage=lambda _: None, own_process=False)

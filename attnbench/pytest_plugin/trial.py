@@ -17,7 +17,7 @@ from attnbench.problem import Problem
 from attnbench.store.export.pytest_benchmark import KEY
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.context import DeviceContext
 
 
 def try_out(
@@ -65,7 +65,7 @@ def _prepared(
     __tracebackhide__ = True
     prepared: Prepared | None = None
     try:
-        shared = bench.shared_for(problem)
+        shared = bench.inputs_for(problem)
         prepared = Prepared(module, shared.inputs, options)
         return prepared, _passed(check(prepared.outputs(), shared.reference()))
     except Exception as error:
@@ -98,7 +98,7 @@ def _timed(prepared: Prepared, bench: DeviceContext) -> Any:
 
 def _recheck(prepared: Prepared, bench: DeviceContext, problem: Problem) -> None:
     """Draw an input again in place: a call that remembered its answer is found out."""
-    shared = bench.shared_for(problem)
+    shared = bench.inputs_for(problem)
     redraw(shared.inputs, prepared.redrawn)
     like = shared.reference()
     again = check(prepared.outputs(), Reference.few_rows(shared.inputs, like=like))

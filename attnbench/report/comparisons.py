@@ -10,7 +10,7 @@ from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, 
 from attnbench.analysis.dollars import priced
 from attnbench.analysis.sides import Side
 from attnbench.errors import NotComparable, NothingSelected, ResultFileError
-from attnbench.render.verdicts import verdict_line
+from attnbench.render.comparison import verdict_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -289,8 +289,8 @@ def test_a_device_without_a_price_and_prices_on_one_device_are_named(call):
     _, same = call(compare_verb.command, "base/b5.parquet", "ok.parquet", "--price", "H200=3")
 
     said = " ".join(one.split())
-    assert "NVIDIA H100 has no price, so there is no work a dollar: --price 'NVIDIA H100=" in said
-    assert "work a dollar changes as latency does" in same
+    assert "NVIDIA H100 has no price, so no work per dollar: --price 'NVIDIA H100=" in said
+    assert "work per dollar changes as latency does" in same
 
 
 def test_accepting_says_what_was_accepted(call, folder, tmp_path):

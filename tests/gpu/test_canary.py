@@ -6,8 +6,9 @@ import pytest
 
 from attnbench.device.cuda import Cuda
 from attnbench.device.nvml import NoTelemetry
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries, warm_device
+from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries
+from attnbench.measure.context import DeviceContext
+from attnbench.measure.warmup import warm_device
 
 pytestmark = [pytest.mark.gpu, pytest.mark.torch]
 

@@ -14,8 +14,8 @@ from attnbench.case import Case
 from attnbench.device.cuda import Cuda
 from attnbench.device.nvml import NoTelemetry
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.measure import CaseSettings, measure
+from attnbench.measure.context import CaseSettings, DeviceContext
+from attnbench.measure.measure import measure
 from attnbench.method import Measure, Method
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
@@ -82,7 +82,7 @@ def measured_module(driver, prepare, method, *, settings=SETTINGS, capabilities=
     bench._modules[CASE.backend, CASE.source] = SimpleNamespace(
         capabilities=capabilities or Capabilities(), prepare=prepare
     )
-    return measure(CASE, CaseSettings(method=method, settings=settings), bench)
+    return measure(CASE, CaseSettings(method=method, measure=settings), bench)
 
 
 def latency_s(done):

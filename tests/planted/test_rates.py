@@ -51,7 +51,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
         full = compute_cost(Problem(q_len=256, q_heads=4, head_dim=32, dtype="fp32", mask="causal"))
         monkeypatch.setattr(measuring, "compute_cost", lambda _: full)
     # A device that is measured again finds the same ceiling: it is no busy moment.
-    monkeypatch.setattr("attnbench.measure.bench.measure_ceilings", lambda *_, **__: ceilings)
+    monkeypatch.setattr("attnbench.measure.context.measure_ceilings", lambda *_, **__: ceilings)
     done = measured(device, windowed(device, seconds), WINDOW, ceilings=ceilings)
 
     if priced == "as it is":

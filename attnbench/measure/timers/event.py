@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnbench.measure.timers.sample import (
+from attnbench.measure.timers.base import (
     Launches,
     Target,
     Timer,

@@ -10,14 +10,14 @@ from __future__ import annotations
 from itertools import cycle, islice
 
 from attnbench.device.base import Call
-from attnbench.measure.timers.interval import long_enough
-from attnbench.measure.timers.sample import (
+from attnbench.measure.timers.base import (
     Launches,
     Target,
     Timer,
     between_events,
     delay_for,
     host_seconds,
+    long_enough,
 )
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 from attnbench.device.base import Call, Driver
 from attnbench.errors import Unsupported
-from attnbench.measure.timers.interval import long_enough
-from attnbench.measure.timers.sample import (
+from attnbench.measure.timers.base import (
     Launches,
     Target,
     Timer,
     between_events,
     delay_for,
     host_seconds,
+    long_enough,
 )
 
 _CAUSE_LENGTH = 200

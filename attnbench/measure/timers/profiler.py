@@ -7,7 +7,7 @@ kernels are. The profiler is started for each sample, which is slow: for explain
 from __future__ import annotations
 
 from attnbench.errors import Unsupported
-from attnbench.measure.timers.sample import Target, Timer, host_seconds, possible
+from attnbench.measure.timers.base import Target, Timer, host_seconds, possible
 
 
 def make(target: Target) -> Timer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnbench.measure.timers.sample import Target, Timer, host_seconds, possible
+from attnbench.measure.timers.base import Target, Timer, host_seconds, possible
 
 
 def make(target: Target) -> Timer:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_text, unpriced
+from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, unpriced
 from attnbench.analysis.energy import energies
+from attnbench.render.values import dollars_text
 from attnbench.report import palette, svg
 from attnbench.report.model import (
     DataTable,

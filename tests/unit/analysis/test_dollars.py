@@ -9,11 +9,11 @@ from attnbench.analysis.compare import compare
 from attnbench.analysis.dollars import (
     Prices,
     dollars_a_million,
-    dollars_text,
     prices_by_device,
     unpriced,
 )
 from attnbench.errors import OptionError
+from attnbench.render.values import dollars_text
 
 SPEC = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
 made = importlib.util.module_from_spec(SPEC)

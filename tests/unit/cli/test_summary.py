@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.cli.summary import counted, reason_lines, shown_path
-from attnbench.cli.tally import Tally, about, elapsed_text, left
+from attnbench.cli.run_stats import RunStats
+from attnbench.render.values import about, counted, elapsed_text, left, reason_lines, shown_path
 
 
 def test_reasons_that_differ_in_figures_alone_are_one_line():
@@ -17,8 +17,8 @@ def test_reasons_that_differ_in_figures_alone_are_one_line():
     ]
 
     assert list(reason_lines(pairs)) == [
-        "  3 x naive: about 63 s a process, over case_limit_s 5, and the like",
-        "  2 x naive: needs 12.5 GB, 3.00 GB is free, and the like",
+        "  3 x naive: about 63 s a process, over case_limit_s 5, and similar",
+        "  2 x naive: needs 12.5 GB, 3.00 GB is free, and similar",
         "  1 x sdpa: mask causal is not one of none",
     ]
 
@@ -45,13 +45,13 @@ def test_elapsed_time(seconds, text):
 
 
 def test_the_bar_never_goes_back():
-    tally = Tally()
+    stats = RunStats()
 
-    assert tally.share(10, 10) == 0.5
-    assert tally.share(11, 100) == 0.5
-    assert tally.share(12, None) == 0.5
-    assert tally.share(20, 0) == 0.98
-    assert Tally().share(0, 0) == 0.0
+    assert stats.share(10, 10) == 0.5
+    assert stats.share(11, 100) == 0.5
+    assert stats.share(12, None) == 0.5
+    assert stats.share(20, 0) == 0.98
+    assert RunStats().share(0, 0) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,9 @@ import pytest
 
 from attnbench.device.base import DeviceState
 from attnbench.device.fake import Fake, Script
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.canary import (
-    LONGEST_S,
-    answer_canaries,
-    canary_calls,
-    is_flat,
-    read_canaries,
-    warm_device,
-)
+from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries
+from attnbench.measure.context import DeviceContext
+from attnbench.measure.warmup import DEVICE_LONGEST_S, clock_is_flat, warm_device
 
 pytestmark = pytest.mark.torch
 WORK_S = 0.05
@@ -85,7 +79,7 @@ def test_a_clock_that_never_rests_is_given_up_on():
     warmed = warm_device(device, lambda: device.launch(WORK_S))
 
     assert not warmed.flat
-    assert LONGEST_S <= warmed.seconds < LONGEST_S + 1
+    assert DEVICE_LONGEST_S <= warmed.seconds < DEVICE_LONGEST_S + 1
 
 
 def test_without_telemetry_the_time_of_the_work_stands_for_the_clock():
@@ -115,7 +109,7 @@ def test_a_cpu_is_not_driven():
     ],
 )
 def test_flat_means_within_a_per_cent_over_a_second(seen, flat):
-    assert is_flat(seen) == flat
+    assert clock_is_flat(seen) == flat
 
 
 def test_this_cpu_has_three_and_they_take_time():

@@ -14,8 +14,8 @@ from attnbench.case import Case
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, FakeHang, FakeOutOfMemory, Script
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.measure import CaseSettings, measure
+from attnbench.measure.context import CaseSettings, DeviceContext
+from attnbench.measure.measure import measure
 from attnbench.method import Measure, Method, read_bytes
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
@@ -129,7 +129,7 @@ def measured_module(driver, prepare, method, *, settings=SETTINGS, capabilities=
     bench._modules[CASE.backend, CASE.source] = SimpleNamespace(
         capabilities=capabilities or Capabilities(), prepare=prepare
     )
-    done = measure(CASE, CaseSettings(method=method, settings=settings), bench)
+    done = measure(CASE, CaseSettings(method=method, measure=settings), bench)
     assert "sample" in stages or done.status != "ok"
     return done
 

@@ -15,11 +15,11 @@ from attnbench import api
 from attnbench.case import Case
 from attnbench.cli import app
 from attnbench.cli.profile import show
-from attnbench.cli.screen import screen
 from attnbench.errors import EnvironmentProblem, InputError, NameTakenError, OptionError
 from attnbench.problem import Problem
 from attnbench.profile.ncu import Ncu
 from attnbench.profile.profiled import Profiled
+from attnbench.render.screen import screen
 
 FILES = Path(__file__).parents[2] / "fixtures" / "profilers"
 SUITE = """
