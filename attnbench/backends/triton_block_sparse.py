@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import Device
-from attnbench.kernels.arguments import (
+from attnbench.kernels.launch import (
+    Launch,
+    Planned,
+    Target,
     cache_of,
     features_of,
     numbers_of,
     strides_of,
+    target_of,
     widths_of,
 )
-from attnbench.kernels.configurations import SMALLEST_BLOCK, block_sparse_tile
-from attnbench.kernels.launch import Launch, Planned, Target, target_of
+from attnbench.kernels.tile_table import SMALLEST_BLOCK, block_sparse_tile
 from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem

@@ -11,14 +11,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import Device
-from attnbench.kernels.configurations import (
+from attnbench.kernels.flash_plan import FlashPlanner
+from attnbench.kernels.launch import Planned, Target, target_of
+from attnbench.kernels.tile_table import (
+    Tiling,
     flash_tiles,
     flash_tiling,
     tile_faults,
 )
-from attnbench.kernels.flash_plan import FlashPlanner
-from attnbench.kernels.launch import Planned, Target, target_of
-from attnbench.kernels.tilings import Tiling
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
 

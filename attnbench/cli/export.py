@@ -29,11 +29,11 @@ def command(run: str | None, form: str, filter: str | None, out: Path | None) ->
     csv keeps every row and markdown every case. The other formats know numbers alone: they take
     the ok cases, and stderr says what was left out.
     """
+    from attnbench.analysis.cases import filtered
     from attnbench.analysis.runs import find_run
-    from attnbench.analysis.table import selected
     from attnbench.store import export, load
 
-    frame = selected(load(find_run(run)), filter)
+    frame = filtered(load(find_run(run)), filter)
     found = export(frame, form)
     if out is None:
         click.echo(found.text, nl=not found.text.endswith("\n"))

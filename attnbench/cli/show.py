@@ -36,14 +36,14 @@ def command(
 
     Where FILTER leaves one case, its samples, notes and environment are shown.
     """
+    from attnbench.analysis.cases import cases_of, filtered, in_order
     from attnbench.analysis.runs import find_run
-    from attnbench.analysis.table import case_rows, selected
     from attnbench.render.screen import stdout_console
     from attnbench.store import load
 
     path = find_run(run)
     text = " ".join(one for one in (*words, filter) if one)
-    cases = case_rows(selected(load(path), text or None))
+    cases = in_order(cases_of(filtered(load(path), text or None)))
     if as_json:
         from attnbench.render.documents import measured_case
 

@@ -16,8 +16,8 @@ from typing import Any
 from attnbench.case import BUILT_IN, Case, Options
 from attnbench.environment import Device
 from attnbench.errors import EnvironmentProblem, InputError, NothingSelected, OptionError
-from attnbench.kernels.spaces import space_of
-from attnbench.kernels.tilings import DecodeTile, Slot, Tile, Tiling
+from attnbench.kernels.search_space import space_of
+from attnbench.kernels.tile_table import DecodeTile, Slot, Tile, Tiling
 from attnbench.profile.inspect import Inspected, check_archs, inspect_cases
 from attnbench.profile.resources import Resources
 from attnbench.registry import BUILT_INS

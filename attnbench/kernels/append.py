@@ -13,8 +13,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.codes import INT4, INT8
-from attnbench.kernels.decode import lengths_of
+from attnbench.kernels.decode import cache_lengths
+from attnbench.kernels.quantized import INT4, INT8
 from attnbench.kernels.rope import NONE, turned
 
 # Beside the codes' formats: the cache holds numbers as they come.
@@ -84,7 +84,7 @@ def append_rows(
     number = tl.program_id(0)
     head = tl.program_id(1).to(tl.int64)
     request = tl.program_id(2).to(tl.int64)
-    _, q_len, first_key, kv_len = lengths_of(
+    _, q_len, first_key, kv_len = cache_lengths(
         request, q_len, kv_len, cu_q, cu_k, kv_lens, RAGGED, PAGE
     )
     token = kv_len - append + number

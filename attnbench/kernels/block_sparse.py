@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.scores import LN_2, bent, log2_total, online_step, seen
+from attnbench.kernels.softmax import LN_2, bent, log2_total, online_step, seen
 
 
 @triton.jit

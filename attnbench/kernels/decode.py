@@ -15,12 +15,22 @@ import triton
 import triton.language as tl
 
 from attnbench.kernels.rope import NONE, turned, turned_products, turned_rows
-from attnbench.kernels.scores import LN_2, LOG2_E, bent, log2_total, online_step, seen
-from attnbench.kernels.tiles import offsets, page_ids, shown_tiles, tile_at
+from attnbench.kernels.softmax import (
+    LN_2,
+    LOG2_E,
+    bent,
+    log2_total,
+    offsets,
+    online_step,
+    page_ids,
+    seen,
+    shown_tiles,
+    tile_at,
+)
 
 
 @triton.jit
-def lengths_of(
+def cache_lengths(
     request, q_len, kv_len, cu_q, cu_k, kv_lens, RAGGED: tl.constexpr, PAGE: tl.constexpr
 ):  # fmt: skip
     """Return (first packed row, q_len, first packed key, kv_len) of a request."""
@@ -72,7 +82,7 @@ def decode(
     m_tile = tl.program_id(0) % M_TILES
     split = tl.program_id(1)
     request = tl.program_id(2)
-    first_row, q_len, first_key, kv_len = lengths_of(
+    first_row, q_len, first_key, kv_len = cache_lengths(
         request, q_len, kv_len, cu_q, cu_k, kv_lens, RAGGED, PAGE
     )
     packed = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -204,3 +214,35 @@ def decode(
     tl.store(out + v_column[None, :], (acc * inverse).to(kind), mask=real[:, None])
     if V_REST > 0:
         tl.store(out + v_rest[None, :], (acc_rest * inverse).to(kind), mask=real[:, None])
+
+
+@triton.jit
+def combine_splits(
+    part_o, part_lse, o, lse, n_splits,
+    V_DIM: tl.constexpr, V_PAD: tl.constexpr, SPLITS_PAD: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """One program a row: part_o ``[rows, splits, v_dim]`` and part_lse in log2 into o and lse.
+
+    A split that saw no key has lse -inf and so the weight 0; a row without any is 0.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    split = tl.arange(0, SPLITS_PAD)
+    column = tl.arange(0, V_PAD)
+    every = tl.load(part_lse + row * n_splits + split, mask=split < n_splits, other=float("-inf"))
+    largest = tl.max(every, 0)
+    base = tl.where(largest == float("-inf"), 0.0, largest)
+    total = tl.sum(tl.exp2(every - base), 0)
+    acc = tl.zeros([V_PAD], tl.float32)
+    chunk = tl.arange(0, CHUNK)
+    for start in range(0, n_splits, CHUNK):
+        at = start + chunk
+        held = at < n_splits
+        weight = tl.exp2(
+            tl.load(part_lse + row * n_splits + at, mask=held, other=float("-inf")) - base
+        )
+        address = part_o + (row * n_splits + at[:, None]) * V_DIM + column[None, :]
+        part = tl.load(address, mask=held[:, None] & (column < V_DIM)[None, :], other=0.0)
+        acc += tl.sum(part * weight[:, None], 0)
+    acc = acc / tl.where(total > 0, total, 1.0)
+    tl.store(o + row * V_DIM + column, acc.to(o.dtype.element_ty), mask=column < V_DIM)
+    tl.store(lse + row, log2_total(largest, total) * LN_2)

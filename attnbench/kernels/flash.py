@@ -14,20 +14,15 @@ import triton
 import triton.language as tl
 
 from attnbench.kernels.rope import turned_products, turned_rows
-from attnbench.kernels.scores import LN_2, LOG2_E, bent, log2_total, online_step, seen
-
-
-@triton.jit
-def lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED: tl.constexpr):
-    """Return (first packed row, q_len, first packed key, kv_len) of a request."""
-    first_row = 0
-    first_key = 0
-    if RAGGED:
-        first_row = tl.load(cu_q + request)
-        first_key = tl.load(cu_k + request)
-        q_len = tl.load(cu_q + request + 1) - first_row
-        kv_len = tl.load(cu_k + request + 1) - first_key
-    return tl.cast(first_row, tl.int64), q_len, tl.cast(first_key, tl.int64), kv_len
+from attnbench.kernels.softmax import (
+    LN_2,
+    LOG2_E,
+    bent,
+    log2_total,
+    online_step,
+    packed_lengths,
+    seen,
+)
 
 
 @triton.jit
@@ -148,7 +143,7 @@ def flash_forward(
     request = (pair // KV_HEADS).to(tl.int64)
     # 64 bits: 128 heads of 128k rows of 192 columns are more than 2^31 elements.
     head = (kv_head * GROUP + in_group).to(tl.int64)
-    first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
+    first_row, q_len, first_key, kv_len = packed_lengths(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     if m_tile * BLOCK_M >= q_len:
         return
     token = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)

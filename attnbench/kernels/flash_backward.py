@@ -16,9 +16,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.flash import lengths_of
-from attnbench.kernels.scores import LOG2_E, bent, seen
-from attnbench.kernels.tiles import shown_tiles, tile_at
+from attnbench.kernels.softmax import LOG2_E, bent, packed_lengths, seen, shown_tiles, tile_at
 
 
 @triton.jit
@@ -81,7 +79,7 @@ def flash_dkdv(
     WIDTH: tl.constexpr = V_DIM + V_REST
     kv_head = tl.program_id(1) % KV_HEADS
     request = (tl.program_id(1) // KV_HEADS).to(tl.int64)
-    first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
+    first_row, q_len, first_key, kv_len = packed_lengths(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     start = tl.program_id(0) * BLOCK_N
     if start >= kv_len:
         return
@@ -198,7 +196,7 @@ def flash_dq(
     kv_head = pair % KV_HEADS
     request = (pair // KV_HEADS).to(tl.int64)
     head = (kv_head * GROUP + pid % GROUP).to(tl.int64)
-    first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
+    first_row, q_len, first_key, kv_len = packed_lengths(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     if m_tile * BLOCK_M >= q_len:
         return
     token = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attnbench.kernels.arguments import (
+from attnbench.kernels.launch import (
+    Launch,
     cache_of,
     features_of,
     named,
@@ -22,8 +23,7 @@ from attnbench.kernels.arguments import (
     turned_parts_of,
     widths_of,
 )
-from attnbench.kernels.configurations import FlashTile, FlashTiles, turns_keys
-from attnbench.kernels.launch import Launch
+from attnbench.kernels.tile_table import FlashTile, FlashTiles, turns_keys
 from attnbench.plugin import Inputs
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class FlashPlanner:
         self, rows: Tensor, to: Tensor, *, keys: bool, back: bool = False, factor: float = 1.0
     ) -> Launch:
         """The kernel that turns q or k, or with ``back`` a gradient the other way."""
-        from attnbench.kernels.turn import turn_rows
+        from attnbench.kernels.rope import turn_rows
 
         inputs, problem = self._inputs, self._inputs.problem
         longest = inputs.max_kv_len if keys else inputs.max_q_len

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from attnbench.kernels.tile_table import SMALLEST_BLOCK, turns_keys
+from attnbench.plugin import Inputs, Unsupported
+from attnbench.problem import Problem
+
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 Result = TypeVar("Result")
 
@@ -104,3 +109,248 @@ class Planned(Generic[Result]):
         for launch in launches:
             launch.run()
         return result
+
+
+_ALIGNED = 16
+_INT32_MAX = 2**31 - 1
+_POINTERS = {
+    "float32": "*fp32",
+    "float16": "*fp16",
+    "bfloat16": "*bf16",
+    "int32": "*i32",
+    "int8": "*i8",
+    "uint8": "*u8",
+    "uint16": "*u16",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """The machine code of one launch, and what only the compiler knows of it."""
+
+    cubin: bytes
+    dynamic_shared_bytes: int
+    warps: int
+
+
+def compile_launch(launch: Launch, arch: int) -> Compiled:
+    """Compile for ``arch`` (90 for sm_90); takes one to a few seconds, needs no GPU."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    signature: dict[str, str] = {}
+    constants: dict[tuple[int], Any] = {}
+    attributes: dict[tuple[int], list[list[Any]]] = {}
+    for index, parameter in enumerate(launch.kernel.params):
+        value = launch.arguments[parameter.name]
+        kind = "constexpr" if parameter.is_constexpr else _type_of(value)
+        signature[parameter.name] = kind
+        if kind == "constexpr":
+            constants[(index,)] = value
+        elif kind.startswith("*") or (isinstance(value, int) and value % _ALIGNED == 0):
+            attributes[(index,)] = [["tt.divisibility", _ALIGNED]]
+    source = ASTSource(
+        fn=launch.kernel, signature=signature, constexprs=constants, attrs=attributes
+    )
+    warp_size = 32
+    made = triton.compile(
+        source, target=GPUTarget("cuda", arch, warp_size), options=dict(launch.options)
+    )
+    return Compiled(
+        cubin=made.asm["cubin"],
+        dynamic_shared_bytes=int(made.metadata.shared),
+        warps=int(made.metadata.num_warps),
+    )
+
+
+def _type_of(value: Any) -> str:
+    """The type of a run-time argument in Triton's words."""
+    if value is None or (type(value) is int and value == 1):
+        return "constexpr"
+    if isinstance(value, bool):
+        return "u1"
+    if isinstance(value, int):
+        return "i32" if abs(value) <= _INT32_MAX else "i64"
+    if isinstance(value, float):
+        return "fp32"
+    return _POINTERS[str(value.dtype).removeprefix("torch.")]
+
+
+_LOG2_E = 1.4426950408889634
+
+Strides = tuple[int, int, int]
+
+
+def cache_of(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """K and V wherever they are, after a look at what the kernels rely on.
+
+    Raises:
+        Unsupported: a tensor whose last axis is not contiguous.
+
+    """
+    k, v = (inputs.k_pages, inputs.v_pages) if inputs.problem.page_size else (inputs.k, inputs.v)
+    assert k is not None
+    assert v is not None
+    for name, tensor in (("q", inputs.q), ("k", k), ("v", v)):
+        if tensor.stride(-1) != 1:
+            raise Unsupported(f"the last axis of {name} is not contiguous")
+    return k, v
+
+
+def strides_of(inputs: Inputs, k: Tensor, v: Tensor) -> dict[str, int]:
+    """Strides of q, k, v and of the output's rows, in elements."""
+    problem, q = inputs.problem, inputs.q
+    if problem.is_ragged:
+        rows = (0, 1, problem.q_heads)
+    else:
+        rows = (problem.q_heads * inputs.max_q_len, inputs.max_q_len, 1)
+    return {
+        **named("q", row_strides(q, problem)),
+        **named("k", _of_cache(k, problem)),
+        **named("v", _of_cache(v, problem)),
+        **named("r", rows),
+    }
+
+
+def named(letter: str, strides: Strides) -> dict[str, int]:
+    """Give each stride the name of its argument."""
+    return {f"stride_{letter}{axis}": one for axis, one in zip("bht", strides, strict=True)}
+
+
+def row_strides(tensor: Tensor, problem: Problem) -> Strides:
+    """Strides of a tensor that is dense ``[batch, heads, tokens, ...]`` or packed."""
+    if problem.is_ragged:
+        return 0, tensor.stride(1), tensor.stride(0)
+    return tensor.stride(0), tensor.stride(1), tensor.stride(2)
+
+
+def _of_cache(tensor: Tensor, problem: Problem) -> Strides:
+    if not problem.page_size:
+        return row_strides(tensor, problem)
+    if problem.page_format == "nhd":
+        return tensor.stride(0), tensor.stride(2), tensor.stride(1)
+    return tensor.stride(0), tensor.stride(1), tensor.stride(2)
+
+
+def scales_of(inputs: Inputs) -> dict[str, Any]:
+    """Scales and zero points of a quantised cache, with their strides; None where it has none."""
+    problem, scale = inputs.problem, inputs.k_scale
+    strides = (0, 0, 0)
+    if scale is not None:
+        packed = problem.is_ragged and not problem.page_size
+        lead = 0 if packed else scale.stride(0)
+        strides = (lead, scale.stride(1), scale.stride(0 if packed else 2))
+    return {
+        "k_scale": scale,
+        "v_scale": inputs.v_scale,
+        "k_zero": inputs.k_zero,
+        "v_zero": inputs.v_zero,
+        **named("s", strides),
+    }
+
+
+def new_strides_of(inputs: Inputs) -> dict[str, int]:
+    """Strides of k_new (i) and v_new (j)."""
+    problem = inputs.problem
+    found: dict[str, int] = {}
+    for letter, new in (("i", inputs.k_new), ("j", inputs.v_new)):
+        assert new is not None
+        if problem.is_ragged:
+            strides = (problem.append * new.stride(0), new.stride(1), new.stride(0))
+        else:
+            strides = (new.stride(0), new.stride(1), new.stride(2))
+        found |= named(letter, strides)
+    return found
+
+
+def rope_of(problem: Problem) -> dict[str, int]:
+    """How rows are turned, and how many pairs of a row."""
+    from attnbench.kernels.rope import ROPES
+
+    return {"ROPE": ROPES[problem.rope], "HALF": (problem.rope_dim or 0) // 2}
+
+
+def turned_parts_of(problem: Problem) -> dict[str, int]:
+    """In which parts rows are turned while they are multiplied; all 0 where keys are not."""
+    turned = behind = (0, 0)
+    if turns_keys(problem):
+        assert problem.rope_dim is not None
+        turned = _padded_parts(problem.rope_dim // 2)
+        behind = _padded_parts(problem.head_dim - problem.rope_dim)
+    return {
+        "PAIRS": turned[0],
+        "PAIRS_REST": turned[1],
+        "FLAT": behind[0],
+        "FLAT_REST": behind[1],
+    }
+
+
+def numbers_of(inputs: Inputs) -> dict[str, float | int]:
+    """Arguments that a compiled kernel takes as they come; scores are in log2 units."""
+    problem = inputs.problem
+    softcap = problem.softcap or 0.0
+    return {
+        "scale": inputs.scale / softcap if softcap else inputs.scale * _LOG2_E,
+        "softcap": float(softcap),
+        "q_len": inputs.max_q_len,
+        "kv_len": inputs.max_kv_len,
+        "window": problem.window or 0,
+        "sinks": problem.sinks,
+    }
+
+
+def features_of(problem: Problem) -> dict[str, Any]:
+    """What every softmax kernel is compiled for: the mask, the biases and the arithmetic."""
+    is_one_row = all(one.q_len == 1 for _, one in problem.request_groups)
+    top_left = problem.mask_align == "top_left"
+    # One row at the end of its sequence sees every key, unless a window hides some.
+    sees_all = is_one_row and not top_left and problem.window is None
+    return {
+        "GROUP": problem.group_size,
+        "RAGGED": problem.is_ragged,
+        "CAUSAL": problem.mask != "none" and not sees_all,
+        "TOP_LEFT": top_left,
+        "WINDOW": problem.window is not None,
+        "SOFTCAP": problem.softcap is not None,
+        "ALIBI": problem.bias == "alibi",
+        "PRECISION": "ieee" if problem.dtype == "fp32" else "tf32",
+    }
+
+
+def widths_of(problem: Problem) -> dict[str, int]:
+    """Head dims as the kernels take them, in two parts."""
+    dim, dim_rest = two_parts(problem.head_dim)
+    v_dim, v_rest = two_parts(problem.v_dim)
+    return {"DIM": dim, "DIM_REST": dim_rest, "V_DIM": v_dim, "V_REST": v_rest}
+
+
+def next_power_of_2(number: int) -> int:
+    """Return the smallest power of two that is not below ``number``."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+def _padded_parts(width: int) -> tuple[int, int]:
+    """Cut a width as ``two_parts`` does, but into what a product of tiles takes.
+
+    A part is a power of two from 16 on and may reach past the end, where zeros stand.
+    """
+    if width == 0:
+        return 0, 0
+    main, rest = (
+        max(SMALLEST_BLOCK, next_power_of_2(one)) if one else 0 for one in two_parts(width)
+    )
+    whole = max(SMALLEST_BLOCK, next_power_of_2(width))
+    return (whole, 0) if main + rest >= whole else (main, rest)
+
+
+def two_parts(width: int) -> tuple[int, int]:
+    """Cut a head dim into a power of two and a rest, itself a power of two or 0.
+
+    96 is 64 + 32, 192 is 128 + 64, 576 is 512 + 64: tiles of Triton are powers of two, and padding
+    192 to 256 would multiply and load a third more than there is.
+    """
+    main = next_power_of_2(width)
+    if main != width:
+        main //= 2
+    return main, width - main

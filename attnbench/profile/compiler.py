@@ -17,8 +17,7 @@ from typing import Any
 
 from attnbench.environment import arch_number
 from attnbench.errors import InputError
-from attnbench.kernels.launch import Launch, assumed_target
-from attnbench.kernels.offline import compile_launch
+from attnbench.kernels.launch import Launch, assumed_target, compile_launch
 from attnbench.measure.inputs import make_inputs
 from attnbench.problem import Problem
 from attnbench.profile.resources import read_resources

@@ -12,15 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.dollars import NO_PRICES, Prices, dollars_a_million
+from attnbench.analysis.running_cost import NO_PRICES, Prices, dollars_a_million
 
 if TYPE_CHECKING:
+    from attnbench.analysis.cases import CaseResult
     from attnbench.analysis.compare import CaseComparison, RunComparison
     from attnbench.analysis.gate import CaseRuling, Ruling
     from attnbench.analysis.interleaved import Interleaved
     from attnbench.analysis.selftest import Proof
     from attnbench.analysis.sides import Side
-    from attnbench.analysis.table import CaseRows
     from attnbench.execute.conformance import TrialDone
     from attnbench.execute.events import CaseChecked
     from attnbench.planning.plan import Plan
@@ -237,7 +237,7 @@ def trial_document(done: TrialDone, repro: str) -> dict[str, Any]:
     }
 
 
-def measured_case(one: CaseRows) -> dict[str, Any]:
+def measured_case(one: CaseResult) -> dict[str, Any]:
     """Return one case of a run with its latency and interval over processes."""
     latency = one.latency
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.kernels.arguments import turned_parts_of
+from attnbench.kernels.launch import turned_parts_of
 from attnbench.problem import Problem
 
 pytestmark = pytest.mark.torch

@@ -11,7 +11,7 @@ from attnbench.api import load_suite
 from attnbench.case import Case
 from attnbench.errors import NameTakenError
 from attnbench.execute.tune import Candidate
-from attnbench.kernels.tilings import Slot, parse_tile, table_of
+from attnbench.kernels.tile_table import Slot, parse_tile, table_of
 from attnbench.method import Measure
 from attnbench.problem import Problem
 

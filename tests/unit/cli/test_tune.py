@@ -12,7 +12,7 @@ from attnbench.environment import Device, Environment
 from attnbench.execute import tune
 from attnbench.execute.events import RunFinished
 from attnbench.execute.rows import RunIdentity, make_row
-from attnbench.kernels.tilings import read_table, table_of
+from attnbench.kernels.tile_table import read_table, table_of
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.store import RunWriter

@@ -85,3 +85,75 @@ def log2_total(m, total):
     """Log2 of the sum of weights; -inf for a row that saw no key."""
     safe = tl.where(total > 0, total, 1.0)
     return tl.where(total > 0, m + tl.log2(safe), float("-inf"))
+
+
+@triton.jit
+def shown_tiles(
+    first, last, kv_len, window, sinks,
+    BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
+):  # fmt: skip
+    """Tiles that rows standing at keys ``first`` to ``last`` see any key of.
+
+    Returns (sink tiles, first tile, tiles in all): the walk is over ``sink tiles`` from 0 and then
+    on from ``first tile``, so that one loop does both.
+    """
+    end = kv_len
+    if CAUSAL:
+        end = tl.maximum(tl.minimum(kv_len, last + 1), 0)
+    stop = tl.cdiv(end, BLOCK_N)
+    begin = 0
+    n_sink = 0
+    if WINDOW:
+        begin = tl.minimum(tl.maximum(first - window + 1, 0) // BLOCK_N, stop)
+        n_sink = tl.minimum(tl.cdiv(tl.minimum(sinks, end), BLOCK_N), begin)
+    return n_sink, begin, n_sink + stop - begin
+
+
+@triton.jit
+def tile_at(step, n_sink, begin, WINDOW: tl.constexpr):
+    """Return the tile of keys that a step of the walk is at."""
+    if WINDOW:
+        tile = tl.where(step < n_sink, step, step - n_sink + begin)
+    else:
+        tile = step + begin
+    return tile
+
+
+@triton.jit
+def page_ids(table, start, key, kv_len, PAGE: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Pages of a tile's keys: one id where a page holds whole tiles, else one a key."""
+    if PAGE % BLOCK_N == 0:
+        pages = tl.load(table + tl.minimum(start, kv_len - 1) // PAGE)
+    else:
+        pages = tl.load(table + tl.minimum(key, kv_len - 1) // PAGE)
+    return pages
+
+
+@triton.jit
+def offsets(
+    pages, start, key, kv_len, stride_page, stride_token, PAGE: tl.constexpr
+):  # fmt: skip
+    """Where a tile's keys lie, in elements from the head's first; keys past the end are the last.
+
+    Clamped addresses instead of masked loads: what is read is finite, its score is masked, and the
+    loop is a sixth shorter. Within a tile 32 bits are enough; its start needs 64.
+    """
+    held = tl.minimum(key, kv_len - 1)
+    if PAGE == 0:
+        found = start.to(tl.int64) * stride_token + (held - start) * stride_token
+    else:
+        found = pages.to(tl.int64) * stride_page + (held % PAGE) * stride_token
+    return found
+
+
+@triton.jit
+def packed_lengths(request, q_len, kv_len, cu_q, cu_k, RAGGED: tl.constexpr):
+    """Return (first packed row, q_len, first packed key, kv_len) of a request."""
+    first_row = 0
+    first_key = 0
+    if RAGGED:
+        first_row = tl.load(cu_q + request)
+        first_key = tl.load(cu_k + request)
+        q_len = tl.load(cu_q + request + 1) - first_row
+        kv_len = tl.load(cu_k + request + 1) - first_key
+    return tl.cast(first_row, tl.int64), q_len, tl.cast(first_key, tl.int64), kv_len

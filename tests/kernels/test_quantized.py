@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from attnbench.kernels import codes
+from attnbench.kernels import quantized
 
 pytestmark = pytest.mark.torch
 WORDS = np.arange(2**16, dtype=np.uint32)
@@ -70,9 +70,9 @@ def of_bytes(bits: np.ndarray, dtype: torch.dtype) -> np.ndarray:
 @pytest.mark.parametrize(
     ("even", "odd", "dtype", "scale"),
     [
-        (codes.INT8_EVEN, codes.INT8_ODD, torch.int8, 1),
-        (codes.E4M3_EVEN, codes.E4M3_ODD, torch.float8_e4m3fn, 256),
-        (codes.E5M2_EVEN, codes.E5M2_ODD, torch.float8_e5m2, 1),
+        (quantized.INT8_EVEN, quantized.INT8_ODD, torch.int8, 1),
+        (quantized.E4M3_EVEN, quantized.E4M3_ODD, torch.float8_e4m3fn, 256),
+        (quantized.E5M2_EVEN, quantized.E5M2_ODD, torch.float8_e5m2, 1),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -87,7 +87,12 @@ def test_bytes_are_the_numbers_they_stand_for(even, odd, dtype, scale):
 
 @pytest.mark.parametrize("part", range(4))
 def test_nibbles_are_offset_by_1024(part):
-    programs = [codes.INT4_FIRST, codes.INT4_SECOND, codes.INT4_THIRD, codes.INT4_FOURTH]
+    programs = [
+        quantized.INT4_FIRST,
+        quantized.INT4_SECOND,
+        quantized.INT4_THIRD,
+        quantized.INT4_FOURTH,
+    ]
     for found, words in zip(run(programs[part], WORDS, OTHERS), (WORDS, OTHERS), strict=True):
         code = words >> (4 * part) & 0xF
 

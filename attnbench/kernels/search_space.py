@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attnbench.kernels.tilings import DecodeTile, Tile, Tiling, parse_tile
+from attnbench.kernels.tile_table import DecodeTile, Tile, Tiling, parse_tile
 
 _NARROW_FORWARD = (
     *("64x64-w4-s2", "64x64-w4-s3", "128x32-w4-s3", "128x64-w4-s2", "128x64-w8-s2"),

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from attnbench.backends import triton_decode, triton_flash
 from attnbench.environment import Device
 from attnbench.errors import InputError
-from attnbench.kernels.configurations import decode_tile, flash_tiles
-from attnbench.kernels.spaces import space_of
-from attnbench.kernels.tilings import (
+from attnbench.kernels.search_space import space_of
+from attnbench.kernels.tile_table import (
     COUNTS,
     SHIPPED,
     DecodeTile,
     FlashTile,
     Slot,
     Tiling,
+    decode_tile,
+    flash_tiles,
     parse_tile,
     read_table,
     table_of,

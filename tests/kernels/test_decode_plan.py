@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from attnbench.kernels.decode_plan import MAX_SPLITS, SplitProblem, choose_splits, predict_seconds
 from attnbench.kernels.launch import assumed_target
-from attnbench.kernels.splits import MAX_SPLITS, SplitProblem, choose_splits, predict_seconds
 
 HOPPER = assumed_target(90)
 # One sequence of 4096 keys, 8 KV heads of 128 in bf16, tiles of 64 keys.
