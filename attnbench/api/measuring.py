@@ -44,7 +44,7 @@ def run(  # noqa: PLR0913  as many as the command line has flags
     repro: str | None = None,
     listener: Listener | None = None,
 ) -> RunFinished:
-    """Measure a suite; return where the rows are and how many cases have each status.
+    """Measure a suite.
 
     Args:
         suite: A path, the name of a shipped suite, or a suite that was read before.
@@ -52,14 +52,20 @@ def run(  # noqa: PLR0913  as many as the command line has flags
         overrides: Fields of the suite to replace, such as ``kv_len=1k,4k``.
         filter: Only matching cases, such as ``decode kv_len>=4k backend=sdpa``.
         device: auto, cpu or cuda:N.
-        out, name: The result file, or NAME of results/NAME.parquet; new, except with ``resume``.
+        out: The result file; it must not exist, except with ``resume``.
+        name: The run's name; its file is then results/NAME.parquet.
         processes: Fresh worker processes for each case; otherwise the suite's number.
         budget: A duration (``10m`` or seconds) after which no case begins.
-        resume, redo: Resume an interrupted run; measure its ``failed`` or ``all`` cases again.
+        resume: Resume a run that was interrupted.
+        redo: With ``resume``: measure again what failed (``failed``) or everything (``all``).
         oom_skip: Skip cases larger than one that ran out of memory.
         seed: Seed for the case order.
-        run_args, repro: Facts for the file's footer, and the command that chooses the suite again.
+        run_args: More facts about the request for the file's footer.
+        repro: The command that chooses the same suite again.
         listener: Is called with every event.
+
+    Returns:
+        Where the rows are, and how many cases have each status.
 
     Raises:
         AttnbenchError: See ``attnbench.errors`` for the tree.
@@ -74,15 +80,16 @@ def run(  # noqa: PLR0913  as many as the command line has flags
     request = RunRequest(
         suite=loaded,
         device=device,
+        out=None if out is None else Path(out),
         name=name,
         processes=processes,
+        budget_s=parse_duration(budget) if isinstance(budget, str) else budget,
         resume=resume,
         redo=redo,
         oom_skip=oom_skip,
         seed=seed,
         run_args=json.dumps(typed),
         repro=repro or f"attnbench run {named}",
-        **_limits(out, budget),
     )
     return run_suite(request, listener or silent)
 
@@ -174,18 +181,27 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
 ) -> Ruling:
     """Interleave two versions of a suite and decide whether the new one is slower.
 
+    A side is a backend's name or label, a path ending in .py, ``git:REF``, ``python:PATH``, or None
+    for the suite's backends as they are. The files NAME.base.parquet, NAME.new.parquet and
+    NAME.ruling.json are written.
+
     Args:
         suite: A path, or the name of a shipped suite.
-        base, new: A backend's label, a .py file, ``git:REF``, ``python:PATH``, or None (as it is).
+        base: The side to compare against.
+        new: The side to decide about.
         overrides: Fields of the suite to replace, such as ``kv_len=1k,4k``.
         filter: Only pairs of which either case matches.
         device: auto, cpu or cuda:N.
-        rounds, confirm: Rounds for all cases, and fresh rounds for cases that may be slower.
+        rounds: Rounds for all cases.
+        confirm: Fresh rounds for cases that may be slower.
         budget: A duration (``10m`` or seconds) after which no round begins.
-        max_slowdown, inconclusive: Override the suite's limit, and what an undecided ruling means.
-        name, out: NAME in results/, or a path up to NAME of NAME.base.parquet and so on.
+        max_slowdown: The largest allowed slowdown as a share; otherwise the suite's.
+        inconclusive: What an undecided ruling means: fail, warn or pass; otherwise the suite's.
+        name: NAME of the files, in results/.
+        out: A path up to NAME, instead of ``name``.
         seed: Seed for the case order.
-        run_args, repro: Facts for the files' footers, and the command that measures this again.
+        run_args: More facts about the request for the files' footers.
+        repro: The command that measures the same again.
         listener: Is called with every event.
 
     Raises:
@@ -193,25 +209,27 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
 
     """
     from attnbench.execute.ab import AbRequest, measure
+    from attnbench.execute.ab.request import ROUNDS
     from attnbench.execute.ab.sides import Asked
     from attnbench.suite import find
 
-    typed = {"suite": str(suite), "base": base, "new": new, "select": filter, "device": device}
+    typed = {"suite": str(suite), "base": base, "new": new, "select": filter}
     request = AbRequest(
         asked=Asked(find(str(suite)), tuple(overrides)),
         base=base,
         new=new,
         device=device,
         filter=filter,
+        rounds=ROUNDS if rounds is None else rounds,
         confirm=confirm,
+        budget_s=parse_duration(budget) if isinstance(budget, str) else budget,
         max_slowdown=max_slowdown,
         inconclusive=inconclusive,
         name=name,
+        out=None if out is None else Path(out),
         seed=seed,
-        run_args=json.dumps(typed | dict(run_args or {})),
+        run_args=json.dumps({**typed, "device": device, **(run_args or {})}),
         repro=repro or f"attnbench ab {suite}",
-        **_limits(out, budget),
-        **({} if rounds is None else {"rounds": rounds}),
     )
     return _ruled(measure(request, listener or silent))
 
@@ -283,14 +301,6 @@ def profile_request(
         device=device,
         out=None if out is None else Path(out),
     )
-
-
-def _limits(out: str | Path | None, budget: str | float | None) -> dict[str, Any]:
-    """Return the file and the budget in seconds, as a request has them."""
-    return {
-        "out": None if out is None else Path(out),
-        "budget_s": parse_duration(budget) if isinstance(budget, str) else budget,
-    }
 
 
 def _ruled(done: AbMeasured) -> Ruling:
