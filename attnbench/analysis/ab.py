@@ -17,7 +17,7 @@ import numpy as np
 
 from attnbench.analysis import comparability
 from attnbench.analysis.compare import RunComparison, Source
-from attnbench.analysis.comparison import CaseComparison, comparisons_of
+from attnbench.analysis.comparison import CaseComparison, Matched, comparisons_of, facts, matched
 from attnbench.analysis.gate import (
     FAIL,
     INCONCLUSIVE,
@@ -29,7 +29,6 @@ from attnbench.analysis.gate import (
 )
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.machine import CanaryShift, canary_shifts, machine_states
-from attnbench.analysis.matching import Matched, facts, matched
 from attnbench.analysis.sides import Side, load_side
 from attnbench.errors import NothingSelected, ResultFileError
 from attnbench.stats.decision import (
@@ -187,7 +186,7 @@ def _texts(one: Matched, other: Matched, pairs: Sequence[Sequence[str]]) -> list
 
 
 def _limits(rule: Gate, texts: Sequence[dict[str, Any]]) -> Array:
-    from attnbench.analysis.table import row_fields
+    from attnbench.analysis.cases import row_fields
 
     return np.array([rule.limit_for(row_fields(text)) for text in texts])
 

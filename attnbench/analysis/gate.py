@@ -24,7 +24,7 @@ from attnbench.analysis.comparability import kinds
 from attnbench.analysis.compare import CaseComparison, Limits, RunComparison, Source, compare_sides
 from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.rule import rule_for
-from attnbench.analysis.sides import Side, joined, load_sides, moments_of
+from attnbench.analysis.sides import Side, joined, load_sides
 from attnbench.errors import InputError, NotComparable, NothingSelected
 from attnbench.problem import FIELDS
 from attnbench.stats.decision import SLOWER, processes_needed
@@ -196,7 +196,7 @@ def _refuse_itself(baselines: Sequence[Side], new: Side) -> None:
 
 
 def _limits(rule: Gate) -> Limits:
-    from attnbench.analysis.table import row_fields
+    from attnbench.analysis.cases import row_fields
 
     def limits(texts: Sequence[Mapping[str, Any]]) -> np.ndarray:
         if not rule.limits:
@@ -261,5 +261,5 @@ def _unless_wide(case: CaseComparison, processes: float, rule: Gate) -> CaseRuli
 
 def _age_days(base: Side, new: Side) -> float | None:
     """How much later the run began than the newest baseline."""
-    then, now = int(moments_of(base).max()), int(moments_of(new).max())
+    then, now = int(base.moments.max()), int(new.moments.max())
     return (now - then) / _DAY_US if then and now else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attnbench.analysis.table import CaseRows
+from attnbench.analysis.cases import CaseResult
 from attnbench.filter import parse
 from attnbench.units import flops_text, rate_text, time_text
 
 Line = tuple[str, str, str, str]
 
 
-def published_lines(run: Mapping[str, Any], cases: Sequence[CaseRows]) -> Iterator[Line]:
+def published_lines(run: Mapping[str, Any], cases: Sequence[CaseResult]) -> Iterator[Line]:
     """Yield (problem, backend, figure, device) for what the run's suite quotes of these problems.
 
     ``run`` is the run's metadata, as its file's footer holds it. A figure is quoted once a problem,

@@ -61,7 +61,7 @@ def _gate_block(metadata: dict[str, Any], run: Side) -> dict[str, Any] | None:
 
 
 def _gate(block: dict[str, Any], run: Side) -> Gate:
-    from attnbench.analysis.table import row_fields
+    from attnbench.analysis.cases import row_fields
 
     known = run.table["backend_options"].unique().to_pylist()
     options = {name for text in known for name in row_fields({"backend_options": text})}

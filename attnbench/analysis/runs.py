@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.table import case_rows, plain_rows
+from attnbench.analysis.cases import rows_of, status_counts
 from attnbench.errors import AttnbenchError, ResultFileError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def describe(path: Path) -> RunFacts:
         suite=_first(frame, "suite"),
         device=_first(frame, "device_name"),
         started_at=None if moments.empty else moments.min().to_pydatetime(),
-        cases=Counter(one.status for one in case_rows(frame)),
+        cases=status_counts(run.table),
         finished=run.finished,
     )
 
@@ -103,7 +103,7 @@ def ceilings_of(path: Path) -> tuple[Device, Ceilings]:
         raise ResultFileError(
             f"{path} holds no measured ceilings to plan from", hint="name a device such as h200"
         )
-    device = _device_of(run.metadata, plain_rows(frame.head(1))[0])
+    device = _device_of(run.metadata, rows_of(frame.head(1))[0])
     return device, Ceilings(read_gbps=float(bandwidth), tflops=tflops)
 
 

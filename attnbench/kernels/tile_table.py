@@ -1,8 +1,8 @@
 """Tile sizes as data: the shipped ``tiles.json``, or a table that `attnbench tune` wrote.
 
 A row applies to a kernel, a kind of arithmetic, a family of architectures, and widths up to its
-own; its source says how it was chosen: from the compiler's counts, or measured on a device. `attnbench
-inspect` shows what each tile compiles to, `attnbench tune` measures others on a GPU.
+own; its source says how it was chosen: from the compiler's counts, or measured on a device.
+`attnbench inspect` shows what each tile compiles to, `attnbench tune` measures others on a GPU.
 """
 
 from __future__ import annotations

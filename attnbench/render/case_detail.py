@@ -11,7 +11,7 @@ from attnbench.render.glossary import NOTES, STATUSES
 from attnbench.units import bytes_text, flops_text, rate_text, significant, time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.table import CaseRows
+    from attnbench.analysis.cases import CaseResult
     from attnbench.render.screen import Screen
 
 _NAMES = 9  # width of the names on the left
@@ -20,7 +20,7 @@ _BINS = 8
 _BAR_WIDTH = 40
 
 
-def show_case(one: CaseRows, screen: Screen) -> None:
+def show_case(one: CaseResult, screen: Screen) -> None:
     """Print everything that a run knows about one case."""
     row = next((one_row for one_row in one.rows if one_row["status"] == one.status), one.rows[0])
     for name, text in (*_outcome(one, row), *_figures(one, row), *_notes(one)):
@@ -52,7 +52,7 @@ def sample_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  {low:>{width}} to {high:>{width}} µs  {count:>5}  {bar}".rstrip()
 
 
-def _outcome(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _outcome(one: CaseResult, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "case", one.label
     yield "id", f"{one.case_id} (problem {row['problem_id']})"
     yield "status", f"{one.status}: {STATUSES[one.status]}"
@@ -79,7 +79,7 @@ def _calls(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _figures(one: CaseRows, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _figures(one: CaseResult, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if one.latency is not None:
         seconds = one.latency.seconds
         parts = [rate_text(row["min_bytes"] / seconds), flops_text(row["flops"] / seconds)]
@@ -119,7 +119,7 @@ def _cache_and_launch(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "launch", f"{time_text(row['launch_overhead_us'] / 1e6)} of host time per call"
 
 
-def _notes(one: CaseRows) -> Iterator[tuple[str, str]]:
+def _notes(one: CaseResult) -> Iterator[tuple[str, str]]:
     for number, code in enumerate(one.notes):
         yield "" if number else "notes", f"{code}: {NOTES[code]}"
 

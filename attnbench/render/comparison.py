@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, unpriced
+from attnbench.analysis.compare import unpriced
+from attnbench.analysis.running_cost import NO_PRICES, dollars_a_million
 from attnbench.render.screen import fitted, laid_out, split_common, width_of
 from attnbench.render.values import (
     change_text,
@@ -27,8 +28,7 @@ from attnbench.render.values import (
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import CaseComparison, RunComparison
-    from attnbench.analysis.projection import Row
+    from attnbench.analysis.compare import CaseComparison, CaseGroup, RunComparison
     from attnbench.analysis.sides import Side
     from attnbench.render.screen import Screen
     from attnbench.stats.latency import Latency
@@ -310,11 +310,11 @@ def _gain_text(one: RunComparison) -> str:
 
 def _show_projection(one: RunComparison, screen: Screen, fields: Sequence[str]) -> None:
     """Print the rows; several cases in a row have their geometric mean and no verdict."""
-    from attnbench.analysis.projection import projected
+    from attnbench.analysis.compare import group_cases
 
     footnotes: dict[str, int] = {}
     lines = []
-    for row in projected(one.comparisons, fields):
+    for row in group_cases(one.comparisons, fields):
         cells = _gain_cells(row, one) if one.ratios_only else _projected_cells(row)
         lines.append((*row.values, str(row.mean.n), *cells, footnote(row, footnotes)))
     names = ("speed-up", "per dollar") if one.ratios_only else ("change", "95% interval", "")
@@ -326,25 +326,25 @@ def _show_projection(one: RunComparison, screen: Screen, fields: Sequence[str]) 
         screen.line(f"[{number}] geometric mean over cases that vary in {text}")
 
 
-def _projected_cells(row: Row) -> tuple[str, str, str]:
+def _projected_cells(row: CaseGroup) -> tuple[str, str, str]:
     if len(row.comparisons) == 1:
         return change_cells(row.comparisons[0])
     mean = row.mean.ratio
     return change_text(None if mean is None else mean - 1), "", verdict_counts(row)
 
 
-def _gain_cells(row: Row, one: RunComparison) -> tuple[str, str]:
+def _gain_cells(row: CaseGroup, one: RunComparison) -> tuple[str, str]:
     ratio = row.mean.ratio
     return ratio_text(1 / ratio if ratio else None), ratio_text(one.prices.work(ratio))
 
 
-def verdict_counts(row: Row) -> str:
+def verdict_counts(row: CaseGroup) -> str:
     """Count the verdicts inside a row: ``3 slower, 1 same``."""
     counts = Counter(case.verdict for case in row.comparisons if case.verdict)
     return ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
-def footnote(row: Row, footnotes: dict[str, int]) -> str:
+def footnote(row: CaseGroup, footnotes: dict[str, int]) -> str:
     """Return the mark of the footnote that says what varies in a row; add a new footnote."""
     if not row.varying:
         return ""

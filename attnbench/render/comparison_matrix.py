@@ -27,8 +27,7 @@ from attnbench.render.screen import fitted, split_common, width_of
 from attnbench.render.values import change_text, counted, problem_of, ratio_text, reading_text
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import CaseComparison, RunComparison
-    from attnbench.analysis.projection import Row
+    from attnbench.analysis.compare import CaseComparison, CaseGroup, RunComparison
     from attnbench.render.screen import Screen
     from attnbench.stats.latency import MeanRatio
 
@@ -169,9 +168,9 @@ def _gain_text(ratio: float | None, one: RunComparison) -> str:
 
 def _show_projection(found: Sequence[RunComparison], screen: Screen, fields: Sequence[str]) -> None:
     """Print a row for each value of a few fields; several cases in a cell have a geometric mean."""
-    from attnbench.analysis.projection import projected
+    from attnbench.analysis.compare import group_cases
 
-    tables = [{row.values: row for row in projected(one.comparisons, fields)} for one in found]
+    tables = [{row.values: row for row in group_cases(one.comparisons, fields)} for one in found]
     footnotes: dict[str, int] = {}
     lines = [
         Line(
@@ -189,7 +188,7 @@ def _show_projection(found: Sequence[RunComparison], screen: Screen, fields: Seq
         screen.wrap(f"[{number}] geometric mean over cases that vary in {text}")
 
 
-def _row_text(row: Row | None, one: RunComparison, footnotes: dict[str, int]) -> str:
+def _row_text(row: CaseGroup | None, one: RunComparison, footnotes: dict[str, int]) -> str:
     if row is None:
         return ""
     if len(row.comparisons) == 1:

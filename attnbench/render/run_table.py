@@ -15,8 +15,8 @@ from attnbench.units import duration_text, spread_text, time_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from attnbench.analysis.cases import CaseResult
     from attnbench.analysis.machine import MachineState, ProcessState
-    from attnbench.analysis.table import CaseRows
     from attnbench.render.screen import Screen
     from attnbench.stats.latency import Latency, Rank
 
@@ -32,12 +32,12 @@ _CANARY_LEGEND = (
 
 
 def show_run(
-    path: Path, cases: Sequence[CaseRows], screen: Screen, *, timing: bool = False
+    path: Path, cases: Sequence[CaseResult], screen: Screen, *, timing: bool = False
 ) -> None:
     """Print a run: what it is, its table, and why cases are missing from it."""
+    from attnbench.analysis.cases import rank_cases
     from attnbench.analysis.machine import machine_states
     from attnbench.analysis.published import published_lines
-    from attnbench.analysis.table import ranked
     from attnbench.store import read
 
     metadata = read(path).metadata
@@ -56,7 +56,7 @@ def show_run(
             _show_machine(one, screen)
     else:
         _show_latencies(cases, screen)
-    for line in (*fastest_lines(ranked(cases)), *_reasons(cases)):
+    for line in (*fastest_lines(rank_cases(cases)), *_reasons(cases)):
         screen.line(line)
     if published := list(published_lines(metadata, cases)):
         screen.line()
@@ -97,7 +97,7 @@ def fastest_lines(fastest: Sequence[Rank]) -> Iterator[str]:
     yield from (f"  {line}" for line in laid_out(rows))
 
 
-def kernel_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
+def kernel_rows(cases: Sequence[CaseResult]) -> Iterator[tuple[str, ...]]:
     """Yield a row for each backend and set of kernels that it ran.
 
     A backend has several rows where its library chooses between kernels by itself.
@@ -122,9 +122,9 @@ def short_kernel(name: str) -> str:
     return bare.strip()
 
 
-def _heading(path: Path, cases: Sequence[CaseRows]) -> Iterator[str]:
+def _heading(path: Path, cases: Sequence[CaseResult]) -> Iterator[str]:
     """Name the file, suite, device and stack, and count the cases by status."""
-    from attnbench.analysis.table import counts
+    from attnbench.analysis.cases import counts
 
     rows = [row for case in cases for row in case.rows]
     first = rows[0]
@@ -139,7 +139,7 @@ def _heading(path: Path, cases: Sequence[CaseRows]) -> Iterator[str]:
     yield ", ".join(f"{by_status[one]} {one}" for one in STATUSES if by_status[one])
 
 
-def _show_latencies(cases: Sequence[CaseRows], screen: Screen) -> None:
+def _show_latencies(cases: Sequence[CaseResult], screen: Screen) -> None:
     """Print problems by backends, or where that is too wide a row for each case."""
     rows = _pivot_rows(cases)
     if width_of(rows) > screen.width:
@@ -150,8 +150,8 @@ def _show_latencies(cases: Sequence[CaseRows], screen: Screen) -> None:
     screen.wrap(_LEGEND, indent=0, style="dim")
 
 
-def _pivot_rows(cases: Sequence[CaseRows]) -> list[tuple[str, ...]]:
-    from attnbench.analysis.table import pivot
+def _pivot_rows(cases: Sequence[CaseResult]) -> list[tuple[str, ...]]:
+    from attnbench.analysis.cases import pivot
 
     backends, table = pivot(cases)
     lines = [
@@ -161,7 +161,7 @@ def _pivot_rows(cases: Sequence[CaseRows]) -> list[tuple[str, ...]]:
     return [("problem", *backends), *lines]
 
 
-def _long_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
+def _long_rows(cases: Sequence[CaseResult]) -> Iterator[tuple[str, ...]]:
     yield ("problem", "backend", "latency", "±", "of peak")
     before = ""
     for one in cases:
@@ -174,7 +174,7 @@ def _long_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
             yield (problem, one.backend, latency, spread, _share_text(one))
 
 
-def _timing_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
+def _timing_rows(cases: Sequence[CaseResult]) -> Iterator[tuple[str, ...]]:
     """Yield what each case took besides its latency, as medians over processes."""
     yield ("problem", "backend", "latency", "prepare", "first call", "check", "whole case")
     for one in cases:
@@ -192,7 +192,7 @@ def _timing_rows(cases: Sequence[CaseRows]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _reasons(cases: Sequence[CaseRows]) -> Iterator[str]:
+def _reasons(cases: Sequence[CaseResult]) -> Iterator[str]:
     """Say why cases are not ok: by status, the most frequent reason first."""
     for status in STATUSES[1:]:
         members = [one for one in cases if one.status == status]
@@ -202,7 +202,7 @@ def _reasons(cases: Sequence[CaseRows]) -> Iterator[str]:
             yield from reason_lines((one.backend, one.reason) for one in members)
 
 
-def _cell(one: CaseRows) -> str:
+def _cell(one: CaseResult) -> str:
     """Write one case: ``18.2 µs ±0.3%``, or its status."""
     if one.latency is None:
         return one.status
@@ -215,7 +215,7 @@ def _latency_texts(latency: Latency, *, noisy: bool) -> tuple[str, str]:
     return time_text(latency.seconds), f"{spread}~" if noisy else spread
 
 
-def _share_text(one: CaseRows) -> str:
+def _share_text(one: CaseResult) -> str:
     """Write the share of the nearer hardware limit, the median over processes."""
     memory, flops = (_known(one, f"pct_peak_{name}") for name in ("bandwidth", "flops"))
     # Data that never leaves the cache has no share of the memory's bandwidth.
@@ -224,7 +224,7 @@ def _share_text(one: CaseRows) -> str:
     return nearest_limit(median(memory) if memory else None, median(flops) if flops else None)
 
 
-def _known(one: CaseRows, column: str) -> list[Any]:
+def _known(one: CaseResult, column: str) -> list[Any]:
     return [row[column] for row in one.rows if row[column] is not None]
 
 

@@ -157,14 +157,14 @@ def _loaded(
     threshold: float | None = None,
     prices: Mapping[str, float] | None = None,
 ) -> _Loaded:
+    from attnbench.analysis.cases import filtered
     from attnbench.analysis.compare import THRESHOLD
-    from attnbench.analysis.dollars import prices_by_device
-    from attnbench.analysis.table import selected
+    from attnbench.analysis.running_cost import prices_by_device
     from attnbench.report.comparisons import comparisons
     from attnbench.store import load, read, result_files
 
     files = result_files(runs)
-    frame = selected(load(files), filter)
+    frame = filtered(load(files), filter)
     by_device = prices_by_device(prices or {}, _device_names(frame))
     found = comparisons(
         files,

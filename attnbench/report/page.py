@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.advise import advise_rows, document
-from attnbench.analysis.doubts import doubts, flattering
+from attnbench.analysis.cases import rank_cases
 from attnbench.analysis.published import published_lines
-from attnbench.analysis.table import ranked
+from attnbench.analysis.warnings import input_warnings, note_warnings
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.filter import did_you_mean
 from attnbench.measurement import STATUSES
@@ -158,7 +158,7 @@ def _baseline(
             return name, "the suite's baseline"
     if len(finished) < 2:  # noqa: PLR2004  one backend has no speed-up
         return None, "speed-ups need two backends that finished something"
-    standing = ranked([point.case for point in drawn(points)])
+    standing = rank_cases([point.case for point in drawn(points)])
     if standing:
         return standing[-1].label, "the slowest over the problems that all backends finished"
     shared_by = Counter(p.backend for one in found if not one.is_alone for p in one.points)
@@ -198,7 +198,7 @@ def _warnings(points: Sequence[Point]) -> list[str]:
         said = ", ".join(f"{count} {status}" for status, count in bad.most_common())
         lines.append(f"{said}: these cases have no latency and stand in no figure")
     cases = [point.case for point in ok]
-    lines += [*flattering(cases), *doubts(cases)]
+    lines += [*input_warnings(cases), *note_warnings(cases)]
     return lines
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.table import CaseRows, case_rows
+from attnbench.analysis.cases import CaseResult, by_run, cases_of
 from attnbench.problem import FIELDS
 from attnbench.stats.latency import Latency, is_tie
 
@@ -79,16 +79,15 @@ class Grid:
     cells: tuple[Cell, ...]
 
 
-def grids_of(frame: pd.DataFrame) -> tuple[list[Grid], dict[Label, Backend], list[CaseRows]]:
+def grids_of(frame: pd.DataFrame) -> tuple[list[Grid], dict[Label, Backend], list[CaseResult]]:
     """Return the grids of one device's rows, the backends by label, and the cases.
 
     Each run is judged by itself; where several have one problem, what they agree on is kept.
     """
     found: dict[Shape, dict[tuple[int | None, int | None], list[Cell]]] = {}
     backends: dict[Label, Backend] = {}
-    everything: list[CaseRows] = []
-    for _, rows in frame.groupby(["run_id", "side"], sort=False, dropna=False):
-        cases = case_rows(rows)
+    everything: list[CaseResult] = []
+    for cases in by_run(cases_of(frame, each_run=True)):
         everything += cases
         for members in _by_problem(cases):
             for one in members:
@@ -105,8 +104,8 @@ def grids_of(frame: pd.DataFrame) -> tuple[list[Grid], dict[Label, Backend], lis
     return grids, backends, everything
 
 
-def _by_problem(cases: Sequence[CaseRows]) -> Iterable[list[CaseRows]]:
-    groups: dict[tuple[Any, ...], list[CaseRows]] = {}
+def _by_problem(cases: Sequence[CaseResult]) -> Iterable[list[CaseResult]]:
+    groups: dict[tuple[Any, ...], list[CaseResult]] = {}
     for one in cases:
         key = (one.rows[0]["problem_id"] or one.problem, one.rows[0]["mode"], one.timing)
         groups.setdefault(key, []).append(one)
@@ -117,7 +116,7 @@ def _by_problem(cases: Sequence[CaseRows]) -> Iterable[list[CaseRows]]:
     return groups.values()
 
 
-def _shape(one: CaseRows) -> Shape:
+def _shape(one: CaseResult) -> Shape:
     row = next((row for row in one.rows if row["timer"]), one.rows[0])
     fields = [(name, row[name]) for name in _ALWAYS]
     fields += [
@@ -149,7 +148,7 @@ _QUIET = {
 }
 
 
-def _cell(members: Sequence[CaseRows]) -> Cell:
+def _cell(members: Sequence[CaseResult]) -> Cell:
     row = members[0].rows[0]
     ok = {one.backend: one.latency for one in members if one.latency is not None}
     ranked = sorted(ok, key=lambda label: ok[label].seconds)

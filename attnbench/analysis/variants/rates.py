@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.analysis.table import case_rows
+from attnbench.analysis.cases import cases_of
 from attnbench.cost import compute_cost
 from attnbench.device.rates import Ceilings
 from attnbench.problem import Problem
@@ -89,7 +89,7 @@ def measured_in(paths: Sequence[Path]) -> dict[str, Measured]:
 
     found: dict[str, Measured] = {}
     for path in paths:
-        for one in case_rows(load(path)):
+        for one in cases_of(load(path)):
             problem_id = one.rows[0]["problem_id"]
             if one.latency is None or problem_id is None:
                 continue

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.compare import unpriced
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, unpriced
-from attnbench.analysis.energy import energies
+from attnbench.analysis.running_cost import NO_PRICES, dollars_a_million, energies
 from attnbench.render.values import dollars_text
 from attnbench.report import palette, svg
 from attnbench.report.model import (

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnbench.analysis.matching import matched
+from attnbench.analysis.comparison import matched
 from attnbench.analysis.sides import load_side
 from attnbench.stats.decision import confirm, minimum_effect, screen
 from attnbench.stats.difference import bootstrap_interval, paired

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from attnbench.analysis.table import (
-    case_rows,
+from attnbench.analysis.cases import (
+    cases_of,
+    filtered,
+    in_order,
     option_names,
     pivot,
-    plain_rows,
-    ranked,
-    selected,
+    rank_cases,
+    rows_of,
 )
 from attnbench.errors import NothingSelected
 from attnbench.store.columns import COLUMNS
@@ -41,7 +42,7 @@ def frame(*rows):
 
 
 def test_a_case_is_as_bad_as_its_worst_row_and_has_no_latency_then():
-    found = case_rows(frame(row(process=0), row(process=1, status="crashed")))
+    found = cases_of(frame(row(process=0), row(process=1, status="crashed")))
 
     assert [one.status for one in found] == ["crashed"]
     assert found[0].latency is None
@@ -49,13 +50,13 @@ def test_a_case_is_as_bad_as_its_worst_row_and_has_no_latency_then():
 
 
 def test_cases_come_in_the_order_of_their_numbers():
-    found = case_rows(frame(*(row(kv_len=kv_len) for kv_len in (4096, 512, 1024))))
+    found = in_order(cases_of(frame(*(row(kv_len=kv_len) for kv_len in (4096, 512, 1024)))))
 
     assert [one.rows[0]["kv_len"] for one in found] == [512, 1024, 4096]
 
 
 def test_what_is_missing_is_none_and_lists_are_lists():
-    rows = plain_rows(frame(row(process=None, status="skipped")))
+    rows = rows_of(frame(row(process=None, status="skipped")))
 
     assert rows[0]["process"] is None
     assert rows[0]["started_at"] is None
@@ -63,13 +64,13 @@ def test_what_is_missing_is_none_and_lists_are_lists():
 
 
 def test_two_timers_of_one_case_are_two_lines():
-    cases = case_rows(frame(row(), row(method_id="n", timer="graph")))
+    cases = cases_of(frame(row(), row(method_id="n", timer="graph")))
 
     assert list(pivot(cases)[1]) == ["decode q1s1024 wall warm", "decode q1s1024 graph warm"]
 
 
 def test_a_ranking_is_over_what_all_backends_finished():
-    cases = case_rows(
+    cases = cases_of(
         frame(
             row("a", latency=100.0),
             row("b", latency=200.0),
@@ -78,7 +79,7 @@ def test_a_ranking_is_over_what_all_backends_finished():
         )
     )
 
-    assert [(one.label, one.ratio, one.n) for one in ranked(cases)] == [
+    assert [(one.label, one.ratio, one.n) for one in rank_cases(cases)] == [
         ("a", 1.0, 1),
         ("b", pytest.approx(2.0), 1),
     ]
@@ -91,13 +92,13 @@ def test_a_filter_may_name_columns_and_options():
     )
 
     assert option_names(rows) == {"kernel"}
-    assert list(selected(rows, "kernel=flash").backend) == ["a"]
-    assert len(selected(rows, "device_name=H200")) == 2
-    assert len(selected(rows, None)) == 2
+    assert list(filtered(rows, "kernel=flash").backend) == ["a"]
+    assert len(filtered(rows, "device_name=H200")) == 2
+    assert len(filtered(rows, None)) == 2
 
 
 def test_a_filter_that_picks_nothing_names_a_case():
     with pytest.raises(NothingSelected, match="zzz") as caught:
-        selected(frame(row()), "zzz")
+        filtered(frame(row()), "zzz")
 
     assert "decode q1s1024 · naive" in caught.value.hint

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.analysis.compare import compare
-from attnbench.analysis.dollars import (
+from attnbench.analysis.compare import compare, unpriced
+from attnbench.analysis.running_cost import (
     Prices,
     dollars_a_million,
     prices_by_device,
-    unpriced,
 )
 from attnbench.errors import OptionError
 from attnbench.render.values import dollars_text

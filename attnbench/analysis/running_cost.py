@@ -1,4 +1,4 @@
-"""What a call costs in dollars on either side of a comparison, at prices that the user gave.
+"""What a call costs on either side of a comparison: dollars at the user's prices, and joules.
 
 attnbench ships no price and looks none up. A price is dollars for an hour of one device, so that a
 call costs latency times price: of a device that does this and nothing else.
@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
 
 from attnbench.errors import OptionError
 
 if TYPE_CHECKING:
-    from attnbench.analysis.compare import RunComparison
     from attnbench.analysis.sides import Side
     from attnbench.stats.latency import Latency
 
 _SECONDS_AN_HOUR = 3600
 _MILLION = 1e6
+_US_A_SECOND = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,34 +77,10 @@ def prices_by_device(prices: Mapping[str, float], names: Sequence[str]) -> dict[
     return found
 
 
-def priced(pairs: Sequence[RunComparison], by_device: Mapping[str, float]) -> list[RunComparison]:
-    """Return the comparisons with what was asked for an hour of each side's device."""
-    return [
-        replace(one, prices=Prices(base=_of(one.base, by_device), new=_of(one.new, by_device)))
-        for one in pairs
-    ]
-
-
-def unpriced(pairs: Sequence[RunComparison]) -> list[str]:
-    """The devices without a price, where another one has one."""
-    sides = [
-        side for one in pairs for side in ((one.base, one.prices.base), (one.new, one.prices.new))
-    ]
-    if all(price is None for _, price in sides):
-        return []
-    return list(
-        dict.fromkeys(str(name) for side, price in sides if price is None for name in _names(side))
-    )
-
-
-def _of(side: Side, by_device: Mapping[str, float]) -> float | None:
-    """A side that stands for several devices has a price where they all have one and the same."""
-    found = {by_device.get(name) for name in _names(side)}
+def price_of(side: Side, by_device: Mapping[str, float]) -> float | None:
+    """Return the price of a side's device; of several devices, the one that they all have."""
+    found = {by_device.get(name) for name in side.values("device_name")}
     return found.pop() if len(found) == 1 else None
-
-
-def _names(side: Side) -> list[Any]:
-    return side.values("device_name")
 
 
 def _device(word: str, names: Sequence[str], price: float) -> str:
@@ -152,3 +129,33 @@ def _check(word: str, price: float) -> None:
             f"the price of {word!r} is dollars an hour, above 0; got {price:g}",
             hint=f"such as --price '{word}=2.50'",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Joules of one call; ``counted`` by the board's counter, or else power times latency."""
+
+    joules: float
+    counted: bool
+
+
+def energies(side: Side) -> Mapping[str, Energy]:
+    """Return each ok case's energy by its id, medians over its rows; unknown ones are left out.
+
+    The counter is read over many calls. Where it was not, the power that the telemetry read after
+    the samples stands for the whole of them.
+    """
+    columns = ["case_id", "status", "energy_j_per_call", "power_w", "latency_us"]
+    counted: dict[str, list[float]] = {}
+    estimated: dict[str, list[float]] = {}
+    for row in side.table.select(columns).to_pylist():
+        if row["status"] != "ok":
+            continue
+        if row["energy_j_per_call"]:
+            counted.setdefault(row["case_id"], []).append(row["energy_j_per_call"])
+        elif row["power_w"] and row["latency_us"]:
+            joules = row["power_w"] * row["latency_us"] / _US_A_SECOND
+            estimated.setdefault(row["case_id"], []).append(joules)
+    found = {case: Energy(median(known), counted=False) for case, known in estimated.items()}
+    found |= {case: Energy(median(known), counted=True) for case, known in counted.items()}
+    return found

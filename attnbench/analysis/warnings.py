@@ -1,21 +1,21 @@
-"""What puts a latency in doubt, in words that a report and an advice share."""
+"""Warnings about latencies, in sentences that a report and an advice share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attnbench.analysis.table import CaseRows
+from attnbench.analysis.cases import CaseResult
 
-# Notes that put a latency in doubt, and how a reader should take them.
+# What a note says about the latency it stands beside.
 NOTES = {
     "NOISY": "are noisy: their in-process interval is wider than the suite asks for",
     "THROTTLED": "were throttled: the device lowered its clocks while they ran",
     "CLOCK_DRIFT": "saw the clocks move between the first and the last sample",
     "FOREIGN_PROCESS": "shared the device with another process",
     "FALLBACK": "ran another kernel than the one asked for",
-    "LAUNCH_BOUND": "are bound by the host: the process took longer than the kernel",
+    "LAUNCH_BOUND": "are bound by the host: the launch took longer than the kernel",
 }
-# Inputs that flatter a kernel: what was measured on them says little of real ones.
+# Values of inputs that make a kernel look faster than it is on real data.
 _FLATTERING = {
     "input_dist": (
         "zeros",
@@ -28,8 +28,8 @@ _FLATTERING = {
 }
 
 
-def doubts(cases: Sequence[CaseRows]) -> Iterator[str]:
-    """Yield what must be said of these cases: notes, and how many lack an interval."""
+def note_warnings(cases: Sequence[CaseResult]) -> Iterator[str]:
+    """Yield how many ok cases have each note, and how many have no interval."""
     ok = [one for one in cases if one.latency is not None]
     for code, words in NOTES.items():
         if count := sum(code in one.notes for one in ok):
@@ -42,16 +42,16 @@ def doubts(cases: Sequence[CaseRows]) -> Iterator[str]:
         )
 
 
-def flattering(cases: Sequence[CaseRows]) -> Iterator[str]:
-    """Yield what is too kind about the inputs: zeros, and pages in their order."""
+def input_warnings(cases: Sequence[CaseResult]) -> Iterator[str]:
+    """Yield how many ok cases were measured on inputs that are too favourable."""
     ok = [one for one in cases if one.latency is not None]
     for column, (value, words) in _FLATTERING.items():
         if count := sum(one.rows[0][column] == value for one in ok):
             yield f"{count} of {len(ok)} ok cases {words}"
 
 
-def single_process(cases: Sequence[CaseRows]) -> Iterator[str]:
-    """Say so where no case was measured in a second process."""
+def process_warnings(cases: Sequence[CaseResult]) -> Iterator[str]:
+    """Yield a warning if no case was measured in a second process."""
     found = [one.latency.processes for one in cases if one.latency is not None]
     if found and max(found) == 1:
         yield (
