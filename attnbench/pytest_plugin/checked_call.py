@@ -97,7 +97,7 @@ def _timed(prepared: Prepared, context: DeviceContext) -> Any:
 
 
 def _recheck(prepared: Prepared, context: DeviceContext, problem: Problem) -> None:
-    """Draw an input again in device: a call that remembered its answer is found out."""
+    """Redraw an input in place and check again, which catches cached results."""
     shared = context.inputs_for(problem)
     redraw(shared.inputs, prepared.redrawn)
     like = shared.reference()
