@@ -30,8 +30,9 @@ def command(run: str | None, form: str, filter: str | None, out: Path | None) ->
     the ok cases, and stderr says what was left out.
     """
     from attnbench.analysis.cases import filtered
+    from attnbench.analysis.export import export
     from attnbench.analysis.runs import find_run
-    from attnbench.store import export, load
+    from attnbench.store import load
 
     frame = filtered(load(find_run(run)), filter)
     found = export(frame, form)
