@@ -24,12 +24,15 @@ PICTURE = ROOT / "docs" / "images" / "internals.svg"
 # From where to where data goes, in order.
 DATA_FLOW = (
     ("suite", "execute"),
-    ("execute", "measure"),
+    ("planning", "execute"),
+    ("execute", "worker"),
+    ("worker", "measure"),
     ("measure", "registry"),
     ("execute", "store"),
     ("store", "analysis"),
+    ("analysis", "render"),
     ("analysis", "report"),
-    ("analysis", "cli"),
+    ("render", "cli"),
 )
 
 WIDTH, ROW, BOX, GAP, HEIGHT = 1000, 72, 116, 14, 32

@@ -9,6 +9,7 @@ from typing import Self
 
 from attnbench.cli.rows import failure, row_style
 from attnbench.cli.run_view import HEARTBEAT_S, Footer, bar_text, footer_line
+from attnbench.environment import device_text, stack_text
 from attnbench.execute.ab.events import (
     CONFIRM,
     AbEvent,
@@ -25,11 +26,9 @@ from attnbench.render.screen import Screen
 from attnbench.render.values import (
     about,
     counted,
-    device_text,
     elapsed_text,
     left,
     shown_path,
-    stack_text,
 )
 from attnbench.units import duration_text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,10 +30,17 @@ _COUNTERS = ("memory_pct", "dram_pct", "l2_pct", "sm_pct")
     default="torch",
     show_default=True,
     metavar="torch|ncu|proton",
-    help="Which profiler.",
+    help="Profiler to use.",
 )
-@click.option("--out", type=options.FILE, metavar="FILE", help="The profiler's file; must be new.")
-@click.option("--show-command", is_flag=True, help="Print what would be run, and do not run it.")
+@click.option(
+    "--out",
+    type=options.FILE,
+    metavar="FILE",
+    help="File that the profiler writes; must not exist.",
+)
+@click.option(
+    "--show-command", is_flag=True, help="Print the profiler's command without running it."
+)
 @options.as_json
 def command(
     suite: str,
@@ -43,10 +49,10 @@ def command(
     out: Path | None,
     **settings: Any,
 ) -> int:
-    """Call one case of SUITE once under a profiler; -k must leave exactly one.
+    """Call one case of SUITE once under a profiler; -k must leave exactly one case.
 
-    Nothing that `run` does around a call is there: no check, no timer, no memory trace. A
-    profiler's times are never a latency.
+    Nothing else surrounds the call: no check, no timer, no memory trace. A profiler's times are
+    never a latency.
     """
     from attnbench import api
     from attnbench.profile.one_case import profile_case
@@ -58,14 +64,16 @@ def command(
         return exit_codes.DONE
     profiled = profile_case(request)
     if as_json:
-        click.echo(json.dumps(profiled.to_dict(), indent=1, ensure_ascii=False))
+        from attnbench.render.documents import json_text
+
+        click.echo(json_text(profiled.to_dict(), allow_nan=True))
     else:
         show(profiled, stdout_console())
     return exit_codes.of_counts({profiled.status: 1})
 
 
 def show(profiled: Profiled, screen: Screen) -> None:
-    """Print what ran, its kernels from the slowest on, and where the whole of it lies."""
+    """Print what ran, its kernels from the slowest on, and where the profiler's files are."""
     from attnbench.render.values import shown_path
 
     screen.line(f"case    {profiled.case.label}")
@@ -90,7 +98,7 @@ def show(profiled: Profiled, screen: Screen) -> None:
 
 
 def kernel_rows(profiled: Profiled, width: int) -> Iterator[tuple[str, ...]]:
-    """A header and a line for each kernel; names give way to the figures."""
+    """Yield a header and a row for each kernel; names are cropped, figures are not."""
     from attnbench.render.screen import GAP, cropped, laid_out
 
     kernels = profiled.kernels[:_SHOWN]
@@ -106,7 +114,7 @@ def kernel_rows(profiled: Profiled, width: int) -> Iterator[tuple[str, ...]]:
 
 
 def moved_lines(profiled: Profiled) -> Iterator[str]:
-    """Bytes through device memory beside the least that the problem needs, where counted."""
+    """Compare the counted bytes through device memory with the least that the problem needs."""
     from attnbench.cost import compute_cost
     from attnbench.units import bytes_text, significant
 
@@ -118,7 +126,7 @@ def moved_lines(profiled: Profiled) -> Iterator[str]:
 
 
 def short_command(command: Sequence[str]) -> str:
-    """The command without the case, which is most of it; --show-command prints all."""
+    """Write the command without the case, which is most of it; --show-command prints all."""
     *words, job = command
     del job
     return f"{shlex.join(words)} '{{…}}'"

@@ -18,7 +18,7 @@ from attnbench.measurement import BAD_STATUSES, Measurement
 from attnbench.method import Method
 from attnbench.metrics import Timing, derive
 from attnbench.render.screen import GAP, cropped, padded
-from attnbench.render.values import nearest_limit
+from attnbench.render.values import failure_text, nearest_limit
 from attnbench.stats.summary import Summary
 from attnbench.units import spread_text, time_text
 
@@ -107,12 +107,6 @@ def share_of_peak(measured: Measurement, summary: Summary) -> str:
 def failure(measured: Measurement) -> str:
     """Return the line of a case that is not ok."""
     return failure_text(measured.status, measured.case.label, measured.reason)
-
-
-def failure_text(status: str, label: str, reason: str | None) -> str:
-    """Write the status, the case, and the first line of the reason."""
-    first, _, more = (reason or "").partition("\n")
-    return f"{status}  {label}: {first}{' …' if more.strip() else ''}"
 
 
 def case_line(event: CaseFinished, columns: RowLayout | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from attnbench.cli.rows import RowLayout, layout
+from attnbench.environment import device_text, stack_text
 from attnbench.execute.events import CaseFinished, RunFinished, RunStarted
 from attnbench.measurement import STATUSES, Measurement
 from attnbench.planning.plan import Plan
@@ -14,10 +15,8 @@ from attnbench.render.run_table import distrust_lines, fastest_lines
 from attnbench.render.values import (
     about,
     counted,
-    device_text,
     reason_lines,
     shown_path,
-    stack_text,
 )
 from attnbench.units import bytes_text, duration_text
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from attnbench.cli import exit_codes, options
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command("show")
@@ -20,9 +14,9 @@ if TYPE_CHECKING:
 @click.option(
     "--timing",
     is_flag=True,
-    help="What prepare, first call and check took; self-test and canaries.",
+    help="Print the times of prepare, first call and check; self-test and canaries.",
 )
-@click.option("--kernels", is_flag=True, help="What each backend really ran.")
+@click.option("--kernels", is_flag=True, help="Print the kernels that each backend ran.")
 @options.as_json
 def command(
     run: str | None,
@@ -34,22 +28,26 @@ def command(
 ) -> int:
     """Show RUN (a path, a name in results/, or the newest) as a table of problems by backends.
 
-    Where FILTER leaves one case, its samples, notes and environment are shown.
+    If FILTER leaves one case, its samples, notes and environment are shown.
     """
     from attnbench.analysis.cases import cases_of, filtered, in_order
-    from attnbench.analysis.runs import find_run
+    from attnbench.analysis.machine import machine_states
+    from attnbench.api.analysing import found
     from attnbench.render.screen import stdout_console
-    from attnbench.store import load
+    from attnbench.store import load, read
 
-    path = find_run(run)
+    path = found(run)
     text = " ".join(one for one in (*words, filter) if one)
     cases = in_order(cases_of(filtered(load(path), text or None)))
     if as_json:
-        from attnbench.render.documents import measured_case
+        from attnbench.render.documents import json_text, measured_case
 
-        facts = [measured_case(one) for one in cases]
-        said = {"machine": _machine_facts(path), "cases": facts} if timing else facts
-        click.echo(json.dumps(said, indent=1, ensure_ascii=False))
+        documents = [measured_case(one) for one in cases]
+        if not timing:
+            click.echo(json_text(documents, allow_nan=True))
+            return exit_codes.DONE
+        machine = [one.to_dict() for one in machine_states(read(path).metadata)]
+        click.echo(json_text({"machine": machine, "cases": documents}, allow_nan=True))
     elif len(cases) == 1 and text:
         from attnbench.render.case_detail import show_case
 
@@ -63,10 +61,3 @@ def command(
 
         show_run(path, cases, stdout_console(), timing=timing)
     return exit_codes.DONE
-
-
-def _machine_facts(path: Path) -> list[dict[str, Any]]:
-    from attnbench.analysis.machine import machine_states
-    from attnbench.store import read
-
-    return [one.to_dict() for one in machine_states(read(path).metadata)]

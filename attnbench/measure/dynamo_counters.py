@@ -1,9 +1,9 @@
-"""Whether what torch.compile was to compile was compiled, and once.
+"""Whether torch.compile compiled what it should, and only once.
 
-torch compiles a function anew for each set of shapes that it meets, and past eight of them (its
-recompile limit), or where it cannot compile at all, it runs the function as plain Python and says
-so in one line of a log. A time of that is not a time of the backend. torch's own counters tell: a
-frame is one attempt to compile.
+torch recompiles a function for each new set of shapes. After eight of them (its recompile limit),
+or if it cannot compile at all, it runs the function as plain Python and only logs a line. Such a
+time is not a time of the backend. torch's own counters reveal it: a frame is one attempt to
+compile.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Attempts to compile so far, and how many came off."""
+    """Attempts to compile so far, and how many succeeded."""
 
     total: int = 0
     compiled: int = 0
 
     @classmethod
     def now(cls) -> Frames:
-        """Read torch's counters; nothing was attempted where its compiler was never imported."""
+        """Read torch's counters; zero if its compiler was never imported."""
         dynamo = sys.modules.get("torch._dynamo.utils")
         if dynamo is None:
             return cls()
@@ -32,23 +32,23 @@ class Frames:
 
 
 class CompileWatcher:
-    """Watches one case: made before it is prepared, ``settle`` after its first calls."""
+    """Watches one case: create it before ``prepare``, and ``settle`` after the first calls."""
 
     def __init__(self) -> None:
-        # Where nothing was compiled there is nothing to reset, and on CUDA a reset would import the
-        # whole compiler: seconds of every worker.
+        # Without a compilation there is nothing to reset, and on CUDA a reset would import the
+        # whole compiler, which takes every worker seconds.
         if Frames.now().total:
-            # The limit is one of the process: without this the ninth problem of a process would run
-            # as plain Python, and its time would hang on the order of the cases.
+            # The limit counts per process: without this, the ninth problem of a process would run
+            # as plain Python, and its time would depend on the order of the cases.
             torch.compiler.reset()
         self._begun = self._settled = Frames.now()
 
     def settle(self) -> None:
-        """From here on nothing should be compiled any more."""
+        """Mark the moment after which nothing should be compiled any more."""
         self._settled = Frames.now()
 
     def notes(self) -> tuple[str, ...]:
-        """RECOMPILED if something was compiled since, FALLBACK if anything ran as plain Python."""
+        """Return RECOMPILED if anything compiled since, FALLBACK if anything ran as Python."""
         end = Frames.now()
         attempts = end.total - self._begun.total
         failed = attempts - (end.compiled - self._begun.compiled)

@@ -1,4 +1,7 @@
-"""What ends a case, and the status and reason that it leaves."""
+"""How a case ends: its status and reason, and the plausibility check against the ceilings.
+
+A rate above what the device can reach is not a result.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ _REASON_LENGTH = 600
 
 
 class TooSlow(Exception):
-    """Between two calls it became clear that the case would take far longer than its limit."""
+    """After the first calls, the case would clearly take far longer than its limit."""
 
 
 class Incorrect(Exception):
-    """The output did not pass."""
+    """The output did not pass the check."""
 
 
 class Implausible(Exception):
-    """The latency would break a ceiling of the device."""
+    """The latency is impossible on this device."""
 
 
 def outcome(error: Exception, driver: Driver) -> tuple[str, str]:
-    """Turn what ended a case into its status and reason."""
+    """Return the status and the reason of a case that ended with this error."""
     if driver.is_out_of_memory(error):
         return "oom", _first_lines(error)
     status = {
@@ -41,24 +44,24 @@ def outcome(error: Exception, driver: Driver) -> tuple[str, str]:
 
 
 def _first_lines(error: Exception) -> str:
-    """The message on one line, cut to a readable length."""
+    """Return the message on one line, cut to a readable length."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]}…"
 
 
 def _where(error: Exception) -> str:
-    """File and line of the innermost frame outside torch: where its author wants to look."""
+    """Return file and line of the innermost frame outside torch, for the backend's author."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [one for one in frames if f"{Path('torch')}/" not in one.filename] or frames
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "nowhere"
 
 
-# Room above a measured ceiling: a ceiling is a sample of the best, a CPU's clock wanders more.
+# Tolerance above a measured ceiling, which is a sample of the best; a CPU's clock varies more.
 TOLERANCE = {"cuda": 1.05, "cpu": 1.25}
 
 
 def is_resident(working_set_bytes: int, llc_bytes: int | None, l2: str) -> bool:
-    """Say whether everything a warm call touches fits in the last-level cache."""
+    """Return whether everything that a warm call touches fits into the last-level cache."""
     return l2 == "warm" and llc_bytes is not None and working_set_bytes < llc_bytes
 
 
@@ -70,10 +73,18 @@ def excess(
     *,
     cached_bytes: int | None,
 ) -> str | None:
-    """Say which ceiling a latency would break, or None.
+    """Return which ceiling a latency exceeds, in words, or None.
 
-    ``cached_bytes`` is how much of the traffic the last-level cache may have served; None switches
-    the bandwidth check off. The arithmetic check uses the best matrix rate of any dtype.
+    The arithmetic check uses the matrix rate of the fastest dtype.
+
+    Args:
+        cost: FLOPs and bytes of the problem.
+        latency_s: the measured latency.
+        ceilings: of this device.
+        device_kind: cpu or cuda, for the tolerance.
+        cached_bytes: how much traffic the last-level cache may have served; None skips the
+            bandwidth check.
+
     """
     tolerance = TOLERANCE[device_kind]
     best_flops, best_bandwidth = ceilings.best_tflops, ceilings.peak_bandwidth_gbps

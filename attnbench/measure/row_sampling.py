@@ -1,4 +1,4 @@
-"""Which (batch, head, row) triples of a problem too large to check whole are checked."""
+"""The rows (batch, head, row) that are checked of a problem too large to check completely."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from collections.abc import Iterator
 import torch
 
 from attnbench.batch import Request
-from attnbench.measure.oracle import Picked
+from attnbench.measure.oracle import SampledRows
 from attnbench.measure.sequences import Block, Group, groups_of
 from attnbench.pairs import alignment_offset
 from attnbench.planning.sizes import count_requests
 from attnbench.problem import Problem
 
-_ROWS_A_PAIR = 16  # rows that share one read of a head's keys
-_TILES = (64, 128)  # where kernels cut the rows
+_ROWS_PER_PAIR = 16  # rows that share one read of a head's keys
+_TILES = (64, 128)  # usual tile sizes of kernels
 
 
-def pick_rows(problem: Problem, count: int, device: torch.device) -> Iterator[Picked]:
-    """Pick about ``count`` rows: first and last of each axis, block edges, the rest drawn.
+def sample_rows(problem: Problem, count: int, device: torch.device) -> Iterator[SampledRows]:
+    """Sample about ``count`` rows: first and last of each axis, tile edges, the rest at random.
 
-    Rows come in up to ``_ROWS_A_PAIR`` a (sequence, KV head) pair, because reading the keys is what
-    a row costs. The seed is the problem's.
+    Each (sequence, KV head) pair has up to 16 rows, because the cost of a row is reading its keys.
+    The seed is the problem's.
     """
     draw = random.Random(problem.seed)  # noqa: S311  no secret
-    for group, sequence, head in pick_pairs(problem, count, draw):
+    for group, sequence, head in sample_pairs(problem, count, draw):
         block = Block(group=group, batch=slice(sequence, sequence + 1), heads=slice(head, head + 1))
-        places = _rows_of_pair(problem, group.request, min(_ROWS_A_PAIR, count), draw)
+        places = _rows_of_pair(problem, group.request, min(_ROWS_PER_PAIR, count), draw)
         heads, rows = zip(*places, strict=True)
-        yield Picked(
+        yield SampledRows(
             block=block,
             heads=torch.tensor(heads, device=device),
             rows=torch.tensor(rows, device=device),
         )
 
 
-def pick_pairs(
+def sample_pairs(
     problem: Problem, count: int, draw: random.Random
 ) -> Iterator[tuple[Group, int, int]]:
-    """Pick (group, sequence in it, KV head) so that ``count`` rows can come from them."""
+    """Sample enough (group, sequence in it, KV head) triples to take ``count`` rows from."""
     longest = max(request.q_len for _, request in problem.request_groups)
-    rows = min(_ROWS_A_PAIR, problem.group_size * longest)
+    rows = min(_ROWS_PER_PAIR, problem.group_size * longest)
     pairs = count_requests(problem) * problem.n_kv_heads
     wanted = min(pairs, -(-count // rows))
     between = draw.sample(range(1, pairs - 1), max(0, wanted - 2)) if pairs > 2 else []  # noqa: PLR2004
@@ -56,7 +56,7 @@ def pick_pairs(
 def _rows_of_pair(
     problem: Problem, request: Request, count: int, draw: random.Random
 ) -> list[tuple[int, int]]:
-    """Pick (head of the group, row), edges first."""
+    """Sample (head of the group, row), tile and mask edges first."""
     heads, q_len = problem.group_size, request.q_len
     if heads * q_len <= count:
         return [(head, row) for head in range(heads) for row in range(q_len)]

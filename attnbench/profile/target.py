@@ -1,8 +1,8 @@
-"""The process that a profiler looks at: one case, prepared and warm, called once.
+"""The process that a profiler profiles: one case, prepared and warm, called once.
 
 ``python -m attnbench.profile.target '{"case": …, "tool": "torch", "out": …}'``. Nothing of what
-``run`` does around a call happens here: no check, no memory trace, no timer, no telemetry. What it
-has to say goes as one JSON object to the file ``answer``, or to stdout without one.
+``run`` does around a call happens here: no check, no memory trace, no timer, no telemetry. It
+reports one JSON object to the file ``answer``, or to stdout without one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MICRO = 1e-6
 
 @contextmanager
 def under_torch(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
-    """Trace the block; leave the Chrome trace in ``out`` and the sums in the answer."""
+    """Trace the block; write the Chrome trace to ``out`` and the sums to the answer."""
     from torch.profiler import ProfilerActivity, profile
 
     activities = [ProfilerActivity.CPU]
@@ -48,11 +48,11 @@ def under_torch(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
 
 
 def _sums(trace: Any, kind: str) -> Iterator[Facts]:
-    """Each kernel's own time; on a CPU each operator's, without what it called."""
+    """Yield each kernel's own time; on a CPU each operator's, without what it called."""
     times: dict[str, float] = defaultdict(float)
     calls: dict[str, int] = defaultdict(int)
     for event in trace.events():
-        # On a GPU's line a range of the host's own making is no kernel.
+        # A range that the host annotated also appears on the GPU, and is not a kernel.
         if event.is_user_annotation or (event.device_type.name == "CUDA") != (kind == "cuda"):
             continue
         own_us = event.self_device_time_total if kind == "cuda" else event.self_cpu_time_total
@@ -64,7 +64,7 @@ def _sums(trace: Any, kind: str) -> Iterator[Facts]:
 
 @contextmanager
 def under_ncu(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
-    """Mark the block for a profiler that looks from outside."""
+    """Mark the block for a profiler outside the process."""
     import torch
 
     del out, answer
@@ -79,7 +79,7 @@ def under_ncu(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
 
 @contextmanager
 def under_proton(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
-    """Have Triton's profiler count the block; it adds an ending of its own to every name."""
+    """Profile the block with Triton's profiler, which appends its own suffix to the name."""
     _needs_cuda(driver, "proton")
     import triton.profiler as proton
 
@@ -111,38 +111,38 @@ CAPTURES: dict[str, Capture] = {
 
 
 def answer_to(job: Facts) -> Facts:
-    """Call one case once under a profiler; say what device it was, and what went wrong."""
+    """Call one case once under a profiler; report the device, and what went wrong."""
     answer: Facts = {"status": "ok", "reason": None}
     try:
-        device_context = DeviceContext.open(job["device"], stage=lambda _: None)
+        context = DeviceContext.open(job["device"], stage=lambda _: None)
     except DeviceMissing as error:
         return {"error": error.message, "hint": error.hint}
-    answer["device"] = device_context.device.name
+    answer["device"] = context.device.name
     case = Case.from_dict(job["case"])
     try:
         with matmul_precision(case.problem):
-            _call_once(case, job, device_context, answer)
+            _call_once(case, job, context, answer)
     except AttnbenchError as error:
         return {"error": error.message, "hint": error.hint}
     except Exception as error:  # noqa: BLE001  a backend may raise anything at all
-        answer["status"], answer["reason"] = outcome(error, device_context.driver)
+        answer["status"], answer["reason"] = outcome(error, context.driver)
     return answer
 
 
-def _call_once(case: Case, job: Facts, device_context: DeviceContext, answer: Facts) -> None:
-    driver = device_context.driver
-    module = device_context.module_of(case)
+def _call_once(case: Case, job: Facts, context: DeviceContext, answer: Facts) -> None:
+    driver = context.driver
+    module = context.module_of(case)
     options = dict(case.options)
-    if reason := why_not(module, case.problem, device_context.device, options):
+    if reason := why_not(module, case.problem, context.device, options):
         raise Unsupported(reason)
-    problem_inputs = device_context.inputs_for(case.problem)
+    problem_inputs = context.inputs_for(case.problem)
     prepared = Prepared(module, problem_inputs.inputs, options)
     try:
         for _ in range(_WARM_CALLS):
             prepared.timed()
-        method = Measure.from_dict(job["measure"]).methods(case.problem, device_context.device)[0]
+        method = Measure.from_dict(job["measure"]).methods(case.problem, context.device)[0]
         if method.l2 == "cold":
-            device_context.flush()()
+            context.flush()()
         driver.synchronize()
         with CAPTURES[job["tool"]](driver, Path(job["out"]), answer):
             prepared.timed()
@@ -152,7 +152,7 @@ def _call_once(case: Case, job: Facts, device_context: DeviceContext, answer: Fa
 
 
 def main() -> None:
-    """Do one job."""
+    """Run one job."""
     job = json.loads(sys.argv[1])
     text = json.dumps(answer_to(job))
     if "answer" in job:

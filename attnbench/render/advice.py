@@ -27,12 +27,12 @@ _HANDLED = (*_BARE, "q_heads", "kv_heads", "head_dim", "v_head_dim", "kv_dtype",
 Lines = tuple[tuple[str, ...], ...]
 
 
-def show(advice: Advice, screen: Screen) -> None:
+def show_advice(advice: Advice, screen: Screen) -> None:
     """Print the advice for each device."""
     for number, one in enumerate(advice.devices):
         if number:
             screen.line()
-        show_device(one, screen)
+        _show_device(one, screen)
     screen.line()
     screen.wrap(_RULE, style="dim")
     if any(region.even and region.rival for one in advice.devices for region in one.regions):
@@ -40,7 +40,7 @@ def show(advice: Advice, screen: Screen) -> None:
     screen.wrap(_NEXT, style="dim")
 
 
-def show_device(one: DeviceAdvice, screen: Screen) -> None:
+def _show_device(one: DeviceAdvice, screen: Screen) -> None:
     """Print what is advised on one device; shapes that get the same advice share a table."""
     names = ", ".join(dict.fromkeys(one.runs.values()))
     day = one.measured[0][:10] if one.measured else ""

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from attnbench.analysis.interleaved import Interleaved
     from attnbench.analysis.selftest import Proof
     from attnbench.analysis.sides import Side
+    from attnbench.analysis.tuning import Choice
+    from attnbench.case import Case
     from attnbench.execute.conformance import TrialDone
     from attnbench.execute.events import CaseChecked
+    from attnbench.execute.tune import Candidate
     from attnbench.planning.plan import Plan
     from attnbench.stats.difference import Array
     from attnbench.stats.latency import Latency
@@ -30,9 +33,12 @@ if TYPE_CHECKING:
 AB_SCHEMA_VERSION = 1
 
 
-def json_text(document: Any) -> str:
-    """Return a document as JSON text, indented by one blank, without a line feed at its end."""
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+def json_text(document: Any, *, allow_nan: bool = False) -> str:
+    """Return a document as indented JSON text without a final line feed.
+
+    The error of a wrong output may be NaN, which only ``allow_nan`` writes.
+    """
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=allow_nan)
 
 
 def comparison_document(one: RunComparison) -> dict[str, Any]:
@@ -208,32 +214,43 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def checked_case(checked: CaseChecked) -> dict[str, Any]:
     """Return what the check of one case found."""
-    return {
-        "backend": checked.case.backend_label,
-        "case_id": checked.case.id,
-        "case_label": checked.case.label,
-        "status": checked.status,
-        "reason": checked.reason,
-        "notes": list(checked.notes),
-        "error_rel": checked.error_rel,
-        "error_ratio": checked.error_ratio,
-    }
+    return _checked(checked.case, checked)
 
 
 def trial_document(done: TrialDone, repro: str) -> dict[str, Any]:
-    """Return one conformance trial: a checked case, its theme and way, and the repro command."""
+    """Return one conformance trial: what a checked case has, theme and way, and its repro."""
     return {
-        "backend": done.trial.case.backend_label,
-        "case_id": done.trial.case.id,
-        "case_label": done.trial.case.label,
-        "status": done.status,
-        "reason": done.reason,
-        "notes": list(done.notes),
-        "error_rel": done.error_rel,
-        "error_ratio": done.error_ratio,
+        **_checked(done.trial.case, done),
         "theme": done.trial.theme,
         "way": done.trial.way,
         "repro": repro,
+    }
+
+
+def candidate_document(one: Candidate) -> dict[str, Any]:
+    """Return a tile that ``tune`` would measure, and what it compiles to."""
+    return {
+        "slot": str(one.slot),
+        "option": one.option,
+        "tile": str(one.tile),
+        "shipped": one.is_shipped,
+        "dropped": one.dropped,
+        "cases": [trial.label for trial in one.trials],
+        "resources": one.resources and asdict(one.resources),
+    }
+
+
+def choice_document(one: Choice) -> dict[str, Any]:
+    """Return which tile ``tune`` chose for a slot, and by which rule."""
+    return {
+        "slot": str(one.slot),
+        "problems": one.problems,
+        "shipped": str(one.shipped),
+        "before_us": one.before_us,
+        "chosen": str(one.chosen),
+        "after_us": one.after_us,
+        "rule": one.rule,
+        "failed": dict(one.failed),
     }
 
 
@@ -253,6 +270,19 @@ def measured_case(one: CaseResult) -> dict[str, Any]:
         "low_us": None if latency is None or latency.low is None else latency.low * 1e6,
         "high_us": None if latency is None or latency.high is None else latency.high * 1e6,
         "processes": 0 if latency is None else latency.processes,
+    }
+
+
+def _checked(case: Case, found: CaseChecked | TrialDone) -> dict[str, Any]:
+    return {
+        "backend": case.backend_label,
+        "case_id": case.id,
+        "case_label": case.label,
+        "status": found.status,
+        "reason": found.reason,
+        "notes": list(found.notes),
+        "error_rel": found.error_rel,
+        "error_ratio": found.error_ratio,
     }
 
 

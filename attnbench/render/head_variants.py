@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MARKS = {"measured": "m", "predicted": "p", "partly measured": "m+p"}
 
 
-def show(
+def show_variants(
     model: Model, budget: Budget, rates: Rates, rows: Sequence[Row], *, screen: Screen
 ) -> None:
     """Print a table for each context."""
@@ -34,7 +34,9 @@ def show(
             screen.wrap(f"note  {row.variant.name}: {row.why_not}")
 
 
-def facts(model: Model, budget: Budget, rates: Rates, rows: Sequence[Row]) -> dict[str, Any]:
+def variants_document(
+    model: Model, budget: Budget, rates: Rates, rows: Sequence[Row]
+) -> dict[str, Any]:
     """Return everything as plain JSON values; see docs/advise.md."""
     return {
         "format": "attnbench.variants/1",

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnbench.units import bytes_text, significant, spread_text, time_text
+from attnbench.units import significant, spread_text, time_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.comparison import CaseComparison
-    from attnbench.environment import Environment
     from attnbench.stats.latency import Latency
 
 _BEYOND = 9.995  # a share above this is written as "more than", because its digits mean nothing
@@ -131,30 +130,6 @@ def elapsed_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def device_text(environment: Environment) -> str:
-    """Write ``NVIDIA H200, sm_90, 150 GB, driver 580.65`` or ``Xeon, x86_64, 8.3 GB, 2 cores``."""
-    device = environment.device
-    parts = [device.name, device.arch, bytes_text(device.memory_bytes)]
-    if device.kind == "cpu" and device.cores:
-        parts.append(counted(device.cores, "core"))
-    if device.driver:
-        parts.append(f"driver {device.driver}")
-    if device.mig:
-        parts.append(f"MIG {device.mig}")
-    return ", ".join(parts)
-
-
-def stack_text(environment: Environment) -> str:
-    """Write ``torch 2.13.0, triton 3.7.1, cuda 13.0, python 3.12.4``."""
-    named = {
-        "torch": environment.torch_version,
-        "triton": environment.triton_version,
-        "cuda": environment.cuda,
-        "python": environment.python,
-    }
-    return ", ".join(f"{name} {version}" for name, version in named.items() if version)
-
-
 def reason_lines(pairs: Iterable[tuple[str, str | None]]) -> Iterator[str]:
     """Count (backend, reason) pairs, most frequent first; only figures may differ in one line."""
     alike: dict[tuple[str, str], list[str]] = {}
@@ -164,6 +139,12 @@ def reason_lines(pairs: Iterable[tuple[str, str | None]]) -> Iterator[str]:
     for (backend, _), reasons in sorted(alike.items(), key=lambda one: -len(one[1])):
         others = ", and similar" if len(set(reasons)) > 1 else ""
         yield f"  {len(reasons)} x {backend}: {reasons[0]}{others}"
+
+
+def failure_text(status: str, label: str, reason: str | None) -> str:
+    """Write the status, the case, and the first line of the reason."""
+    first, _, more = (reason or "").partition("\n")
+    return f"{status}  {label}: {first}{' …' if more.strip() else ''}"
 
 
 def more_line(total: int, shown: int, tail: str = "") -> Iterator[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from attnbench.cli import baseline as baseline_verb
 from attnbench.cli import compare as compare_verb
 from attnbench.cli import gate as gate_verb
 from attnbench.errors import AttnbenchError
@@ -298,7 +297,7 @@ def test_accepting_says_what_was_accepted(call, folder, tmp_path):
     copy.write_bytes((folder / "pr.parquet").read_bytes())
 
     words = ("accept", str(copy), "-k", "kv_len=16k", "--reason", "exact mask")
-    code, text = call(baseline_verb.command, *words)
+    code, text = call(gate_verb.baseline_command, *words)
 
     assert code == 0
     assert text.startswith("accepted 2 cases in ")

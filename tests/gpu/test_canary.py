@@ -1,4 +1,4 @@
-"""The twins of what tests/unit/measure/test_canary.py proves on a scripted device."""
+"""The GPU tests of what tests/unit/measure/test_canary.py proves on a simulated device."""
 
 from __future__ import annotations
 

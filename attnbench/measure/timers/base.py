@@ -1,4 +1,8 @@
-"""What all timers share: what is timed, a ready timer, and how the launch is kept out of a time."""
+"""What all timers share: the target, a ready timer, and hiding the launch from a time.
+
+An interval between two events contains the device's work only if the work is already queued when
+the device reaches the first event. So a delay kernel keeps the device busy while the host enqueues.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,21 @@ Sampler = Callable[[], float]
 Flusher = Callable[[], None]
 
 _SHORTEST_DELAY_S, _LONGEST_DELAY_S = 200e-6, 20e-3
-_HOST_LOOKS, _HOST_LOOKS_S, _FEWEST_LOOKS = 11, 0.05, 3
+_HOST_CALLS, _HOST_CALLS_S, _FEWEST_HOST_CALLS = 11, 0.05, 3
+# An interval of this many resolutions is precise to half a per cent.
+RESOLUTIONS = 200
+MOST_CALLS = 4096
+_MARGIN = 1.1  # the next interval may be a little shorter than the one that was tried
+# Work after the end event counts from here on: the host needs some microseconds to query.
+_LATE_S, _LATE_SHARE, _LATE_TRIES = 50e-6, 0.05, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What a timer is to time.
 
-    ``calls`` is the same call bound to each copy of the inputs, one where nothing rotates.
-    ``flush`` empties the last-level cache, for timers that read one call at a time.
+    ``calls`` is the same call bound to each copy of the inputs; a single one without rotation.
+    ``flush`` empties the last-level cache, for timers that time one call per sample.
     """
 
     driver: Driver
@@ -44,7 +54,7 @@ class Launches:
 
     @property
     def mostly(self) -> bool:
-        """True where at least half of the samples were bound by the launch."""
+        """True if at least half of the samples were launch-bound."""
         return self.samples > 0 and 2 * self.bound >= self.samples
 
     def add(self, *, waited: bool) -> None:
@@ -61,8 +71,8 @@ class Launches:
 class Timer:
     """A ready timer.
 
-    ``sample()`` returns one observation in seconds a call, the mean of ``calls`` calls. ``host_s``
-    is what the host needs to enqueue one call; None where the call itself is the host's work.
+    ``sample()`` returns one observation in seconds per call, the mean of ``calls`` calls.
+    ``host_s`` is the host's time to enqueue one call; None if the call is the host's own work.
     """
 
     sample: Sampler
@@ -71,20 +81,20 @@ class Timer:
     launches: Launches = field(default_factory=Launches)
 
     def is_launch_bound(self, latency_s: float) -> bool:
-        """Say whether calls come slower than the device does them.
+        """Return whether the host issues calls more slowly than the device executes them.
 
-        The one rule: enqueueing a call takes the host at least as long as the call takes the
-        device, or in at least half of the samples the device stood waiting for the host.
+        That is: enqueueing a call takes the host at least as long as the call takes the device, or
+        the device waited for the host in at least half of the samples.
         """
         slower = self.host_s is not None and self.host_s >= latency_s
         return slower or self.launches.mostly
 
 
 def possible(seconds: float, source: str) -> float:
-    """Pass a time on.
+    """Return the time unchanged.
 
     Raises:
-        Implausible: it is zero, negative or no number; a rate over it would be infinite.
+        Implausible: it is zero, negative or not finite, so a rate over it would be meaningless.
 
     """
     if math.isfinite(seconds) and seconds > 0:
@@ -93,11 +103,11 @@ def possible(seconds: float, source: str) -> float:
 
 
 def host_seconds(driver: Driver, call: Call) -> float:
-    """Return what the host needs to enqueue one call: the median of a few, on an idle device."""
+    """Return the host's time to enqueue one call: the median of a few, on an idle device."""
     times: list[float] = []
     began = driver.clock_ns()
-    while len(times) < _HOST_LOOKS:
-        if len(times) >= _FEWEST_LOOKS and driver.clock_ns() - began > _HOST_LOOKS_S * 1e9:
+    while len(times) < _HOST_CALLS:
+        if len(times) >= _FEWEST_HOST_CALLS and driver.clock_ns() - began > _HOST_CALLS_S * 1e9:
             break
         driver.synchronize()
         start = driver.clock_ns()
@@ -108,9 +118,9 @@ def host_seconds(driver: Driver, call: Call) -> float:
 
 
 def delay_for(host_s: float) -> float:
-    """How long the device must be busy so that twice this much enqueueing is hidden behind it.
+    """Return the seconds of delay that hide twice this much enqueueing.
 
-    Bounded: a call that waits for the device itself would wait for the delay, too.
+    It is bounded, because a call that waits for the device would also wait for the delay.
     """
     return min(max(_SHORTEST_DELAY_S, 2 * host_s), _LONGEST_DELAY_S)
 
@@ -118,7 +128,21 @@ def delay_for(host_s: float) -> float:
 def between_events(
     driver: Driver, work: Call, *, delay_s: float, flush: Flusher | None = None
 ) -> tuple[float, bool]:
-    """Seconds of the device from before to after some work, and whether it waited for the host."""
+    """Time some work on the device.
+
+    Args:
+        driver: the device.
+        work: what to time.
+        delay_s: how long the device is kept busy while the host enqueues the work.
+        flush: empties the last-level cache before.
+
+    Returns:
+        Seconds between the events, and whether the device had to wait for the host.
+
+    Raises:
+        Implausible: the events read an impossible time.
+
+    """
     start, end = driver.events()
     if flush is not None:
         flush()
@@ -126,25 +150,22 @@ def between_events(
     start.record()
     work()
     end.record()
-    # The delay still runs unless enqueueing took longer than it.
+    # If the device has already reached the start, enqueueing took longer than the delay.
     waited = bool(start.query())
     driver.synchronize()
     return possible(float(start.elapsed_time(end)) * 1e-3, "the events around the call"), waited
 
 
-# An interval this many resolutions long is read to half a per cent.
-RESOLUTIONS = 200
-MOST_CALLS = 4096
-_ROOM = 1.1  # the next interval may be a little shorter than the one that was tried
-
-
 def long_enough(interval: Callable[[int], float], resolution_s: float, *, turn: int = 1) -> int:
-    """Return how many calls make an interval of at least 200 resolutions.
+    """Return how many calls make an interval of at least 200 event resolutions.
 
-    ``interval(calls)`` times so many; ``calls`` is always a multiple of ``turn``.
+    Args:
+        interval: times so many calls, in seconds; it is only asked for multiples of ``turn``.
+        resolution_s: the resolution of an event.
+        turn: calls in one turn over all copies of the inputs.
 
     Raises:
-        Implausible: thousands of calls are too short.
+        Implausible: even thousands of calls are too short.
 
     """
     shortest_s, most = RESOLUTIONS * resolution_s, max(turn, MOST_CALLS // turn * turn)
@@ -155,36 +176,32 @@ def long_enough(interval: Callable[[int], float], resolution_s: float, *, turn: 
                 f"{calls} calls back to back take {took_s * 1e6:.3g} us in all: "
                 "no call that does the work is as short"
             )
-        wanted = math.ceil(_ROOM * calls * shortest_s / took_s / turn) * turn
+        wanted = math.ceil(_MARGIN * calls * shortest_s / took_s / turn) * turn
         calls = min(most, max(calls + turn, wanted))
     return calls
 
 
-# Work after the end event counts from here: the host takes some microseconds to ask.
-_ASTRAY_S, _ASTRAY_SHARE, _ASTRAY_LOOKS = 50e-6, 0.05, 3
-
-
 def refuse_side_stream_work(driver: Driver, call: Call) -> None:
-    """Look whether the device goes on after the event that ought to end a call.
+    """Check that the device is idle after the event that ends a call.
 
-    Events see the current stream alone, and a graph captures it alone; a call that leaves work on
-    another one looks fast.
+    Events and graphs see only the current stream, so a call that leaves work on another stream
+    would look fast.
 
     Raises:
-        Implausible: it does.
+        Implausible: the device is still working.
 
     """
-    outside_s, seen_s = min(_outlived(driver, call) for _ in range(_ASTRAY_LOOKS))
-    if outside_s > max(_ASTRAY_S, _ASTRAY_SHARE * seen_s):
+    after_s, between_s = min(_work_after_end(driver, call) for _ in range(_LATE_TRIES))
+    if after_s > max(_LATE_S, _LATE_SHARE * between_s):
         raise Implausible(
-            f"the device works {outside_s * 1e6:.0f} us beyond the event after the call, which saw "
-            f"{seen_s * 1e6:.0f} us: the call leaves work on a stream that it does not join"
+            f"the device works {after_s * 1e6:.0f} us beyond the event after the call, which saw "
+            f"{between_s * 1e6:.0f} us: the call leaves work on a stream that it does not join"
         )
 
 
-def _outlived(driver: Driver, call: Call) -> tuple[float, float]:
-    """Seconds from the end event to an idle device, and between the events."""
-    # No delay here: work on another stream would be done while it spins.
+def _work_after_end(driver: Driver, call: Call) -> tuple[float, float]:
+    """Return the seconds from the end event to an idle device, and between the events."""
+    # No delay here: work on another stream would finish during it.
     driver.synchronize()
     start, end = driver.events()
     start.record()

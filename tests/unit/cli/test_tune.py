@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from attnbench import api
 from attnbench.analysis import tuning
+from attnbench.api import catalogue
 from attnbench.environment import Device, Environment
 from attnbench.execute import tune
 from attnbench.execute.events import RunFinished
@@ -54,7 +54,7 @@ def scripted(monkeypatch):
 
     monkeypatch.setattr(tune, "compiled", lambda _, candidates, __: inspected(candidates))
     monkeypatch.setattr(tuning, "run", run)
-    monkeypatch.setattr(api, "device_rates", lambda _: (GPU, None))
+    monkeypatch.setattr(catalogue, "device_rates", lambda _: (GPU, None))
     return asked
 
 
@@ -164,13 +164,13 @@ def test_what_is_wrong_is_said_before_anything_is_measured(attnbench, scripted, 
 
     assert (taken.code, nameless.code, few.code) == (2, 2, 2)
     assert "old.json exists" in taken.err
-    assert "name the table to write: --out FILE" in nameless.err
+    assert "name the table to write (--out FILE)" in nameless.err
     assert scripted["requests"] == []
 
 
 def test_a_cpu_is_exit_4(attnbench, monkeypatch, tmp_path):
     cpu = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
-    monkeypatch.setattr(api, "device_rates", lambda _: (cpu, None))
+    monkeypatch.setattr(catalogue, "device_rates", lambda _: (cpu, None))
 
     done = attnbench("tune", "triton_decode", "--out", tmp_path / "t.json")
 

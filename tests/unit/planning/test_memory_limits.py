@@ -11,7 +11,6 @@ import pytest
 
 from attnbench import api
 from attnbench.case import Case
-from attnbench.cli.plan import tightest_lines
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
 from attnbench.method import Measure
@@ -19,6 +18,7 @@ from attnbench.planning.memory_limits import STEP, memory_limits
 from attnbench.planning.plan import describe_backends, make_plan
 from attnbench.planning.prediction import Predictor
 from attnbench.problem import Problem
+from attnbench.render.plan import tightest_lines
 from attnbench.render.values import length_text
 
 HEADS = {"q_heads": 8, "kv_heads": 2, "head_dim": 64, "dtype": "bf16"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import InputError
-from attnbench.profile.proton import Proton
+from attnbench.profile.tools import Proton
 
 FILE = Path(__file__).parents[2] / "fixtures" / "profilers" / "proton.hatchet"
 

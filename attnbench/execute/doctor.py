@@ -1,4 +1,4 @@
-"""What ``doctor`` looks at: each finding says how it is, and where it is not well what to type."""
+"""The checks of ``doctor``: each finding has a state and, where it is not ok, what to type."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attnbench.environment import device_text
 from attnbench.errors import AttnbenchError
 from attnbench.units import bytes_text
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 OK, WARNING, PROBLEM, ABSENT = "ok", "warning", "problem", "absent"
 RESULTS = Path("results")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-_BUSY_SHARE = 0.25  # load average a core above which a CPU latency is not to be trusted
+_BUSY_SHARE = 0.25  # load average per core above which CPU latencies cannot be trusted
 _DISTRIBUTIONS = ("torch", "triton", "nvidia-ml-py", "numpy", "pandas", "pyarrow")
 _NEEDED_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at; ``fix`` says what to type."""
+    """The result of one check; ``fix`` says what to type."""
 
     section: str
     state: str
@@ -37,25 +38,25 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, one finding at a time."""
+    """Run all checks, one finding at a time."""
     from attnbench.execute.crew import WorkerHandle
 
     yield from software()
-    crew = WorkerHandle("auto")
+    worker_handle = WorkerHandle("auto")
     try:
-        environment = crew.environment
-        yield from device(environment, crew.worker().pid)
-        yield from timing(crew, environment)
+        environment = worker_handle.environment
+        yield from device(environment, worker_handle.worker().pid)
+        yield from timing(worker_handle, environment)
     except AttnbenchError as error:
         yield Finding(section="device", state=PROBLEM, text=error.message, fix=error.hint)
     finally:
-        crew.lost()
+        worker_handle.lost()
     yield from storage(RESULTS)
     yield from backends()
 
 
 def software() -> Iterator[Finding]:
-    """Versions of what measures and what analyses."""
+    """Report the versions of the installed packages."""
     from attnbench import __version__
     from attnbench.device.local import version_of
 
@@ -66,15 +67,13 @@ def software() -> Iterator[Finding]:
         yield Finding(
             section="software",
             state=PROBLEM,
-            text="torch is not installed: this machine can plan and show, not measure",
+            text="torch is not installed: this machine can plan and show, but not measure",
             fix='python -m pip install "attnbench[torch]"',
         )
 
 
 def device(environment: Environment, worker: int) -> Iterator[Finding]:
-    """The device, and who else than the worker of that process id uses it."""
-    from attnbench.render.values import device_text
-
+    """Report the device, and which processes other than our worker use it."""
     yield _ok("device", device_text(environment))
     if environment.device.kind == "cuda":
         yield from _gpu(environment.device, worker)
@@ -82,15 +81,15 @@ def device(environment: Environment, worker: int) -> Iterator[Finding]:
         yield from _cpu(environment.device)
 
 
-def timing(crew: WorkerHandle, environment: Environment) -> Iterator[Finding]:
-    """Whether known lengths and known bytes are read as what they are."""
+def timing(worker_handle: WorkerHandle, environment: Environment) -> Iterator[Finding]:
+    """Report whether the timers measure known durations and known traffic correctly."""
     from attnbench.device.rates import Ceilings
     from attnbench.store.ceilings import store_ceilings, stored_ceilings
 
-    answer = crew.selftest(stored_ceilings(environment))
+    answer = worker_handle.selftest(stored_ceilings(environment))
     ceilings = Ceilings(**answer["ceilings"])
     if ceilings.sustained_gbps is None:
-        ceilings = crew.sustained(ceilings)
+        ceilings = worker_handle.sustained(ceilings)
         store_ceilings(environment, ceilings.to_dict())
     yield from rates(ceilings)
     for one in answer["selftest"]:
@@ -103,25 +102,25 @@ def timing(crew: WorkerHandle, environment: Environment) -> Iterator[Finding]:
 
 
 def rates(ceilings: Ceilings) -> Iterator[Finding]:
-    """The device's best rates by name, and what of them it holds for a second."""
+    """Report the device's best rates, and those that it sustains for a second."""
     moves = {"read": ceilings.read_gbps, "copy": ceilings.copy_gbps, "triad": ceilings.triad_gbps}
     known = [f"{name} {rate:.4g}" for name, rate in moves.items() if rate is not None]
     if known:
-        held = ceilings.sustained_gbps
-        tail = "" if held is None else f"; held for a second {held:.4g}"
+        sustained = ceilings.sustained_gbps
+        tail = "" if sustained is None else f"; sustained for a second {sustained:.4g}"
         yield _ok("timing", f"memory reaches {', '.join(known)} GB/s{tail}")
     products = [f"{dtype} {rate:.3g}" for dtype, rate in ceilings.tflops.items()]
     if products:
-        kept = [f"{dtype} {rate:.3g}" for dtype, rate in ceilings.sustained_tflops.items()]
-        tail = f"; held for a second {', '.join(kept)}" if kept else ""
+        lasting = [f"{dtype} {rate:.3g}" for dtype, rate in ceilings.sustained_tflops.items()]
+        tail = f"; sustained for a second {', '.join(lasting)}" if lasting else ""
         yield _ok("timing", f"matrix products reach {', '.join(products)} TFLOP/s{tail}")
 
 
 def storage(folder: Path) -> Iterator[Finding]:
-    """Whether results can be kept, and how much."""
+    """Report whether results can be written, and how much space is free."""
     from attnbench.store.atomic import check_writable
 
-    # A folder that is not there yet is made by the first run; looking must not make it.
+    # The first run makes the folder; a check must not.
     place = folder if folder.is_dir() else Path()
     try:
         check_writable(place)
@@ -135,13 +134,13 @@ def storage(folder: Path) -> Iterator[Finding]:
 
 
 def backends() -> Iterator[Finding]:
-    """Which backends can be used here, and what the others lack."""
+    """Report which backends work here, and what the others lack."""
     from attnbench.execute.probe import probe
     from attnbench.registry import Registry
 
     try:
         found = Registry().listed(probe)
-    except AttnbenchError:  # no worker can be had; the section on the device has said why
+    except AttnbenchError:  # no worker can start; the device section has said why
         found = Registry().listed()
     for one in found:
         if one.fault is None:
@@ -151,7 +150,7 @@ def backends() -> Iterator[Finding]:
 
 
 def load_average(read: Callable[[], tuple[float, float, float]] | None = None) -> float | None:
-    """Processes that want to run, mean of the last minute; None where the system does not say."""
+    """Return the load average of the last minute; None where the system has none."""
     ask = read or getattr(os, "getloadavg", None)
     try:
         return None if ask is None else float(ask()[0])
@@ -167,11 +166,11 @@ def _gpu(device: Device, worker: int) -> Iterator[Finding]:
         yield Finding(
             section="device",
             state=WARNING,
-            text=f"clocks, power and other processes stay unknown: {board.reason}",
+            text=f"clocks, power and other processes are unknown: {board.reason}",
             fix="python -m pip install nvidia-ml-py, or mount the driver's libnvidia-ml.so",
         )
         return
-    yield from _neighbours(board.foreign(worker))
+    yield from _other_processes(board.foreign(worker))
     reading = board.read()
     if reading.sm_clock_mhz is not None and reading.temperature_c is not None:
         yield _ok("device", f"SM clock {reading.sm_clock_mhz:.0f} MHz, {reading.temperature_c} °C")
@@ -179,17 +178,17 @@ def _gpu(device: Device, worker: int) -> Iterator[Finding]:
         yield Finding(
             section="device",
             state=WARNING,
-            text=f"the device lowers its clocks: {', '.join(reading.throttled)}",
+            text=f"the device is lowering its clocks: {', '.join(reading.throttled)}",
             fix="cool it, or raise its power limit (nvidia-smi -pl)",
         )
     if board.refusals:
-        refused = ", ".join(f"{what} ({words})" for what, words in board.refusals.items())
-        yield Finding(section="device", state=WARNING, text=f"NVML does not tell {refused}")
+        refused = ", ".join(f"{what} ({why})" for what, why in board.refusals.items())
+        yield Finding(section="device", state=WARNING, text=f"NVML does not report {refused}")
     if device.power_limit_w is not None:
         yield _ok("device", f"power limit {device.power_limit_w:.0f} W")
 
 
-def _neighbours(others: tuple[int, ...] | None) -> Iterator[Finding]:
+def _other_processes(others: tuple[int, ...] | None) -> Iterator[Finding]:
     if others is None:  # among the refusals
         return
     if not others:
@@ -224,7 +223,7 @@ def _cpu(device: Device) -> Iterator[Finding]:
         yield Finding(
             section="device",
             state=WARNING,
-            text=f"CPU frequency governor {governor}: clocks move while measuring",
+            text=f"CPU frequency governor {governor}: clocks change while measuring",
             fix="sudo cpupower frequency-set -g performance   "
             f"undo: sudo cpupower frequency-set -g {governor}",
         )
