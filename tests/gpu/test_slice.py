@@ -35,7 +35,8 @@ made = [
     for name, limit, code, needs in json.loads({steps!r})
 ]
 place = Place(work=Path({work!r}), tar=Path({tar!r}), environment=dict(os.environ), device="cpu")
-how = dict(place=place, description=dict(dry_run=True), limit_s={limit}, refresh_s=0.2, patience_s=1.0)
+limits = dict(limit_s={limit}, refresh_s=0.2, patience_s=1.0)
+how = dict(place=place, description=dict(dry_run=True), **limits)
 sys.exit(Slice(steps=made, **how).run())
 """
 QUICK = ("quick", 30, "print('here')", ())
