@@ -8,13 +8,13 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.export.pytest_benchmark import KEY
 from attnbench.measure.calls import Prepared
 from attnbench.measure.check import CheckResult, check
 from attnbench.measure.inputs import checksum, matmul_precision, redraw
 from attnbench.measure.outcome import Incorrect
 from attnbench.measure.reference import Reference
 from attnbench.problem import Problem
-from attnbench.store.export.pytest_benchmark import KEY
 
 if TYPE_CHECKING:
     from attnbench.measure.context import DeviceContext

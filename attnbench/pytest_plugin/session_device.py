@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from attnbench.store.export.pytest_benchmark import DEVICE_COLUMNS
+from attnbench.analysis.export.pytest_benchmark import DEVICE_COLUMNS
 
 if TYPE_CHECKING:
     from attnbench.measure.context import DeviceContext

@@ -108,7 +108,6 @@ WORDS = {
 NOT_YET: frozenset[str] = frozenset(
     {
         "Contest",
-        "Sheet",
         "bent",
         "canvas",
         "crew",
