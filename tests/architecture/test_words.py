@@ -124,7 +124,6 @@ NOT_YET: frozenset[str] = frozenset(
         "tally",
         "tilings",
         "told",
-        "twin",
         "walker",
         "whoever",
         "advices",
