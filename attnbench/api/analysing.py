@@ -399,8 +399,7 @@ def _gate_inputs(
     filter: str | None,
 ) -> tuple[list[Side], Side, Gate, str]:
     """Read both sides, and the rule with its source."""
-    from attnbench.analysis.gate import load_baselines, load_run
-    from attnbench.analysis.rule import rule_for
+    from attnbench.analysis.gate import load_baselines, load_run, rule_for
     from attnbench.store import result_files
 
     new = load_run(found(run), filter)
