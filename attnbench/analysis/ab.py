@@ -25,9 +25,9 @@ from attnbench.analysis.gate import (
     LOST,
     PASS,
     CaseRuling,
+    Interleaved,
     Ruling,
 )
-from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.machine import CanaryShift, canary_shifts, machine_states
 from attnbench.analysis.sides import Side, load_side
 from attnbench.errors import NothingSelected, ResultFileError

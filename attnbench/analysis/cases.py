@@ -189,16 +189,17 @@ def cases_of(frame: pd.DataFrame, *, each_run: bool = False) -> list[CaseResult]
 
     """
     table = table_of(frame)
-    keys = case_keys(table)
-    codes = keys.codes
-    if each_run:
-        runs, names = run_codes(table)
-        _, codes = np.unique(codes * len(names) + runs, return_inverse=True)
-    worst = worst_status(codes, status_codes(table), int(codes.max(initial=-1)) + 1)
+    codes, worst = _coded_cases(table, each_run=each_run)
     groups: dict[int, list[Row]] = {}
     for code, row in zip(codes.tolist(), rows_of(table), strict=True):
         groups.setdefault(code, []).append(row)
     return [_gathered(rows, STATUSES[worst[code]]) for code, rows in groups.items()]
+
+
+def status_counts(table: pa.Table, *, each_run: bool = False) -> Counter[str]:
+    """Count a table's cases by status, without making a value of each; see ``cases_of``."""
+    _, worst = _coded_cases(table, each_run=each_run)
+    return Counter(STATUSES[one] for one in worst.tolist())
 
 
 def in_order(cases: Sequence[CaseResult]) -> list[CaseResult]:
@@ -250,13 +251,6 @@ def row_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **options, "label": row.get("case_label")}
 
 
-def status_counts(table: pa.Table) -> Counter[str]:
-    """Count a table's cases by status, without making a value of each."""
-    codes = case_keys(table).codes
-    worst = worst_status(codes, status_codes(table), int(codes.max(initial=-1)) + 1)
-    return Counter(STATUSES[one] for one in worst.tolist())
-
-
 def option_names(frame: pd.DataFrame) -> set[str]:
     """Every option that a backend of these rows has set."""
     texts = frame["backend_options"].dropna().unique()
@@ -287,6 +281,15 @@ def rank_cases(cases: Sequence[CaseResult]) -> list[Rank]:
             problem = f"{one.problem} {one.timing}"
             latencies.setdefault(problem, {})[one.backend] = one.latency.seconds
     return rank_backends(latencies)
+
+
+def _coded_cases(table: pa.Table, *, each_run: bool) -> tuple[Ints, Ints]:
+    """Return which case each row is of, and the worst status of each case."""
+    codes = case_keys(table).codes
+    if each_run:
+        runs, names = run_codes(table)
+        _, codes = np.unique(codes * len(names) + runs, return_inverse=True)
+    return codes, worst_status(codes, status_codes(table), int(codes.max(initial=-1)) + 1)
 
 
 def _gathered(rows: list[Row], status: str) -> CaseResult:

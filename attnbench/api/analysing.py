@@ -16,13 +16,14 @@ from attnbench.errors import InputError, OptionError
 if TYPE_CHECKING:
     from attnbench.analysis.advise import Advice
     from attnbench.analysis.compare import RunComparison
+    from attnbench.analysis.export import Exported
     from attnbench.analysis.gate import Ruling
     from attnbench.analysis.selftest import Proof
     from attnbench.analysis.sides import Side
     from attnbench.analysis.variants import Budget, Rates, Row
     from attnbench.models import Model
     from attnbench.report import Written
-    from attnbench.store import Exported, Repaired
+    from attnbench.store import Repaired
     from attnbench.suite import Gate
 
 Run = str | os.PathLike[str]
@@ -344,7 +345,7 @@ def export(run: Run | None = None, form: str = "csv", *, filter: str | None = No
 
     """
     from attnbench.analysis.cases import filtered
-    from attnbench.store import export as export_rows
+    from attnbench.analysis.export import export as export_rows
     from attnbench.store import load
 
     return export_rows(filtered(load(found(run)), filter), form)
@@ -398,8 +399,7 @@ def _gate_inputs(
     filter: str | None,
 ) -> tuple[list[Side], Side, Gate, str]:
     """Read both sides, and the rule with its source."""
-    from attnbench.analysis.gate import load_baselines, load_run
-    from attnbench.analysis.rule import rule_for
+    from attnbench.analysis.gate import load_baselines, load_run, rule_for
     from attnbench.store import result_files
 
     new = load_run(found(run), filter)

@@ -129,7 +129,7 @@ def closing_lines(finished: RunFinished, stats: RunStats, title: SuiteTitle) -> 
         yield f"stopped after {took}: {counts}"
     elif title.budget and cut:
         total = sum(finished.counts.values())
-        done = f"{total - cut} of {counted(total, 'case')} done"
+        done = f"{total - cut} of {counted(total, 'case')} measured"
         yield f"stopped by --budget {title.budget}: {done}: {counts}"
     else:
         yield f"done in {took}: {counts}"

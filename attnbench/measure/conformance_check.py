@@ -1,8 +1,12 @@
 """One trial of the conformance kit in a worker: is the output right, and does the call behave.
 
-Every trial looks at the same things, in this order: the output against the reference; whether two
-calls agree to the bit; whether the inputs are as they were, the memory around them included; the
-output again after q was drawn anew. What fails is a fault with a word for its kind.
+Every trial checks whether repeated calls agree to the bit; whether the inputs, and the memory
+around them, are unchanged; the output against the reference; and the output again after q was
+redrawn in place. What fails is a fault, with a word for its kind.
+
+Inputs are laid out between NaN, as views with gaps, or with scores far from 0. A backend that reads
+past the end of a tensor, or assumes strides, is right on what ``inputs.make_inputs`` allocates and
+wrong here.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ from attnbench.plugin import Inputs
 if TYPE_CHECKING:
     from attnbench.measure.context import DeviceContext
 
-# A call that says this of itself adds up in no fixed order, and is not held to bits.
+# A call with this note adds up in no fixed order, so its bits may differ.
 _UNORDERED = "NONDETERMINISTIC"
 # Calls whose bits must agree: an order of sums may differ now and then. The interpreter, which is
 # slow, has one thread and one order.
@@ -48,7 +52,7 @@ _NO_NUMBER = {"error_rel": None, "error_ratio": None, "notes": ()}
 
 @dataclass(slots=True)
 class _Trial:
-    """One trial under way and what was found so far: (kind of fault, in words)."""
+    """One running trial and its faults so far: (kind, words)."""
 
     case: Case
     way: str
@@ -58,7 +62,7 @@ class _Trial:
 
 
 def check_trial(case: Case, way: str, device_context: DeviceContext) -> dict[str, Any]:
-    """Put a backend to one trial; status ok, incorrect, unsupported, oom or failed.
+    """Run one trial of a backend; status ok, incorrect, unsupported, oom or failed.
 
     ``faults`` lists (kind, words): ``output``, or one of ``conformance.BEHAVIOURS``.
     """
@@ -78,7 +82,7 @@ def check_trial(case: Case, way: str, device_context: DeviceContext) -> dict[str
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Trials are so small that threads would wait for each other longer than they compute."""
+    """Use one thread: in trials this small, threads wait longer than they compute."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -137,7 +141,7 @@ def _look(trial: _Trial, prepared: Prepared, inputs: Inputs, module: ModuleType)
 
 
 def _diagnosed(trial: _Trial, result: CheckResult, module: ModuleType) -> str:
-    """Say whether it was the layout: try once more on plain tensors with no NaN around them."""
+    """Explain a wrong output: try again without NaN around the tensors, then without gaps."""
     problem = trial.case.problem
     torch_name = trial.device_context.driver.torch_name
     if trial.way in ("high", "low"):
@@ -158,7 +162,7 @@ def _is_right(trial: _Trial, inputs: Inputs, module: ModuleType) -> bool:
 
 
 def _copied(outputs: Outputs) -> Outputs:
-    """Keep what a call returned, which may be a buffer that the next call fills."""
+    """Copy the outputs, because they may be a buffer that the next call overwrites."""
     gradients = outputs.gradients
     return Outputs(
         None if outputs.o is None else outputs.o.detach().clone(),
@@ -168,10 +172,10 @@ def _copied(outputs: Outputs) -> Outputs:
 
 
 def _fingerprint(inputs: Inputs) -> int:
-    """Sum the bytes that a call must leave alone, the memory around the tensors included.
+    """Sum the bytes that a call must not change, including the memory around the tensors.
 
-    What an append may write is filled again first, so that the rest of the cache is watched too;
-    integer codes have no such filling and are left out.
+    The slots that an append may write are filled with NaN again first, so that the rest of the
+    cache is included; integer values have no NaN and are left out.
     """
     poison_appended(inputs)
     return checksum(inputs, whole=True)
@@ -193,10 +197,9 @@ _LATENT = {"v": "k", "v_pages": "k_pages", "v_new": "k_new"}
 
 
 def lay_out(inputs: Inputs, way: str, *, mild: bool = False) -> Inputs:
-    """Copy inputs into memory laid out in this way of ``conformance.WAYS``.
+    """Copy inputs into memory laid out in a way of ``conformance.WAYS``.
 
-    ``mild`` puts zeros where otherwise NaN stands, to tell a read that goes astray from a wrong
-    result.
+    ``mild`` uses zeros in place of NaN, to distinguish an out-of-bounds read from a wrong result.
     """
     problem = inputs.problem
     if way in ("high", "low"):
@@ -219,7 +222,7 @@ def lay_out(inputs: Inputs, way: str, *, mild: bool = False) -> Inputs:
 
 
 def _push_scores(inputs: Inputs, far: float) -> None:
-    """Give q and k a first column whose product moves every score by ``far``."""
+    """Set the first column of q and k so that every score moves by ``far``."""
     k = inputs.k if inputs.k is not None else inputs.k_pages
     assert k is not None
     size = math.sqrt(abs(far) / inputs.scale)
@@ -229,7 +232,7 @@ def _push_scores(inputs: Inputs, far: float) -> None:
 
 
 def _guarded(tensor: Tensor, *, mild: bool) -> Tensor:
-    """Copy a tensor, its strides in the same order, into the middle of a buffer of NaN."""
+    """Copy a tensor into the middle of a buffer of NaN, with the same order of strides."""
     order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
     dense = tensor.permute(order)
     margin = _MARGIN_BYTES // tensor.element_size()
@@ -241,10 +244,10 @@ def _guarded(tensor: Tensor, *, mild: bool) -> Tensor:
 
 
 def _spread(tensor: Tensor, name: str, *, mild: bool) -> Tensor:
-    """Copy a tensor into a view with a gap behind each row, each token and each sequence.
+    """Copy a tensor into a view with a gap after each row, each token and each sequence.
 
-    Tokens come before heads in a dense tensor, as a projection leaves them; K and V pages lie in
-    one buffer with others between them, as engines keep them.
+    Tokens come before heads in a dense tensor, as after a projection; K and V pages are in one
+    buffer with gaps between them, as in inference engines.
     """
     order = list(range(tensor.dim()))
     if tensor.dim() == 4 and "pages" not in name:  # noqa: PLR2004  batch, head, token, dim
@@ -262,7 +265,7 @@ def _spread(tensor: Tensor, name: str, *, mild: bool) -> Tensor:
 
 
 def _fill(buffer: Tensor, *, mild: bool) -> None:
-    """Fill with NaN; lengths, tables and integer codes have none and get 0, codes their largest."""
+    """Fill with NaN; int32 has none and becomes 0, quantized integers become their largest."""
     flat = buffer.view(-1)
     if mild or buffer.dtype == torch.int32:
         flat.view(torch.uint8).zero_()

@@ -1,4 +1,4 @@
-"""Random numbers: a stream for each (seed, tensor), drawn in fp32 whatever they are stored in."""
+"""Random numbers: one stream per (seed, tensor), drawn in fp32 whatever the stored dtype."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DRAWN_AT_ONCE = 2**24  # elements; bounds the fp32 copy of what is stored narrower
+DRAWN_AT_ONCE = 2**24  # elements; bounds the fp32 copy of a narrower tensor
 _OUTLIER_RATE, _OUTLIER_STD = 1e-3, 10.0
 _CHANNEL_SHARE, _CHANNEL_SIZE = 0.03, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """What is added to the rows of K: in a few channels of each KV head the same large number.
+    """Outlier channels of K: a few channels of each KV head have the same large offset.
 
     Keys of real models have such channels in every token (KIVI, arXiv 2402.02750; KVQuant,
-    arXiv 2401.18079), and a scale for each token suffers from them. ``added`` is
-    ``[kv_heads, channels]``; ``run`` rows of one head lie one after another.
+    arXiv 2401.18079), which makes a scale per token imprecise. ``added`` is ``[kv_heads,
+    channels]``; ``run`` is the number of consecutive rows of one head.
     """
 
     added: Tensor
@@ -27,7 +27,7 @@ class Channels:
 
     @classmethod
     def choose(cls, heads: int, width: int, run: int, generator: torch.Generator) -> Channels:
-        """Choose 3 % of the channels of each head, at least one, each with a sign of its own."""
+        """Choose 3 % of the channels of each head, at least one, each with a random sign."""
         shape, device = (heads, width), generator.device
         rank = torch.rand(shape, generator=generator, device=device).argsort(-1)
         large = rank < max(1, round(_CHANNEL_SHARE * width))
@@ -35,13 +35,13 @@ class Channels:
         return cls(_CHANNEL_SIZE * sign * large, run)
 
     def of_rows(self, start: int, stop: int) -> Tensor:
-        """Return ``[stop - start, channels]``, to be added to these rows."""
+        """Return ``[stop - start, channels]``, the offsets of these rows."""
         rows = torch.arange(start, stop, device=self.added.device)
         return self.added[rows // self.run % self.added.shape[0]]
 
 
 def stream(device: torch.device, seed: int, name: str) -> torch.Generator:
-    """A stream of its own for each (seed, name)."""
+    """Return the generator of a (seed, name)."""
     stream = hashlib.blake2b(f"{seed}/{name}".encode("ascii"), digest_size=7).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(stream))
 
@@ -49,7 +49,7 @@ def stream(device: torch.device, seed: int, name: str) -> torch.Generator:
 def fill(
     tensor: Tensor, dist: str, generator: torch.Generator, channels: Channels | None = None
 ) -> None:
-    """Draw every element in fp32 and round it to the tensor's dtype, whatever its strides."""
+    """Draw every element in fp32 and round it to the tensor's dtype, for any strides."""
     if not tensor.is_contiguous():
         drawn = torch.empty_like(tensor, memory_format=torch.contiguous_format)
         fill(drawn, dist, generator, channels)
@@ -77,8 +77,8 @@ def values(
 ) -> Tensor:
     """Draw fp32 values: N(0, 1), U(-1, 1), zeros, or N(0, 1) with outliers.
 
-    Outliers are large channels where there are ``channels``, of rows from ``start``; elsewhere rare
-    elements, N(0, 100) on top: the test of FlashAttention-3 (arXiv 2407.08608, section 4.3).
+    Outliers are large channels if ``channels`` are given, for the rows from ``start``. Otherwise
+    they are rare elements with N(0, 100) added, as in FlashAttention-3 (arXiv 2407.08608, 4.3).
     """
     device = generator.device
     if dist == "zeros":

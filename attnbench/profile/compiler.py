@@ -34,8 +34,8 @@ def compile_share(request: Row) -> Iterator[Row]:
     the index of its case.
     """
     registry = Registry()
-    facts = registry.describe(request["reference"], folder=Path(request["folder"]))
-    module = registry.load(facts)
+    backend = registry.describe(request["reference"], folder=Path(request["folder"]))
+    module = registry.load(backend)
     part, parts = request["share"]
     cases = inspected_cases(module)
     if "cases" in request:

@@ -49,17 +49,17 @@ class Inspected:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Inspected:
-        """Rebuild what ``facts`` wrote."""
-        resources = facts["resources"]
+    def from_dict(cls, plain: Mapping[str, Any]) -> Inspected:
+        """Rebuild what ``to_dict`` returned."""
+        resources = plain["resources"]
         return cls(
-            arch=facts["arch"],
-            problem=facts["problem"],
-            kernel=facts["kernel"],
-            options=facts["options"],
-            tile=facts["tile"],
+            arch=plain["arch"],
+            problem=plain["problem"],
+            kernel=plain["kernel"],
+            options=plain["options"],
+            tile=plain["tile"],
             resources=None if resources is None else Resources(**resources),
-            fault=facts.get("fault"),
+            fault=plain.get("fault"),
         )
 
 

@@ -26,14 +26,14 @@ from attnbench.measure.outcome import outcome
 from attnbench.measure.probe import why_not
 from attnbench.method import Measure
 
-Facts = dict[str, Any]
-Capture = Callable[[Driver, Path, Facts], AbstractContextManager[None]]
+Json = dict[str, Any]
+Capture = Callable[[Driver, Path, Json], AbstractContextManager[None]]
 _WARM_CALLS = 3
 _MICRO = 1e-6
 
 
 @contextmanager
-def under_torch(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
+def under_torch(driver: Driver, out: Path, answer: Json) -> Iterator[None]:
     """Trace the block; write the Chrome trace to ``out`` and the sums to the answer."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -47,7 +47,7 @@ def under_torch(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
     answer["kernels"] = list(_sums(trace, driver.kind))
 
 
-def _sums(trace: Any, kind: str) -> Iterator[Facts]:
+def _sums(trace: Any, kind: str) -> Iterator[Json]:
     """Yield each kernel's own time; on a CPU each operator's, without what it called."""
     times: dict[str, float] = defaultdict(float)
     calls: dict[str, int] = defaultdict(int)
@@ -63,7 +63,7 @@ def _sums(trace: Any, kind: str) -> Iterator[Facts]:
 
 
 @contextmanager
-def under_ncu(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
+def under_ncu(driver: Driver, out: Path, answer: Json) -> Iterator[None]:
     """Mark the block for a profiler outside the process."""
     import torch
 
@@ -78,7 +78,7 @@ def under_ncu(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
 
 
 @contextmanager
-def under_proton(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
+def under_proton(driver: Driver, out: Path, answer: Json) -> Iterator[None]:
     """Profile the block with Triton's profiler, which appends its own suffix to the name."""
     _needs_cuda(driver, "proton")
     import triton.profiler as proton
@@ -110,9 +110,9 @@ CAPTURES: dict[str, Capture] = {
 }
 
 
-def answer_to(job: Facts) -> Facts:
+def answer_to(job: Json) -> Json:
     """Call one case once under a profiler; report the device, and what went wrong."""
-    answer: Facts = {"status": "ok", "reason": None}
+    answer: Json = {"status": "ok", "reason": None}
     try:
         context = DeviceContext.open(job["device"], stage=lambda _: None)
     except DeviceMissing as error:
@@ -129,7 +129,7 @@ def answer_to(job: Facts) -> Facts:
     return answer
 
 
-def _call_once(case: Case, job: Facts, context: DeviceContext, answer: Facts) -> None:
+def _call_once(case: Case, job: Json, context: DeviceContext, answer: Json) -> None:
     driver = context.driver
     module = context.module_of(case)
     options = dict(case.options)

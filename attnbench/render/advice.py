@@ -10,7 +10,7 @@ from attnbench.units import count_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.advise import Advice, DeviceAdvice, Region, Span
-    from attnbench.analysis.advise.cells import Shape
+    from attnbench.analysis.advise.regions import Shape
 
 _MULTIPLE = 2.0  # from here on a share is said as a multiple
 _RULE = (

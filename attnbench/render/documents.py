@@ -17,8 +17,7 @@ from attnbench.analysis.running_cost import NO_PRICES, Prices, dollars_a_million
 if TYPE_CHECKING:
     from attnbench.analysis.cases import CaseResult
     from attnbench.analysis.compare import CaseComparison, RunComparison
-    from attnbench.analysis.gate import CaseRuling, Ruling
-    from attnbench.analysis.interleaved import Interleaved
+    from attnbench.analysis.gate import CaseRuling, Interleaved, Ruling
     from attnbench.analysis.selftest import Proof
     from attnbench.analysis.sides import Side
     from attnbench.analysis.tuning import Choice

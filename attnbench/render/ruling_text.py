@@ -11,8 +11,7 @@ from attnbench.render.values import change_text, counted, interval_text, percent
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison
-    from attnbench.analysis.gate import CaseRuling, Ruling
-    from attnbench.analysis.interleaved import Interleaved
+    from attnbench.analysis.gate import CaseRuling, Interleaved, Ruling
 
 STORED = (
     "compared with stored baselines: the intervals include what shifts between sessions; measuring "

@@ -37,7 +37,7 @@ def show_run(
     """Print a run: what it is, its table, and why cases are missing from it."""
     from attnbench.analysis.cases import rank_cases
     from attnbench.analysis.machine import machine_states
-    from attnbench.analysis.published import published_lines
+    from attnbench.analysis.runs import published_lines
     from attnbench.store import read
 
     metadata = read(path).metadata

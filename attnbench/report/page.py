@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.advise import advise_rows, document
 from attnbench.analysis.cases import rank_cases
-from attnbench.analysis.published import published_lines
+from attnbench.analysis.runs import published_lines
 from attnbench.analysis.warnings import input_warnings, note_warnings
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.filter import did_you_mean

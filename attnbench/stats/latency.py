@@ -108,13 +108,15 @@ def is_tie(best: Latency, other: Latency, *, without_interval: float = SMALLEST_
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Return the geometric mean of values above zero.
+    """Return the geometric mean of values above zero, never beyond the values that it is of.
 
     Raises:
         ValueError: a value is not above zero.
 
     """
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+    mean = math.exp(math.fsum(map(math.log, values)) / len(values))
+    # Of equal values exp(log(x)) may be off by the last digit.
+    return min(max(mean, min(values)), max(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

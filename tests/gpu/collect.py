@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))  # ``slices`` lies beside this file and is part of no package
 
-from slices.paths import tree_facts  # noqa: E402  found through the line above
+from slices.paths import describe_tree  # noqa: E402  found through the line above
 
 import attnbench  # noqa: E402  after what is ours here, as everywhere
 
@@ -77,7 +77,7 @@ def collect(tar: Path, root: Path, *, over: bool = False) -> Path:
         device = _device(tar, manifest, work)
         folder = root / "results" / device_word(device["name"])
         _say(f"{tar.name}: slice {manifest['slice']}, {device['name']}, {manifest['started_at']}")
-        _tell_tree(manifest["tree"], tree_facts())
+        _tell_tree(manifest["tree"], describe_tree())
         for one in manifest["steps"]:
             _say(f"  {one['state']:<12} {one['name']:<14} {one['reason'] or ''}")
         for name in ("results", "tuned"):
@@ -138,12 +138,12 @@ def _device(tar: Path, manifest: Mapping[str, Any], work: Path) -> dict[str, Any
     if manifest["dry_run"]:
         raise NotKept(f"{tar} is a rehearsal's: nothing in it is a result of a GPU")
     try:
-        facts = json.loads((work / "machine.json").read_text(encoding="utf-8"))["device"]
+        description = json.loads((work / "machine.json").read_text(encoding="utf-8"))["device"]
     except (OSError, ValueError, KeyError):
-        facts = {}
-    if "name" not in facts:
+        description = {}
+    if "name" not in description:
         raise NotKept(f"{tar} does not say which GPU it is from: its step machine did not run")
-    return dict(facts)
+    return dict(description)
 
 
 def _tell_tree(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
@@ -178,8 +178,8 @@ def _kept(work: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
 
 def _summary(manifest: Mapping[str, Any], device: Mapping[str, Any]) -> str:
     """What is worth keeping of a manifest: no paths, no names of the machine."""
-    told = ("name", "state", "reason", "seconds", "exit_code", "answers")
-    steps = [{key: one[key] for key in told} for one in manifest["steps"]]
+    reported = ("name", "state", "reason", "seconds", "exit_code", "answers")
+    steps = [{key: one[key] for key in reported} for one in manifest["steps"]]
     kept = {key: manifest[key] for key in ("slice", "started_at", "seconds", "tree", "wheels")}
     return json.dumps({**kept, "device": device, "steps": steps}, indent=1) + "\n"
 

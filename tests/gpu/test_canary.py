@@ -31,7 +31,7 @@ def test_canaries_are_read_as_what_they_take(cuda):
     assert read["twice"] / read["once"] == pytest.approx(2, rel=0.02)
 
 
-def test_a_neighbour_that_takes_a_moment_does_not_move_a_canary(cuda):
+def test_another_process_that_takes_a_moment_does_not_move_a_canary(cuda):
     counts = iter(range(1, 10**9))
     calm = read_canaries(cuda, {"spin": lambda: cuda.spin(1e-3)})
     spiky = read_canaries(

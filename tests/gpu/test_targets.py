@@ -22,7 +22,7 @@ def row(fields, latency_us, *, backend="triton_decode", status="ok", **more):
     """One process of a problem, priced as a run prices it."""
     problem = Problem(**fields)
     cost = compute_cost(problem)
-    facts = {key: getattr(problem, key) for key in KEYS}
+    description = {key: getattr(problem, key) for key in KEYS}
     case = f"{problem.id}{backend}"
     rates = {
         "latency_us": latency_us,
@@ -30,7 +30,7 @@ def row(fields, latency_us, *, backend="triton_decode", status="ok", **more):
         "tflops": cost.flops / latency_us / 1e6,
     }
     return {
-        **facts,
+        **description,
         "v_head_dim": problem.v_dim,
         "kv_dtype": problem.stored_dtype,
         "phase": problem.phase,

@@ -122,7 +122,7 @@ def test_a_gigabyte_is_a_thousand_million_bytes_in_a_known_copy():
     gbps = 2 * nbytes / timer.sample() / 1e9
 
     assert gbps == pytest.approx(100.0, rel=1e-3)
-    # What MiB/ms under the name of GB/s would be, or GiB/s: both are told apart.
+    # What MiB/ms under the name of GB/s would be, or GiB/s: both are distinguished.
     assert abs(gbps / 1.048576 - 100) > 4
     assert abs(gbps / 1.073741824 - 100) > 6
 

@@ -10,8 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.advise.cells import UNSURE_WIN, Backend, Grid, grids_of
-from attnbench.analysis.advise.regions import Region, Span, regions_of
+from attnbench.analysis.advise.regions import (
+    UNSURE_WIN,
+    Backend,
+    Grid,
+    Region,
+    Span,
+    grids_of,
+    regions_of,
+)
 from attnbench.analysis.warnings import input_warnings, note_warnings, process_warnings
 from attnbench.errors import NothingSelected
 from attnbench.store.run import Source

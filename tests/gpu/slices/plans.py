@@ -323,5 +323,5 @@ def _noise(side: str, *, dry: bool) -> Step:
             *(() if dry else ("--processes", "3")),
         ),
         answers="the A/A noise floor of this machine, one side",
-        limit_s=60,  # of which a run's beginning and its three workers take half
+        limit_s=60,  # starting a run and its three workers takes half of it
     )

@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.analysis.advise import advise
-from attnbench.analysis.advise.cells import Cell, Grid, Shape
 from attnbench.analysis.advise.document import document, schema_text, text
-from attnbench.analysis.advise.regions import regions_of
+from attnbench.analysis.advise.regions import Cell, Grid, Shape, regions_of
 from attnbench.errors import InputError, NothingSelected
 from attnbench.stats.latency import Latency
 

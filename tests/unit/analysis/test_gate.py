@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.analysis.accept import accept
-from attnbench.analysis.gate import gate, rule_on
-from attnbench.analysis.rule import rule_for
+from attnbench.analysis.gate import gate, rule_for, rule_on
 from attnbench.analysis.selftest import prove
 from attnbench.analysis.sides import load_side
 from attnbench.errors import InputError, NotComparable, NothingSelected

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.cli.run_stats import RunStats
+from attnbench.cli.run_stats import RunStats, SuiteTitle, closing_lines
+from attnbench.execute.events import RunFinished
 from attnbench.render.values import about, counted, elapsed_text, left, reason_lines, shown_path
 
 
@@ -66,3 +67,18 @@ def test_a_path_is_shown_as_one_would_type_it(tmp_path, monkeypatch):
 
     assert shown_path(tmp_path / "results" / "x.parquet") == "results/x.parquet"
     assert shown_path(tmp_path.parent) == str(tmp_path.parent)
+
+
+def test_a_run_that_its_budget_cut_says_how_far_it_came(tmp_path):
+    title = SuiteTitle(name="tiny", about="", repro="tiny", version="1", budget="10 s")
+    finished = RunFinished(
+        run_name="tiny",
+        out=tmp_path / "tiny.parquet",
+        counts={"ok": 6, "not_run": 12},
+        seconds=13.0,
+        rows=18,
+    )
+
+    lines = list(closing_lines(finished, RunStats(), title))
+
+    assert lines[1] == "stopped by --budget 10 s: 6 of 18 cases measured: 6 ok, 12 not_run"

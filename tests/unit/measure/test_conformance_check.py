@@ -55,7 +55,7 @@ ELSEWHERE = {"dies_over_groups"}
 @pytest.fixture(scope="module")
 def bench():
     yield DeviceContext.open("cpu", stage=lambda _: None)
-    # What the planted files imported by the name of a neighbour.
+    # What the planted files imported from the same folder.
     sys.modules.pop("sound", None)
     sys.path[:] = [one for one in sys.path if one != str(PLANTED)]
 
@@ -96,7 +96,7 @@ def test_a_planted_defect_is_caught_in_its_theme(faults_of, name):
     assert words in answer["reason"]
 
 
-def test_every_planted_backend_is_told_of():
+def test_every_planted_backend_is_listed():
     files = {one.stem for one in PLANTED.glob("*.py")}
 
     assert files == {"sound", *DEFECTS, *ELSEWHERE}
@@ -124,7 +124,7 @@ def test_a_backend_that_says_that_it_adds_in_any_order_is_not_held_to_bits(bench
 _NOTED = 'attend.notes = ("NONDETERMINISTIC",)\n    return attend\n'
 
 
-def test_what_fails_is_told_with_its_place(bench, tmp_path):
+def test_a_failure_is_reported_with_its_line(bench, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text(
         "from attnbench.plugin import Capabilities\n"

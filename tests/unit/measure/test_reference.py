@@ -293,8 +293,8 @@ def test_additive_attention_is_this(mask):
     wanted = []
     for head, kv_head, query, keys, values in rows_of(inputs):
         of_q, of_k = inputs.w_q[head].double(), inputs.w_k[kv_head].double()
-        bent = [(query @ of_q + key @ of_k).tanh() for key in keys]
-        scores = [inputs.scale * (inputs.w_score[head].double() * one).sum() for one in bent]
+        hidden = [(query @ of_q + key @ of_k).tanh() for key in keys]
+        scores = [inputs.scale * (inputs.w_score[head].double() * one).sum() for one in hidden]
         weights = [math.exp(one) for one in scores]
         total = sum(weights)
         wanted.append(sum(one / total * value for one, value in zip(weights, values, strict=True)))

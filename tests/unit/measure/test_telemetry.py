@@ -24,8 +24,8 @@ CALM = DeviceState(
 SHORT = Stretch(energy_j=100.0, seconds=0.3, busy_s=0.3, calls=100)
 
 
-def but(**facts):
-    return dataclasses.replace(CALM, **facts)
+def but(**changes):
+    return dataclasses.replace(CALM, **changes)
 
 
 def notes(before, after):

@@ -16,7 +16,11 @@ pytest.importorskip("pytest_benchmark")
 LOADED_ONCE = (
     *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "torch.nn.attention.bias", "hypothesis"),
     *("attnbench.analysis.compare", "attnbench.planning.plan", "attnbench.measure.context"),
-    *("attnbench.pytest_plugin.own", "attnbench.pytest_plugin.trial", "attnbench.registry"),
+    *(
+        "attnbench.pytest_plugin.fixture",
+        "attnbench.pytest_plugin.checked_call",
+        "attnbench.registry",
+    ),
     *("attnbench.pytest_plugin.suites", "attnbench.suite.shape", "attnbench.backends.sdpa"),
     "attnbench.backends.triton_decode",
 )

@@ -1,4 +1,4 @@
-"""Where attnbench's tests compute: one opened device a pytest process."""
+"""The device of attnbench's tests: opened once in a pytest process."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from attnbench.store.export.pytest_benchmark import DEVICE_COLUMNS
+from attnbench.analysis.export.pytest_benchmark import DEVICE_COLUMNS
 
 if TYPE_CHECKING:
     from attnbench.measure.context import DeviceContext
 
-_KEY: pytest.StashKey[Place] = pytest.StashKey()
+_KEY: pytest.StashKey[SessionDevice] = pytest.StashKey()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """An opened device with the inputs of the problem at hand."""
+class SessionDevice:
+    """An opened device with the inputs of the current problem."""
 
-    bench: DeviceContext
+    context: DeviceContext
 
     def to_dict(self) -> dict[str, Any]:
-        """What a file of pytest-benchmark says of the device: nothing that changes by itself."""
-        environment = self.bench.environment
+        """Return the device's constant facts for a file of pytest-benchmark."""
+        environment = self.context.environment
         device = environment.device
         known = {
             **environment.to_dict(),
@@ -39,35 +39,35 @@ class Place:
         return {name: known[name] for name in DEVICE_COLUMNS if known.get(name) is not None}
 
 
-def place_of(config: pytest.Config) -> Place:
-    """Return the session's device, opening it for the first test that wants one."""
+def device_of(config: pytest.Config) -> SessionDevice:
+    """Return the session's device, and open it for the first test that needs it."""
     if (found := opened(config)) is not None:
         return found
-    place = Place(_open(config.getoption("attnbench_device")))
-    config.stash[_KEY] = place
-    return place
+    device = SessionDevice(_open(config.getoption("attnbench_device")))
+    config.stash[_KEY] = device
+    return device
 
 
-def opened(config: pytest.Config) -> Place | None:
-    """Return the session's device where a test has opened it."""
+def opened(config: pytest.Config) -> SessionDevice | None:
+    """Return the session's device, or None if no test has opened it."""
     return config.stash.get(_KEY, None)
 
 
 def close(config: pytest.Config) -> None:
-    """Drop the inputs, and let python's collector look at every object again."""
-    if (place := opened(config)) is not None:
-        place.bench.forget_inputs()
+    """Drop the inputs, and unfreeze Python's garbage collector."""
+    if (device := opened(config)) is not None:
+        device.context.forget_inputs()
         gc.unfreeze()
         del config.stash[_KEY]
 
 
 def _open(word: str) -> DeviceContext:
-    """Open a device as a worker does, but leave the process's memory limit and threads alone."""
+    """Open a device as a worker does, but keep the process's memory limit and threads."""
     from attnbench.errors import AttnbenchError
     from attnbench.measure.context import DeviceContext
 
     try:
         return DeviceContext.open(word, stage=lambda _: None, own_process=False)
     except AttnbenchError as error:
-        # No other test of attnbench can do better: say it once, with the code of a run.
+        # No other test of attnbench can run either: report it once, with a run's exit code.
         pytest.exit(f"--attnbench-device {word}: {error}", returncode=error.exit_code)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.store import export, load
-from attnbench.store.export.pytest_benchmark import stats_of
+from attnbench.analysis.export import export
+from attnbench.analysis.export.pytest_benchmark import stats_of
+from attnbench.store import load
 
 pytest.importorskip("pytest_benchmark")
 

@@ -1,6 +1,6 @@
-"""One call in a test: check it, let pytest-benchmark time it, and check it on another q.
+"""One call in a test: check it, time it with pytest-benchmark, and check it with another q.
 
-The same check, reference and redraw as in a run of attnbench; the timing is pytest-benchmark's.
+Check, reference and redrawn inputs are those of a run; only the timing is pytest-benchmark's.
 """
 
 from __future__ import annotations
@@ -8,35 +8,35 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.export.pytest_benchmark import KEY
 from attnbench.measure.calls import Prepared
 from attnbench.measure.check import CheckResult, check
 from attnbench.measure.inputs import checksum, matmul_precision, redraw
 from attnbench.measure.outcome import Incorrect
 from attnbench.measure.reference import Reference
 from attnbench.problem import Problem
-from attnbench.store.export.pytest_benchmark import KEY
 
 if TYPE_CHECKING:
     from attnbench.measure.context import DeviceContext
 
 
-def try_out(
+def check_and_time(
     module: ModuleType,
     problem: Problem,
     options: dict[str, Any],
-    bench: DeviceContext,
+    context: DeviceContext,
     benchmark: Any,
     **facts: Any,
 ) -> None:
     """Check a backend on a problem and record its time; ``facts`` go into the benchmark's file.
 
     Raises:
-        Incorrect: the output did not pass, at first or after an input was drawn again.
-        Exception: whatever the backend raises.
+        Incorrect: The output did not pass, at first or after an input was redrawn.
+        Exception: Whatever the backend raises.
 
     """
     with matmul_precision(problem):
-        prepared, result = _prepared(module, problem, options, bench, benchmark)
+        prepared, result = _prepared(module, problem, options, context, benchmark)
         try:
             benchmark.group = problem.label
             benchmark.extra_info[KEY] = {
@@ -48,8 +48,8 @@ def try_out(
                 "error_ratio": result.error_ratio,
                 **facts,
             }
-            benchmark(_timed(prepared, bench))
-            _recheck(prepared, bench, problem)
+            benchmark(_timed(prepared, context))
+            _recheck(prepared, context, problem)
         finally:
             prepared.teardown()
 
@@ -58,20 +58,20 @@ def _prepared(
     module: ModuleType,
     problem: Problem,
     options: dict[str, Any],
-    bench: DeviceContext,
+    context: DeviceContext,
     benchmark: Any,
 ) -> tuple[Prepared, CheckResult]:
     """Prepare and check before anything is timed."""
     __tracebackhide__ = True
     prepared: Prepared | None = None
     try:
-        shared = bench.inputs_for(problem)
+        shared = context.inputs_for(problem)
         prepared = Prepared(module, shared.inputs, options)
         return prepared, _passed(check(prepared.outputs(), shared.reference()))
     except Exception as error:
         if prepared is not None:
             prepared.teardown()
-        # Seen by pytest-benchmark, it records nothing, and does not complain that it was not used.
+        # Raised inside benchmark, it records nothing and does not warn about being unused.
         benchmark(_raising(error))
         raise
 
@@ -83,11 +83,11 @@ def _raising(error: Exception) -> Any:
     return call
 
 
-def _timed(prepared: Prepared, bench: DeviceContext) -> Any:
-    """The call with a synchronisation behind it: without one a GPU's would be a launch alone."""
-    if bench.driver.kind == "cpu":
+def _timed(prepared: Prepared, context: DeviceContext) -> Any:
+    """Return the call with a synchronisation, without which a GPU call is only a launch."""
+    if context.driver.kind == "cpu":
         return prepared.timed
-    synchronize = bench.driver.synchronize
+    synchronize = context.driver.synchronize
 
     def call() -> None:
         prepared.timed()
@@ -96,16 +96,16 @@ def _timed(prepared: Prepared, bench: DeviceContext) -> Any:
     return call
 
 
-def _recheck(prepared: Prepared, bench: DeviceContext, problem: Problem) -> None:
-    """Draw an input again in place: a call that remembered its answer is found out."""
-    shared = bench.inputs_for(problem)
+def _recheck(prepared: Prepared, context: DeviceContext, problem: Problem) -> None:
+    """Redraw an input in place and check again, which catches cached results."""
+    shared = context.inputs_for(problem)
     redraw(shared.inputs, prepared.redrawn)
     like = shared.reference()
     again = check(prepared.outputs(), Reference.few_rows(shared.inputs, like=like))
     redraw(shared.inputs, prepared.redrawn, back=True)
     _passed(again, f"after {prepared.redrawn} was drawn again: ")
     if checksum(shared.inputs) != shared.checksum:
-        bench.forget_inputs()
+        context.forget_inputs()
         raise Incorrect("the call wrote its inputs")
 
 

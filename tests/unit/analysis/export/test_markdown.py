@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from attnbench.analysis.export.tables import to_markdown
 from attnbench.store import load
-from attnbench.store.export.markdown import to_markdown
 
 RATES = {"bandwidth_gbps": 4310.0, "tflops": 29.44}
 HEAD = "| case | latency | bandwidth | compute | status |\n| --- | ---: | ---: | ---: | --- |\n"

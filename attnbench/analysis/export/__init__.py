@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.export.cases import left_out
+from attnbench.analysis.export.dashboards import to_bencher, to_github_action_benchmark
+from attnbench.analysis.export.pytest_benchmark import to_pytest_benchmark
+from attnbench.analysis.export.tables import to_csv, to_markdown
 from attnbench.errors import NothingSelected, OptionError
-from attnbench.store.export.bencher import to_bencher
-from attnbench.store.export.cases import left_out
-from attnbench.store.export.csv import to_csv
-from attnbench.store.export.github_action_benchmark import to_github_action_benchmark
-from attnbench.store.export.markdown import to_markdown
-from attnbench.store.export.pytest_benchmark import to_pytest_benchmark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +32,7 @@ class Exported:
     left_out: str
 
 
-# A new format is one new file beside these and one line here.
+# A new format is one function beside these and one line here.
 EXPORTERS: dict[str, Exporter] = {
     "csv": Exporter(to_csv, keeps_all=True),
     "markdown": Exporter(to_markdown, keeps_all=True),
@@ -48,7 +46,7 @@ def export(frame: pd.DataFrame, form: str) -> Exported:
     """Return the rows of ``attnbench.load`` in one of the formats of ``EXPORTERS``.
 
     Raises:
-        NothingSelected: the format takes ok cases alone, and there is none.
+        NothingSelected: the format takes only ok cases, and there is none.
         OptionError: there is no such format.
         ResultFileError: an ok row with a time that cannot be one.
 
@@ -64,7 +62,7 @@ def export(frame: pd.DataFrame, form: str) -> Exported:
     without = left_out(frame)
     if not (frame["status"] == "ok").any():
         raise NothingSelected(
-            f"{form} takes ok cases alone, and none is ok: {without or 'there is no row'}",
+            f"{form} takes only ok cases, and none is ok: {without or 'there is no row'}",
             hint="--as csv and --as markdown keep every case with its reason",
         )
     return Exported(exporter.write(frame), without)

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from attnbench.analysis.export import EXPORTERS, export
 from attnbench.errors import NothingSelected, OptionError, ResultFileError
-from attnbench.store import EXPORTERS, export, load
+from attnbench.store import load
 
 NUMBERS_ALONE = ["pytest-benchmark", "github-action-benchmark", "bencher"]
 

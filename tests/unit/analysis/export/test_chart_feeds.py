@@ -8,7 +8,8 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel
 
-from attnbench.store import export, load
+from attnbench.analysis.export import export
+from attnbench.store import load
 
 Name = Annotated[str, Field(min_length=1)]
 

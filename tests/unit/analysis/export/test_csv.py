@@ -8,9 +8,9 @@ import json
 
 import pandas as pd
 
+from attnbench.analysis.export.tables import to_csv
 from attnbench.store import load
 from attnbench.store.columns import COLUMNS
-from attnbench.store.export.csv import to_csv
 
 
 def test_every_value_is_one_cell_that_reads_back(tmp_path, store_row, finished_run):

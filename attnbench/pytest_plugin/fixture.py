@@ -1,4 +1,4 @@
-"""Kernels of one's own under pytest: the marker's problems, and the fixture that checks and times.
+"""Your own kernels under pytest: the marker's problems, and the fixture that checks and times.
 
 ::
 
@@ -20,7 +20,7 @@ import pytest
 
 from attnbench.errors import ProblemError
 from attnbench.problem import FIELDS, Problem
-from attnbench.pytest_plugin.place import Place
+from attnbench.pytest_plugin.session_device import SessionDevice
 
 if TYPE_CHECKING:
     from attnbench.plugin import Inputs
@@ -35,37 +35,37 @@ class Attention:
     """The fixture ``attnbench``: a problem, its inputs, and a call that checks and records.
 
     Args:
-        problem: what the marker says.
-        place: where it is computed.
+        problem: The problem of the marker.
+        device: The session's device.
         benchmark: pytest-benchmark's fixture.
 
     """
 
-    def __init__(self, problem: Problem, place: Place, benchmark: Any) -> None:
+    def __init__(self, problem: Problem, device: SessionDevice, benchmark: Any) -> None:
         self.problem = problem
-        self._bench = place.bench
+        self._context = device.context
         self._benchmark = benchmark
 
     @property
     def inputs(self) -> Inputs:
         """The tensors of the problem, on the device; see ``attnbench.plugin.Inputs``."""
-        return self._bench.inputs_for(self.problem).inputs
+        return self._context.inputs_for(self.problem).inputs
 
     def __call__(self, call: Callable[[], Any]) -> None:
         """Check what ``call`` returns (``o`` or ``(o, lse)``) and record its time.
 
-        In mode bwd and fwd_bwd gradients are taken by torch's autograd, as in a run. An output that
-        is wrong fails the test in one line, ``Unsupported`` skips it, and any other exception of
-        the call is the test's own.
+        In modes bwd and fwd_bwd, torch's autograd computes the gradients, as in a run. A wrong
+        output fails the test in one line, ``Unsupported`` skips it, and any other exception
+        propagates.
         """
         from attnbench.errors import Unsupported
         from attnbench.measure.outcome import Incorrect
-        from attnbench.pytest_plugin.trial import try_out
+        from attnbench.pytest_plugin.checked_call import check_and_time
 
         module = ModuleType("own")
         module.prepare = lambda _: call  # type: ignore[attr-defined]  # a backend is such a module
         try:
-            try_out(module, self.problem, {}, self._bench, self._benchmark)
+            check_and_time(module, self.problem, {}, self._context, self._benchmark)
         except Incorrect as error:
             pytest.fail(f"incorrect: {error}", pytrace=False)
         except Unsupported as error:
@@ -73,12 +73,12 @@ class Attention:
 
 
 def refuse_no_problem() -> NoReturn:
-    """Say what the fixture needs."""
+    """Fail the test because the fixture has no problem."""
     _refuse(f"the attnbench fixture needs a problem by its fields: {_EXAMPLE}")
 
 
 def problems_of(marker: pytest.Mark) -> list[Problem]:
-    """Read the problems of a test's marker, the last field varying fastest."""
+    """Return the problems of a test's marker; the last field varies fastest."""
     if marker.args or not marker.kwargs:
         refuse_no_problem()
     spans = [

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from attnbench.store.export.cases import ExportedCase, ok_cases
+from attnbench.analysis.export.cases import ExportedCase, ok_cases
 
 if TYPE_CHECKING:
     import pandas as pd
