@@ -147,7 +147,6 @@ NOT_YET: frozenset[str] = frozenset(
 ORDINARY: tuple[tuple[str, str], ...] = (
     ("", "room for"),
     ("", "no room"),
-    ("", "room again"),
     ("", "there is room"),
 )
 
