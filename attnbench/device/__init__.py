@@ -1,1 +1,1 @@
-"""What a device is and how to ask it: one protocol, one module a kind."""
+"""What a device is and how to query it: one protocol, one module per kind."""

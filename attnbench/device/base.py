@@ -1,7 +1,8 @@
 """The protocol through which measuring reaches a device.
 
 Rules (when to stop, what is noise) live in ``measure`` and are tested against scripted devices;
-what only a device can answer lives behind these few methods.
+these few methods hold what only a device can answer. A new kind of device is a class with these
+methods, and a line in ``measure.context.DeviceContext.open``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One profiled call: bytes above what was allocated before it, and what ran.
+    """One profiled call: memory relative to what was allocated before it, and what ran.
 
-    ``peak_bytes`` is the highest point during the call, ``left_bytes`` what was still allocated at
-    its end (outputs, or what ``prepare`` keeps). ``result`` is what the call returned.
+    ``peak_bytes`` is the highest point during the call; ``left_bytes`` is what was still allocated
+    at its end (outputs, or what ``prepare`` keeps). ``kernels`` are names, each once, in order;
+    ``result`` is what the call returned.
     """
 
     peak_bytes: int
@@ -31,11 +33,11 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A device's state at one moment; None for what it does not tell.
+class DeviceState:
+    """The state of a device at one moment; None for what it does not report.
 
-    ``throttled`` names what lowers the clocks, the empty tuple where nothing does. ``foreign``
-    holds the ids of other processes that compute on the device.
+    ``throttled`` names what lowers the clocks and is empty if nothing does. ``foreign`` holds the
+    ids of other processes that compute on the device.
     """
 
     sm_clock_mhz: float | None = None
@@ -46,11 +48,11 @@ class Reading:
     foreign: tuple[int, ...] | None = None
 
 
-class Gauge(Protocol):
-    """Who tells a device's state. Asking costs milliseconds, so never ask between samples."""
+class Telemetry(Protocol):
+    """Reports a device's state. A query takes milliseconds, so never query between samples."""
 
-    def read(self) -> Reading:
-        """Ask for everything but energy."""
+    def read(self) -> DeviceState:
+        """Return everything but energy."""
         ...
 
     def energy_j(self) -> float | None:
@@ -59,57 +61,61 @@ class Gauge(Protocol):
 
 
 def collect_garbage() -> None:
-    """Free cycles that were made since the last call, and look at what survived no more.
+    """Free unreachable cycles, and freeze survivors so that later collections skip them.
 
-    Torch keeps a million objects alive; looking at all of them takes a tenth of a second a case.
-    What was frozen is still freed by its reference count.
+    Torch keeps a million objects alive, and scanning them takes a tenth of a second per case.
+    Frozen objects are still freed by their reference counts.
     """
     gc.collect()
     gc.freeze()
 
 
 class Driver(Protocol):
-    """A device as the worker sees it."""
+    """A device as the worker sees it.
+
+    ``kind`` is cpu or cuda, ``torch_name`` what torch calls the device (``cuda:0``).
+    ``event_resolution_s`` is the least time that two consecutive events can measure; a time of only
+    a few of these is imprecise. Times are in seconds unless a name says otherwise.
+    """
 
     kind: str
     torch_name: str
-    # What two events in a row are apart at least; a time of a few of these says little.
     event_resolution_s: float
 
     def clock_ns(self) -> int:
-        """Return the host's monotonic clock; a scripted device keeps a clock of its own."""
+        """Return the host's monotonic clock; a scripted device keeps its own."""
         ...
 
     def describe(self) -> Device:
-        """Describe the device; ``free_bytes`` as of now."""
+        """Describe the device; ``free_bytes`` is measured now."""
         ...
 
     def synchronize(self) -> None:
-        """Wait until all work given to the device is done."""
+        """Wait until the device has finished all work, on every stream."""
         ...
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Say whether this exception means that memory ran out."""
+        """Return whether this exception means that memory ran out."""
         ...
 
     def is_alive(self) -> bool:
-        """Say whether the device still answers, and this process may go on using it."""
+        """Return whether the device still responds and this process may keep using it."""
         ...
 
     def release(self) -> None:
-        """Give cached memory back between cases."""
+        """Return cached memory to the device between cases."""
         ...
 
     def profile(self, call: Call) -> Profile:
-        """Call once under the profiler."""
+        """Call once under the profiler: memory and kernel names."""
         ...
 
     def memory_of(self, call: Call) -> Profile:
-        """Call once, watching memory alone."""
+        """Call once and watch only its memory; ``kernels`` may be empty."""
         ...
 
     def events(self) -> tuple[Any, Any]:
-        """Return a pair of timing events (CUDA).
+        """Return a start and an end event with the methods of ``torch.cuda.Event``.
 
         Raises:
             NotImplementedError: the device has none.
@@ -118,23 +124,23 @@ class Driver(Protocol):
         ...
 
     def delay(self, seconds: float) -> None:
-        """Keep the current stream busy, so that what is launched next queues up behind (CUDA)."""
+        """Keep the current stream busy, so that later launches queue up behind it (CUDA)."""
         ...
 
     def capture(self, calls: Sequence[Call]) -> Call:
-        """Capture calls one after the other in one graph; return what replays it (CUDA).
+        """Capture calls one after another in one graph, and return the function that replays it.
 
         Raises:
             NotImplementedError: the device has no graphs.
-            Exception: whatever the device or a call says against being captured.
+            Exception: whatever the device or a call raises when it cannot be captured.
 
         """
         ...
 
     def kernel_span_s(self, call: Call) -> float | None:
-        """Seconds from the start of a call's first kernel to the end of its last (CUDA).
+        """Return the time from the start of a call's first kernel to the end of its last.
 
-        None where the device's trace holds none.
+        None if the device's trace contains no kernel.
 
         Raises:
             NotImplementedError: the device runs no kernels.
@@ -143,11 +149,11 @@ class Driver(Protocol):
         ...
 
     def spin(self, seconds: float) -> None:
-        """Keep the device busy for a time: a call whose length is known."""
+        """Keep the device busy for a known time."""
         ...
 
-    def aside(self, call: Call) -> Any:
-        """Call on another stream than the current one, which does not wait for it (CUDA).
+    def on_side_stream(self, call: Call) -> Any:
+        """Run the call on a new stream that the current one does not wait for (CUDA).
 
         Raises:
             NotImplementedError: the device has no streams.
@@ -155,6 +161,6 @@ class Driver(Protocol):
         """
         ...
 
-    def gauge(self) -> Gauge | None:
-        """Return who tells clocks and power; None for a kind of device that has no such thing."""
+    def telemetry(self) -> Telemetry | None:
+        """Return what reports clocks and power; None for a kind of device without it."""
         ...

@@ -1,17 +1,16 @@
-"""The CPU as a device: torch's allocator watched by its profiler, no events, no delay."""
+"""The CPU as a device: torch's profiler watches its allocator; no events, no delay."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from attnbench.device.base import Call, Profile, collect_garbage
-from attnbench.device.inductor import told_by_name
-from attnbench.device.local import cpu_facts
-from attnbench.device.trace import leaf_operators, memory_use
+from attnbench.device.local import describe_cpu
+from attnbench.device.trace import leaf_operators, memory_use, named_kernels
 from attnbench.environment import Device
 
 
@@ -20,35 +19,35 @@ class Cpu:
 
     kind = "cpu"
     torch_name = "cpu"
-    event_resolution_s = 0.0  # it has none
+    event_resolution_s = 0.0  # there are no events
     clock_ns = staticmethod(time.perf_counter_ns)
 
     def describe(self) -> Device:
         """Describe the CPU."""
-        return cpu_facts()
+        return describe_cpu()
 
     def synchronize(self) -> None:
         """Return at once: CPU operators are done when they return."""
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Torch's CPU allocator raises a plain RuntimeError."""
+        """Recognise the plain RuntimeError of torch's CPU allocator by its message."""
         return isinstance(error, MemoryError) or (
             isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
         )
 
     def is_alive(self) -> bool:
-        """A CPU survives any exception."""
+        """Return True: a CPU survives any exception."""
         return True
 
     def release(self) -> None:
-        """Collect cycles, so that tensors of the last case are gone."""
+        """Collect garbage, so that tensors of the last case are freed."""
         collect_garbage()
 
     def profile(self, call: Call) -> Profile:
         """Call once; memory and operators come from one trace of the calling thread."""
         # acc_events=False: one cycle; the default would warn about accumulating.
         with (
-            told_by_name(record_function),
+            named_kernels(record_function),
             profile(
                 activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=False
             ) as trace,
@@ -61,42 +60,34 @@ class Cpu:
         )
 
     def memory_of(self, call: Call) -> Profile:
-        """Memory needs the profiler too: torch's CPU allocator keeps no counters."""
+        """Profile, because torch's CPU allocator keeps no counters."""
         return self.profile(call)
 
-    def events(self) -> tuple[Any, Any]:
+    def events(self) -> NoReturn:
         """Refuse: a CPU has no timing events."""
-        return _no_events()
+        raise NotImplementedError("a CPU has no events; its timer is wall")
 
-    def delay(self, seconds: float) -> None:
+    def delay(self, seconds: float) -> NoReturn:
         """Refuse: nothing queues on a CPU."""
-        del seconds
-        _no_events()
+        raise NotImplementedError("a CPU has no events; its timer is wall")
 
     def capture(self, calls: Sequence[Call]) -> NoReturn:
-        """Refuse: graphs are of CUDA."""
-        del calls
+        """Refuse: only CUDA has graphs."""
         raise NotImplementedError("a CPU has no graphs; its timer is wall")
 
     def kernel_span_s(self, call: Call) -> NoReturn:
-        """Refuse: operators of a CPU are the host's own work."""
-        del call
+        """Refuse: a CPU's operators are the host's own work."""
         raise NotImplementedError("a CPU runs no kernels; its timer is wall")
 
     def spin(self, seconds: float) -> None:
-        """Look at the clock until the time is over: sleeping would wake late."""
+        """Poll the clock until the time is over, because sleeping would wake late."""
         end = time.perf_counter_ns() + round(seconds * 1e9)
         while time.perf_counter_ns() < end:
             pass
 
-    def aside(self, call: Call) -> Any:
+    def on_side_stream(self, call: Call) -> NoReturn:
         """Refuse: a CPU has no streams."""
-        del call
-        _no_events()
+        raise NotImplementedError("a CPU has no events; its timer is wall")
 
-    def gauge(self) -> None:
-        """Nobody tells a CPU's clocks in a way that holds for one process."""
-
-
-def _no_events() -> NoReturn:
-    raise NotImplementedError("a CPU has no events; its timer is wall")
+    def telemetry(self) -> None:
+        """Return None: nothing reports a CPU's clocks for a single process."""

@@ -19,12 +19,12 @@ from attnbench.environment import Device
 from attnbench.errors import DeviceMissing
 
 _CALIBRATION_CYCLES = 1_000_000
-# An idle GPU's clock is a fifth of the highest and takes some hundredths of a second to rise.
+# An idle GPU runs at a fifth of its highest clock and takes some hundredths of a second to rise.
 _STEADY_S, _LONGEST_CALIBRATION_S, _RISE = 0.1, 1.0, 1.01
-# Where memory ran out outside torch's allocator: a module that was loaded, a library's handle.
+# Messages of memory that ran out outside torch's allocator: loading a module, a library handle.
 _OUT_OF_MEMORY = ("[CUDA]: out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
-# torch's allocator goes on asking these whether memory is theirs, freed or not.
+# Kept alive for ever: torch's allocator keeps asking these graphs whether memory is theirs.
 _BROKEN_CAPTURES: list[Any] = []
 
 
@@ -33,7 +33,7 @@ class Cuda:
 
     kind = "cuda"
     clock_ns = staticmethod(time.perf_counter_ns)
-    # "Around 0.5 microseconds", says the CUDA runtime's cudaEventElapsedTime.
+    # "Around 0.5 microseconds": cudaEventElapsedTime in the CUDA runtime API reference.
     event_resolution_s = 0.5e-6
 
     def __init__(self, index: int = 0) -> None:
@@ -65,8 +65,8 @@ class Cuda:
             **{"uuid": uuid, **self._board.to_dict()},
         )
 
-    def gauge(self) -> Board | NoTelemetry:
-        """Return NVML's view of this GPU, or one that knows nothing and says why."""
+    def telemetry(self) -> Board | NoTelemetry:
+        """Return NVML's view of this GPU, or a NoTelemetry that says why there is none."""
         return self._board
 
     @cached_property
@@ -83,13 +83,13 @@ class Cuda:
         torch.cuda.synchronize(self.index)
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Torch has a class for it; Triton and libraries have words; the host may run out too."""
+        """Recognise torch's exception class, and the messages of Triton, libraries and the host."""
         if isinstance(error, torch.OutOfMemoryError | MemoryError):
             return True
         return isinstance(error, RuntimeError) and any(map(str(error).__contains__, _OUT_OF_MEMORY))
 
     def is_alive(self) -> bool:
-        """After an illegal address every call on the context raises; a broken capture lingers."""
+        """Return False after an illegal address, which breaks the context, or a broken capture."""
         try:
             self.synchronize()
         except RuntimeError:
@@ -99,11 +99,11 @@ class Cuda:
     def release(self) -> None:
         """Return cached blocks, so that the next case's peak is its own."""
         collect_garbage()
-        with suppress(RuntimeError):  # of a dead context: is_alive says so later
+        with suppress(RuntimeError):  # the context is dead, which is_alive reports later
             torch.cuda.empty_cache()
 
     def profile(self, call: Call) -> Profile:
-        """Call once under the profiler, with the allocator's peak beside it."""
+        """Call once under the profiler; memory comes from the allocator's counters."""
         with profile(
             activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=False
         ) as trace:
@@ -118,7 +118,7 @@ class Cuda:
         )
 
     def memory_of(self, call: Call) -> Profile:
-        """Call once between two readings of the allocator."""
+        """Call once and compare the allocator's counters before and after."""
         self.synchronize()
         before = torch.cuda.memory_allocated(self.index)
         torch.cuda.reset_peak_memory_stats(self.index)
@@ -132,24 +132,24 @@ class Cuda:
         )
 
     def events(self) -> tuple[Any, Any]:
-        """Return a start and an end event that keep time."""
+        """Return a start and an end event with timing enabled."""
         return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
     def delay(self, seconds: float) -> None:
-        """Spin the current stream for about so long."""
+        """Spin on the current stream for about so long."""
         self.spin(seconds)
 
     def capture(self, calls: Sequence[Call]) -> Call:
-        """Capture calls in a CUDA graph, after one round on a side stream as torch asks for.
+        """Capture calls in a CUDA graph, after one call on a side stream as torch requires.
 
-        What a call returns is freed while capturing, so that the next may have its memory, as it
-        would outside a graph.
+        What a call returns is freed during the capture, so that the next call can reuse its memory,
+        as it would outside a graph.
         """
-        aside, current = torch.cuda.Stream(self.index), torch.cuda.current_stream(self.index)
-        aside.wait_stream(current)
-        with torch.cuda.stream(aside):
+        side, current = torch.cuda.Stream(self.index), torch.cuda.current_stream(self.index)
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
             calls[0]()
-        current.wait_stream(aside)
+        current.wait_stream(side)
         self.synchronize()
         graph = torch.cuda.CUDAGraph()
         try:
@@ -157,7 +157,7 @@ class Cuda:
                 for call in calls:
                     call()
         except BaseException:
-            # torch leaves the capture's stream current, and its generator as if still captured.
+            # torch leaves the capture's stream current and its generator in capture mode.
             torch.cuda.set_stream(current)
             self._is_spoilt = True
             _BROKEN_CAPTURES.append(graph)
@@ -165,38 +165,38 @@ class Cuda:
         return graph.replay
 
     def kernel_span_s(self, call: Call) -> float | None:
-        """Trace one call and return the span of everything that the GPU did for it."""
+        """Trace one call and return the time span of everything that the GPU did for it."""
         with profile(activities=[ProfilerActivity.CUDA], acc_events=False) as trace:
             call()
             self.synchronize()
         return device_span_s(trace.profiler.kineto_results.events(), DeviceType.CUDA)
 
     def spin(self, seconds: float) -> None:
-        """Spin for so many cycles: right at the clock of the calibration, in proportion always."""
+        """Spin for so many cycles: exact at the calibrated clock, proportional at any clock."""
         torch.cuda._sleep(round(seconds * self._cycles_per_s))  # noqa: SLF001  torch's only spin
 
-    def aside(self, call: Call) -> Any:
-        """Call on a stream of its own, which nothing joins."""
+    def on_side_stream(self, call: Call) -> Any:
+        """Call on a new stream that nothing joins."""
         with torch.cuda.stream(torch.cuda.Stream(self.index)):
             return call()
 
     def _calibrated(self) -> float:
-        """Return the spin kernel's cycles a second at the clock that the device comes to.
+        """Return the spin kernel's cycles per second at the clock that the device settles on.
 
-        At an idle clock counted, a delay would be over before what it is to hide was enqueued.
+        Calibrated at an idle clock, a delay would end before the work that it hides was enqueued.
         """
-        self._cycles_a_second()  # loads the kernel
+        self._cycles_per_second()  # loads the kernel
         best = 0.0
         began = risen = self.clock_ns()
         while (now := self.clock_ns()) - risen < _STEADY_S * 1e9:
             if now - began > _LONGEST_CALIBRATION_S * 1e9:
                 break
-            rate = self._cycles_a_second()
+            rate = self._cycles_per_second()
             risen = now if rate > _RISE * best else risen
             best = max(best, rate)
         return best
 
-    def _cycles_a_second(self) -> float:
+    def _cycles_per_second(self) -> float:
         start, end = self.events()
         start.record()
         torch.cuda._sleep(_CALIBRATION_CYCLES)  # noqa: SLF001

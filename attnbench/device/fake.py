@@ -1,8 +1,8 @@
-"""A scripted GPU for tests: its clock is a number, and what goes wrong with it is written down.
+"""A simulated GPU for tests, with a scripted clock and scripted faults.
 
-Work is arithmetic on two streams' times: a launch begins when the host has issued it and its stream
-is free. A backend under test computes on torch's CPU and calls ``launch`` with the time that its
-kernel is to take, and where caches matter with what it reads.
+Work is arithmetic on the times of two streams: a launch begins when the host has issued it and its
+stream is free. A backend under test computes on torch's CPU and calls ``launch`` with the time that
+its kernel is to take and, where caches matter, with what it reads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from attnbench.device.base import Call, Profile, Reading
+from attnbench.device.base import Call, DeviceState, Profile
 from attnbench.environment import Device
 
 _RESOLUTION_S = 0.5e-6
@@ -24,13 +24,13 @@ _BOOST_MHZ, _MEMORY_MHZ, _WATTS = 2000.0, 3000.0, 500.0
 class Script:
     """What a fake device does; times in seconds of its own clock.
 
-    ``noise`` is the relative standard deviation of a launch's time; every ``spike_every``-th takes
-    ten times as long. Clocks fall by ``drift_per_s`` of themselves a second, and to half from
-    ``throttles_at_s`` on. ``issue_s`` is what the host needs to issue one launch. Events may all
-    read 0 (``zero_events``) or whole multiples of ``tick_s``; launches may go to a stream that no
-    event stands on (``wrong_stream``); the launch of number ``oom_at`` finds no memory, that of
-    number ``hangs_at`` never ends. What is read again while the last ``llc_bytes`` still hold it
-    takes ``warm_share`` of its time. ``capture_fails`` is what the device says of a graph, and a
+    ``noise`` is the relative standard deviation of a launch's time; every ``spike_every``-th launch
+    takes ten times as long. Clocks fall by the fraction ``drift_per_s`` each second, and to half
+    from ``throttles_at_s`` on. ``issue_s`` is the host's time to issue one launch. Events may all
+    read 0 (``zero_events``) or whole multiples of ``tick_s``; launches may go to a stream that has
+    no events (``wrong_stream``); launch number ``oom_at`` runs out of memory, and launch number
+    ``hangs_at`` never ends. A read that hits the last ``llc_bytes`` takes ``warm_share`` of its
+    time. ``capture_fails`` is the message with which a graph capture fails, and a
     ``blind_profiler`` sees no kernel.
     """
 
@@ -56,11 +56,11 @@ class Script:
 
 
 class FakeOutOfMemory(MemoryError):
-    """The script says that memory has run out."""
+    """The script makes memory run out."""
 
 
 class FakeHang(BaseException):
-    """The host would wait for ever; nobody in a worker can catch that."""
+    """The host would wait for ever; nothing in a worker may catch this."""
 
 
 @dataclass(slots=True)
@@ -71,19 +71,19 @@ class FakeEvent:
     at_s: float = 0.0
 
     def record(self) -> None:
-        """Stand behind everything that the current stream was given."""
+        """Record the time at which the current stream finishes what it was given."""
         self.at_s = max(self.device.now_s, self.device.free_at_s["current"])
 
     def query(self) -> bool:
-        """Say whether the device has come to it."""
+        """Return whether the device has reached the event."""
         return self.device.now_s >= self.at_s
 
     def synchronize(self) -> None:
-        """Let the host wait for it."""
+        """Make the host wait for the event."""
         self.device.wait_until(self.at_s)
 
     def elapsed_time(self, later: FakeEvent) -> float:
-        """Return milliseconds, as CUDA does; two events in a row are half a microsecond apart."""
+        """Return milliseconds, as CUDA does; consecutive events are 0.5 microseconds apart."""
         script = self.device.script
         if script.zero_events:
             return 0.0
@@ -95,7 +95,7 @@ class FakeEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One kernel: its length at the highest clock, and the name and bytes of what it reads."""
+    """One kernel: its time at the highest clock, and the name and bytes of what it reads."""
 
     seconds: float
     reads: tuple[object, int] | None
@@ -124,13 +124,17 @@ class Fake:
 
     @property
     def kind(self) -> str:
-        """What the script says."""
+        """The kind that the script asks for."""
         return self.script.kind
 
     def launch(self, seconds: float, *, reads: tuple[object, int] | None = None) -> None:
-        """Give the device work that takes so long at its highest clock and without noise.
+        """Launch a kernel.
 
-        ``reads`` is a name for what it reads, and its bytes: told again soon enough, it is cached.
+        Args:
+            seconds: its time at the highest clock and without noise.
+            reads: a name for the data that it reads, and its bytes; a repeated name may hit the
+                cache.
+
         """
         self.launches += 1
         self.now_s += self.script.issue_s
@@ -144,22 +148,22 @@ class Fake:
             self._run(work, stream)
 
     def _run(self, work: _Work, stream: str) -> None:
-        """Let a kernel begin when the host has come to it and its stream is free."""
+        """Start a kernel when the host has issued it and its stream is free."""
         self._ran += 1
-        seconds = work.seconds * self._mishap() * self._cache_share(work) / self.clock_share
+        seconds = work.seconds * self._noise_factor() * self._cache_share(work) / self.clock_share
         begin = max(self.now_s, self.free_at_s[stream])
         self.free_at_s[stream] = begin + seconds
         if self._trace is not None:
             self._trace.append((begin, begin + seconds))
 
-    def _mishap(self) -> float:
-        """Draw how much longer than asked for a launch takes."""
+    def _noise_factor(self) -> float:
+        """Draw the factor by which a launch takes longer than asked for."""
         every = self.script.spike_every
         factor = 10.0 if every is not None and self._ran % every == 0 else 1.0
         return factor * max(0.1, self._dice.gauss(1, self.script.noise))
 
     def _cache_share(self, work: _Work) -> float:
-        """Tell how much of its time a kernel takes, the cache being as the last ones left it."""
+        """Return the share of its time that a kernel takes, given what the cache still holds."""
         if work.reads is None:
             return 1.0
         name, nbytes = work.reads
@@ -171,7 +175,7 @@ class Fake:
 
     @property
     def clock_share(self) -> float:
-        """The present clock as a share of the highest."""
+        """The current clock as a share of the highest."""
         drifted = max(0.1, 1 - self.script.drift_per_s * self.now_s)
         return drifted * (0.5 if self._is_throttled else 1.0)
 
@@ -185,7 +189,7 @@ class Fake:
         return round(self.now_s * 1e9)
 
     def describe(self) -> Device:
-        """Describe a device that is on no datasheet."""
+        """Describe a device that no datasheet lists."""
         return Device(
             kind=self.kind,
             name="Scripted",
@@ -196,10 +200,10 @@ class Fake:
         )
 
     def wait_until(self, seconds: float) -> None:
-        """Let the host wait.
+        """Make the host wait.
 
         Raises:
-            FakeHang: for ever.
+            FakeHang: the wait would never end.
 
         """
         if math.isinf(seconds):
@@ -211,18 +215,18 @@ class Fake:
         self.wait_until(max(self.free_at_s.values()))
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Know the script's own."""
+        """Recognise only the script's own error."""
         return isinstance(error, FakeOutOfMemory)
 
     def is_alive(self) -> bool:
-        """Survive everything but a capture that broke."""
+        """Return False only after a broken capture."""
         return not self._is_spoilt
 
     def release(self) -> None:
-        """Hold nothing."""
+        """Do nothing: a fake device caches no memory."""
 
     def profile(self, call: Call) -> Profile:
-        """Call once; a fake device has no memory to watch."""
+        """Call once; a fake device allocates no memory."""
         return Profile(peak_bytes=0, left_bytes=0, kernels=("scripted",), result=call())
 
     def memory_of(self, call: Call) -> Profile:
@@ -235,7 +239,7 @@ class Fake:
         return FakeEvent(self), FakeEvent(self)
 
     def delay(self, seconds: float) -> None:
-        """Keep the current stream busy, exactly so long."""
+        """Keep the current stream busy for exactly this long."""
         self.now_s += self.script.issue_s
         begin = max(self.now_s, self.free_at_s["current"])
         self.free_at_s["current"] = begin + seconds
@@ -244,7 +248,7 @@ class Fake:
         """Record what goes to the current stream; a replay issues all of it at once.
 
         Raises:
-            RuntimeError: the script says so.
+            RuntimeError: the script makes captures fail.
 
         """
         self._refuse_a_cpu("graphs")
@@ -267,7 +271,7 @@ class Fake:
         return replay
 
     def kernel_span_s(self, call: Call) -> float | None:
-        """Return the span of the kernels of one call, on whatever stream."""
+        """Return the time span of one call's kernels, on any stream."""
         self._refuse_a_cpu("kernels")
         self._trace = []
         call()
@@ -282,26 +286,26 @@ class Fake:
             raise NotImplementedError(f"a CPU has no {what}; its timer is wall")
 
     def spin(self, seconds: float) -> None:
-        """Launch work of a known length."""
+        """Launch a kernel of a known length."""
         self.launch(seconds)
 
-    def aside(self, call: Call) -> Any:
-        """Call with the other stream as the current one."""
+    def on_side_stream(self, call: Call) -> Any:
+        """Call with the side stream as the current one."""
         self._stream = "aside"
         try:
             return call()
         finally:
             self._stream = "current"
 
-    def gauge(self) -> Fake | None:
-        """Tell the state of itself; a scripted CPU has nobody to."""
+    def telemetry(self) -> Fake | None:
+        """Return the device itself; a scripted CPU has no telemetry."""
         return self if self.kind == "cuda" else None
 
-    def read(self) -> Reading:
-        """Return the state that the script asks for at this moment."""
+    def read(self) -> DeviceState:
+        """Return the state that the script sets for this moment."""
         if not self.script.telemetry:
-            return Reading()
-        return Reading(
+            return DeviceState()
+        return DeviceState(
             sm_clock_mhz=_BOOST_MHZ * self.clock_share,
             mem_clock_mhz=_MEMORY_MHZ,
             power_w=_WATTS,
@@ -311,5 +315,5 @@ class Fake:
         )
 
     def energy_j(self) -> float | None:
-        """Return constant power over time."""
+        """Return the energy of constant power."""
         return _WATTS * self.now_s if self.script.telemetry else None

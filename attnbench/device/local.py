@@ -1,4 +1,4 @@
-"""Facts about this machine's CPU and host from the standard library and /sys alone."""
+"""The CPU and host of this machine, described with only the standard library and /sys."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _GROUP_FILES = ("memory.max", "memory.current")
 _KIB = 1024
 
 
-def cpu_facts() -> Device:
-    """Describe this machine's CPU; ``free_bytes`` is half of what is available now."""
+def describe_cpu() -> Device:
+    """Describe this machine's CPU; ``free_bytes`` is half of the memory available now."""
     memory = _meminfo()
     return Device(
         kind="cpu",
@@ -39,16 +39,16 @@ def usable_cores() -> int:
 
 
 def available_bytes() -> int | None:
-    """Memory that can be had without swapping; None where the system does not say.
+    """Return the memory available without swapping; None where the system does not report it.
 
-    A container's own limit counts where it is lower than what the host has.
+    A container's limit counts if it is lower than what the host has.
     """
-    told = [one for one in (_meminfo().get("MemAvailable"), _left_in_group()) if one is not None]
-    return min(told, default=None)
+    known = [one for one in (_meminfo().get("MemAvailable"), _left_in_group()) if one is not None]
+    return min(known, default=None)
 
 
 def environment_of(device: Device, *, threads: int | None, cuda: str | None) -> Environment:
-    """Put host and software beside a device, without importing torch."""
+    """Describe a device with its host and software, without importing torch."""
     commit, dirty = git_state(Path.cwd())
     return Environment(
         device=device,
@@ -72,7 +72,7 @@ def version_of(distribution: str) -> str | None:
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """Return the commit of a folder's repository and whether its tracked files were changed."""
+    """Return the commit of a folder's repository and whether its tracked files have changed."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         return commit, bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
@@ -92,7 +92,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _meminfo() -> dict[str, int]:
-    """Read /proc/meminfo in bytes; what the C library knows where there is none."""
+    """Read /proc/meminfo in bytes, or ask the C library where it is missing."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -102,7 +102,7 @@ def _meminfo() -> dict[str, int]:
 
 
 def _sysconf() -> dict[str, int]:
-    """Memory by a system call, which a container without /proc still answers."""
+    """Ask sysconf, which also works in a container without /proc."""
     names = {"MemTotal": "SC_PHYS_PAGES", "MemAvailable": "SC_AVPHYS_PAGES"}
     try:
         page = os.sysconf("SC_PAGE_SIZE")
@@ -112,7 +112,7 @@ def _sysconf() -> dict[str, int]:
 
 
 def _left_in_group() -> int | None:
-    """What a container's memory limit (cgroup 2) leaves; None where there is no limit."""
+    """Return what a container's memory limit (cgroup 2) leaves; None without a limit."""
     try:
         limit, used = ((_GROUP / name).read_text("ascii") for name in _GROUP_FILES)
         return max(0, int(limit) - int(used))
@@ -131,7 +131,7 @@ def _cpu_name() -> str:
 
 
 def _last_level_cache() -> int | None:
-    """Size of the largest cache that /sys lists for the first core."""
+    """Return the size of the largest cache that /sys lists for the first core."""
     sizes = []
     for size in _CACHES.glob("index*/size"):
         try:

@@ -1,8 +1,8 @@
-"""What NVML says of a GPU, found by UUID: NVML's indices ignore CUDA_VISIBLE_DEVICES.
+"""Telemetry from NVML. GPUs are found by UUID, because NVML's indices ignore CUDA_VISIBLE_DEVICES.
 
-Everything is optional. A board, a container or an account may refuse any question; the answer is
-then None and the refusal is kept in NVML's own words. Of a MIG slice, clocks and temperature are
-those of the board that it lies on; power and energy are not its own and stay unknown.
+Everything is optional. A board, a container or an account may refuse any query; the answer is then
+None, and NVML's own error message is kept. A MIG slice reports the clocks and temperature of its
+board; power and energy cannot be attributed to a slice and stay unknown.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 
-# Bits of the clocks event reasons, by the names of NVML's header. Idling, and clocks that somebody
-# set (application clocks, a display, locked clocks), slow nothing down against what was asked for.
+# Bits of the clocks event reasons, by their names in NVML's header. Idling and clocks that a user
+# set (application clocks, a display, locked clocks) are left out: they are as requested.
 THROTTLES = {
     0x004: "sw_power_cap",
     0x008: "hw_slowdown",
@@ -33,30 +33,30 @@ _MILLI = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoTelemetry:
-    """A GPU that NVML does not show; ``reason`` says why."""
+    """A GPU that NVML does not know; ``reason`` says why."""
 
     reason: str
 
-    def read(self) -> Reading:
-        """Know nothing."""
-        return Reading()
+    def read(self) -> DeviceState:
+        """Return a state in which everything is unknown."""
+        return DeviceState()
 
     def energy_j(self) -> float | None:
-        """Know nothing."""
+        """Return None: unknown."""
         return None
 
     def to_dict(self) -> dict[str, Any]:
-        """Know nothing."""
+        """Return nothing to add to the Device."""
         return {}
 
 
 @dataclass(slots=True, kw_only=True)
 class Board:
-    """A GPU, or a MIG slice of one, that NVML shows.
+    """A GPU, or a MIG slice of one, that NVML knows.
 
-    ``uuid`` is what NVML knows it as; ``handle`` is what computes and ``board`` the whole GPU, the
-    same unless ``slice_name`` (``1g.10gb``) is set. ``refusals`` maps what was asked for to NVML's
-    words of refusal.
+    ``uuid`` is NVML's name for it; ``handle`` is what computes and ``board`` the whole GPU, the
+    same unless ``slice_name`` (``1g.10gb``) is set. ``refusals`` maps each refused query to NVML's
+    error message.
     """
 
     nvml: Any
@@ -66,11 +66,11 @@ class Board:
     slice_name: str | None = None
     refusals: dict[str, str] = field(default_factory=dict)
 
-    def read(self) -> Reading:
-        """Ask for clocks, power, temperature, throttling and other processes."""
+    def read(self) -> DeviceState:
+        """Query clocks, power, temperature, throttling and other processes."""
         nvml = self.nvml
         power = None if self.slice_name else self._ask("power", nvml.nvmlDeviceGetPowerUsage)
-        return Reading(
+        return DeviceState(
             sm_clock_mhz=self._ask("SM clock", nvml.nvmlDeviceGetClockInfo, _CLOCK_SM),
             mem_clock_mhz=self._ask("memory clock", nvml.nvmlDeviceGetClockInfo, _CLOCK_MEM),
             power_w=_scaled(power),
@@ -80,7 +80,7 @@ class Board:
         )
 
     def energy_j(self) -> float | None:
-        """Return the board's energy counter; a slice of it has none."""
+        """Return the board's energy counter in joules; a slice has none."""
         if self.slice_name:
             return None
         return _scaled(self._ask("energy", self.nvml.nvmlDeviceGetTotalEnergyConsumption))
@@ -96,7 +96,7 @@ class Board:
         }
 
     def foreign(self, own: int) -> tuple[int, ...] | None:
-        """Return the processes on the GPU but for ``own``, which computes on it."""
+        """Return the ids of the GPU's compute processes other than ``own``."""
         listed = self._asked(
             "processes", self.nvml.nvmlDeviceGetComputeRunningProcesses, self.handle
         )
@@ -105,7 +105,7 @@ class Board:
         return others(tuple(one.pid for one in listed), own)
 
     def _throttled(self) -> tuple[str, ...] | None:
-        # The older name is all that drivers before 535 know, and older bindings lack the newer.
+        # Drivers before 535 know only the older name (Throttle), and older bindings lack the newer.
         for name in ("Event", "Throttle"):
             question = getattr(self.nvml, f"nvmlDeviceGetCurrentClocks{name}Reasons", None)
             bits = None if question is None else self._ask("throttle reasons", question)
@@ -126,9 +126,14 @@ class Board:
 
 
 def find_board(uuid: str | None, *, index: int = 0, nvml: Any = None) -> Board | NoTelemetry:
-    """Find a GPU by the UUID that CUDA gives it, with or without its ``GPU-``.
+    """Find a GPU by its CUDA UUID.
 
-    ``index`` is torch's, the place in CUDA_VISIBLE_DEVICES: only that variable names a MIG slice.
+    Args:
+        uuid: with or without the prefix ``GPU-``.
+        index: torch's index, which is the position in CUDA_VISIBLE_DEVICES; a MIG slice is named
+            only there.
+        nvml: the bindings; pynvml if None.
+
     """
     if nvml is None:
         nvml = _library()
@@ -140,14 +145,14 @@ def find_board(uuid: str | None, *, index: int = 0, nvml: Any = None) -> Board |
             return _board_of(nvml, name)
         except nvml.NVMLError as error:
             refused.append(f"{name}: {error}")
-    return NoTelemetry(reason="; ".join(refused) or "torch does not tell this GPU's UUID")
+    return NoTelemetry(reason="; ".join(refused) or "torch does not report this GPU's UUID")
 
 
 def others(listed: tuple[int, ...], own: int) -> tuple[int, ...]:
-    """Leave one's own process, which computes, out of those that NVML lists.
+    """Return the processes that NVML lists, without this one, which computes as well.
 
-    In a container NVML may count processes as the host does, so that one's own stands in the list
-    under a number that nobody here knows: then any one of them is left out.
+    In a container, NVML may list the host's process ids. This process then has an unknown id in the
+    list, and any one of the ids is left out for it.
     """
     rest = tuple(pid for pid in listed if pid != own)
     return rest if len(rest) < len(listed) else rest[1:]
@@ -155,7 +160,7 @@ def others(listed: tuple[int, ...], own: int) -> tuple[int, ...]:
 
 @cache
 def _library() -> Any:
-    """Return NVML, initialised once a process, or the reason why there is none."""
+    """Return NVML, initialised once per process, or the reason why it is missing."""
     try:
         import pynvml
     except ImportError as error:
@@ -168,7 +173,7 @@ def _library() -> Any:
 
 
 def _names(uuid: str | None, index: int) -> Iterator[str]:
-    """Yield what NVML may know this device as, the surest name first."""
+    """Yield the names that NVML may have for this device, the most specific first."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     word = visible[index].strip() if index < len(visible) else ""
     if word.startswith("MIG-"):
@@ -183,7 +188,7 @@ def _names(uuid: str | None, index: int) -> Iterator[str]:
 
 
 def _board_of(nvml: Any, uuid: str) -> Board:
-    """Find a GPU or a slice by a name that NVML knows, and tell which of the two it is."""
+    """Find a GPU or a MIG slice by a name that NVML knows."""
     handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
     board, slice_name = handle, None
     if _is_slice(nvml, handle):
@@ -195,7 +200,7 @@ def _board_of(nvml: Any, uuid: str) -> Board:
 
 
 def _is_sliced(nvml: Any, handle: Any) -> bool:
-    """CUDA computes on a slice even where it gives the whole GPU's UUID; which, nobody says."""
+    """Return whether MIG is on: CUDA may compute on a slice yet report the GPU's UUID."""
     try:
         current, _ = nvml.nvmlDeviceGetMigMode(handle)
     except nvml.NVMLError:  # a GPU that cannot be sliced
@@ -211,7 +216,7 @@ def _is_slice(nvml: Any, handle: Any) -> bool:
 
 
 def _profile(nvml: Any, handle: Any) -> str:
-    """Return ``1g.10gb`` of ``NVIDIA H200 MIG 1g.18gb``."""
+    """Return ``1g.18gb`` from ``NVIDIA H200 MIG 1g.18gb``."""
     try:
         _, _, profile = str(nvml.nvmlDeviceGetName(handle)).partition("MIG ")
     except nvml.NVMLError:

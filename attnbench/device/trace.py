@@ -1,15 +1,24 @@
-"""Reading torch profiler traces: memory over time, and the names of what ran."""
+"""Torch profiler traces: memory over time, and the names of what ran.
+
+Code that inductor generates for a CPU calls its kernels as plain functions, which a trace does not
+show. torch can generate code that reports each kernel (``cpp.enable_kernel_profile``), but it would
+then do so in every sample too. ``named_kernels`` reports them from outside, only during the
+profiled call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
+from types import ModuleType
 from typing import Any
 
 _MEMORY = "[memory]"
 _OWN = ("aten::", "prims::", "triton", "cpp_fused")
-# Operators that move no data: they get memory or look at it differently.
+# Operators that move no data: they allocate memory or view it differently.
 _BOOKKEEPING = frozenset(
     f"aten::{name}"
     for name in (
@@ -21,7 +30,7 @@ _BOOKKEEPING = frozenset(
         *("swapaxes", "diagonal", "real", "resize_", "set_", "to", "_to_copy", "contiguous", "mT"),
     )
 )
-# Operators that a kernel uses for its own ends; they count only where nothing encloses them.
+# Operators that a kernel may use internally; they count only if nothing encloses them.
 _LIGHT = frozenset(
     f"aten::{name}"
     for name in (
@@ -32,7 +41,7 @@ _LIGHT = frozenset(
 
 
 def memory_use(events: Iterable[Any]) -> tuple[int, int]:
-    """Return (peak, left) bytes above the start from a trace's ``[memory]`` events."""
+    """Return peak and final bytes relative to the start, from a trace's ``[memory]`` events."""
     changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == _MEMORY)
     levels = list(accumulate(nbytes for _, nbytes in changes))
     return max([0, *levels]), levels[-1] if levels else 0
@@ -46,10 +55,10 @@ class _Span:
 
 
 def leaf_operators(events: Iterable[Any]) -> tuple[str, ...]:
-    """Name the operators that did the work on a CPU, each once, in order.
+    """Return the names of the operators that did the work on a CPU, each once, in order.
 
-    An operator did the work itself where nothing inside it computes: only bookkeeping, or copies
-    and fills that it makes for its own ends.
+    An operator did the work itself if nothing inside it computes: there is only bookkeeping, or
+    copies and fills for its own use.
     """
     root = _Span("", 0)
     stack = [root]
@@ -83,9 +92,9 @@ def _holds_work(span: _Span) -> bool:
 
 
 def device_span_s(events: Iterable[Any], device_type: object) -> float | None:
-    """Seconds from the first to the last thing that a device did; None where it did nothing.
+    """Return the seconds from a device's first activity to its last; None if it did nothing.
 
-    Copies and fills count. An annotation of the host that the trace repeats on the device does not.
+    Copies and fills count; host annotations that the trace repeats on the device do not.
     """
     ran: list[tuple[int, int]] = [
         (e.start_ns(), e.start_ns() + e.duration_ns())
@@ -98,7 +107,7 @@ def device_span_s(events: Iterable[Any], device_type: object) -> float | None:
 
 
 def device_kernels(events: Iterable[Any], device_type: object) -> tuple[str, ...]:
-    """Name the kernels that ran on a device, in order of their first launch, each once."""
+    """Return the names of the kernels that ran on a device, in launch order, each once."""
     ran = sorted(
         (e.start_ns(), e.name())
         for e in events
@@ -107,3 +116,40 @@ def device_kernels(events: Iterable[Any], device_type: object) -> tuple[str, ...
         and not e.name().startswith(("Memcpy", "Memset"))
     )
     return tuple(dict.fromkeys(name for _, name in ran))
+
+
+Span = Callable[[str], AbstractContextManager[Any]]
+
+_PREFIX = "cpp_fused"
+
+
+@contextmanager
+def named_kernels(span: Span) -> Iterator[None]:
+    """Wrap each kernel that is compiled so far in a ``span`` of its name."""
+    found = [
+        (module, name, kernel)
+        for module in _generated()
+        for name, kernel in vars(module).items()
+        if name.startswith(_PREFIX) and callable(kernel)
+    ]
+    for module, name, kernel in found:
+        setattr(module, name, _in_span(name, kernel, span))
+    try:
+        yield
+    finally:
+        for module, name, kernel in found:
+            setattr(module, name, kernel)
+
+
+def _in_span(name: str, kernel: Callable[..., Any], span: Span) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        with span(name):
+            return kernel(*arguments)
+
+    return call
+
+
+def _generated() -> tuple[ModuleType, ...]:
+    """Return the modules of generated code; none if torch keeps them elsewhere."""
+    cache = getattr(sys.modules.get("torch._inductor.codecache"), "PyCodeCache", None)
+    return tuple(getattr(cache, "modules", ()))

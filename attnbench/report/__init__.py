@@ -14,7 +14,7 @@ from attnbench.store.run import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-    from attnbench.report.compared import Comparisons
+    from attnbench.report.comparisons import Comparisons
 
 _HEAVY_BYTES = 5_000_000
 _ONE_DEVICE = "prices were given, but no two devices are compared here: work a dollar has no figure"
@@ -112,30 +112,30 @@ def picture(
         OutputError: the file cannot be written.
 
     """
-    from attnbench.report.canvas import drawing
     from attnbench.report.figures import FIGURES
+    from attnbench.report.html import MODES
+    from attnbench.report.html import picture as picture_text
     from attnbench.report.model import MissingFigure
-    from attnbench.report.page import make_subject, source_line
+    from attnbench.report.page import make_report_data, source_line
     from attnbench.report.points import gather
-    from attnbench.report.standalone import MODES
-    from attnbench.report.standalone import picture as svg_of
+    from attnbench.report.svg import figure_style
     from attnbench.store.atomic import check_writable, write_text
 
     for word, known, what in ((figure, FIGURES, "figure"), (mode, MODES, "mode")):
         if word not in known:
             raise OptionError(f"{what} is one of {', '.join(known)}; got {word!r}")
     loaded = _loaded(runs, filter, prices=prices)
-    subject = make_subject(
+    data = make_report_data(
         gather(loaded.frame), loaded.metadata, baseline=baseline, colours=colours or {}
     )
-    subject = replace(subject, comparisons=loaded.comparisons)
-    with drawing():
-        drawn = FIGURES[figure](subject)
+    data = replace(data, comparisons=loaded.comparisons)
+    with figure_style():
+        drawn = FIGURES[figure](data)
     if isinstance(drawn, MissingFigure):
         raise NothingSelected(f"there is no figure {figure!r}: {drawn.why}")
     path = Path(out).expanduser()
     check_writable(path.parent)
-    write_text(path, svg_of(drawn, source_line(subject.points), mode))
+    write_text(path, picture_text(drawn, source_line(data.points), mode))
     return path
 
 
@@ -157,14 +157,14 @@ def _loaded(
     threshold: float | None = None,
     prices: Mapping[str, float] | None = None,
 ) -> _Loaded:
+    from attnbench.analysis.cases import filtered
     from attnbench.analysis.compare import THRESHOLD
-    from attnbench.analysis.dollars import prices_by_device
-    from attnbench.analysis.table import selected
-    from attnbench.report.compared import comparisons
+    from attnbench.analysis.running_cost import prices_by_device
+    from attnbench.report.comparisons import comparisons
     from attnbench.store import load, read, result_files
 
     files = result_files(runs)
-    frame = selected(load(files), filter)
+    frame = filtered(load(files), filter)
     by_device = prices_by_device(prices or {}, _device_names(frame))
     found = comparisons(
         files,

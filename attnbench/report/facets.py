@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.problem import FIELDS
-from attnbench.report import canvas
+from attnbench.report import svg
 from attnbench.report.points import Point
 from attnbench.units import count_text
 
@@ -145,7 +145,7 @@ def _is_length(point: Point, name: str) -> bool:
 
 
 def _title(said: Sequence[tuple[str, Any]]) -> str:
-    words = (canvas.literal(words_of(name, what), _LONGEST) for name, what in said)
+    words = (svg.literal(words_of(name, what), _LONGEST) for name, what in said)
     return ", ".join(filter(None, words))
 
 

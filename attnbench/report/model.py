@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from attnbench.report.compared import Comparisons
+from attnbench.report.comparisons import Comparisons
 from attnbench.report.palette import Style
 from attnbench.report.points import Point, drawn
 from attnbench.report.winners import Contest
@@ -170,10 +170,10 @@ class Page:
     advice: str = ""
 
 
-def backend_keys(subject: ReportData, shown: Sequence[str]) -> tuple[Key, ...]:
+def backend_keys(data: ReportData, shown: Sequence[str]) -> tuple[Key, ...]:
     """Return the legend of the backends that a figure shows, the greys as one line."""
     present = set(shown)
-    named = [style for label, style in subject.styles.items() if label in present]
+    named = [style for label, style in data.styles.items() if label in present]
     keys = [Key(style.label, style) for style in named if not style.is_grey]
     greys = [style.label for style in named if style.is_grey]
     if greys:

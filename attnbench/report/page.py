@@ -8,20 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.advise import advise_rows, document
-from attnbench.analysis.doubts import doubts, flattering
-from attnbench.analysis.published import published_lines
-from attnbench.analysis.table import ranked
+from attnbench.analysis.cases import rank_cases
+from attnbench.analysis.runs import published_lines
+from attnbench.analysis.warnings import input_warnings, note_warnings
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.filter import did_you_mean
 from attnbench.measurement import STATUSES
 from attnbench.metrics import METRICS
-from attnbench.report import cases, palette, winners
-from attnbench.report.compared import Comparisons
+from attnbench.report import palette, winners
+from attnbench.report.comparisons import Comparisons
 from attnbench.report.facets import shared
 from attnbench.report.figures import sections
 from attnbench.report.model import Page, ReportData, backend_keys
 from attnbench.report.points import Point, drawn, gather
-from attnbench.report.provenance import provenance
+from attnbench.report.tables import case_table, failures, provenance
 from attnbench.units import time_text
 
 if TYPE_CHECKING:
@@ -51,24 +51,24 @@ def make_page(
     if frame.empty:
         raise NothingSelected("there is no row to report on", hint="attnbench list runs")
     found = comparisons or Comparisons()
-    subject = make_subject(gather(frame), metadata, baseline=baseline, colours=colours or {})
-    subject = replace(subject, comparisons=found)
+    data = make_report_data(gather(frame), metadata, baseline=baseline, colours=colours or {})
+    data = replace(data, comparisons=found)
     return Page(
-        title=title or _title(subject.points),
-        verdict=winners.verdict(subject.points, subject.contests),
-        rules=tuple(winners.rules(subject.contests)),
-        warnings=(*_warnings(subject.points), *found.refused),
-        chips=tuple(_chips(subject.points)),
-        common=tuple(shared(subject.points)),
-        sections=sections(subject),
-        cases=cases.case_table(subject),
-        failures=cases.failures(subject.points),
-        provenance=provenance(subject.points, metadata),
+        title=title or _title(data.points),
+        verdict=winners.verdict(data.points, data.contests),
+        rules=tuple(winners.rules(data.contests)),
+        warnings=(*_warnings(data.points), *found.refused),
+        chips=tuple(_chips(data.points)),
+        common=tuple(shared(data.points)),
+        sections=sections(data),
+        cases=case_table(data),
+        failures=failures(data.points),
+        provenance=provenance(data.points, metadata),
         formulas=tuple((m.name, f"{m.formula} [{m.unit}]", m.about) for m in METRICS.values()),
         version=__version__,
-        keys=backend_keys(subject, list(subject.styles)),
+        keys=backend_keys(data, list(data.styles)),
         compared=found.lines,
-        published=tuple(_published(subject.points, metadata)),
+        published=tuple(_published(data.points, metadata)),
         advice=_advice(frame),
     )
 
@@ -94,7 +94,7 @@ def _advice(frame: pd.DataFrame) -> str:
         return ""
 
 
-def make_subject(
+def make_report_data(
     points: Sequence[Point],
     metadata: Mapping[str, Mapping[str, Any]],
     *,
@@ -158,7 +158,7 @@ def _baseline(
             return name, "the suite's baseline"
     if len(finished) < 2:  # noqa: PLR2004  one backend has no speed-up
         return None, "speed-ups need two backends that finished something"
-    standing = ranked([point.case for point in drawn(points)])
+    standing = rank_cases([point.case for point in drawn(points)])
     if standing:
         return standing[-1].label, "the slowest over the problems that all backends finished"
     shared_by = Counter(p.backend for one in found if not one.is_alone for p in one.points)
@@ -198,7 +198,7 @@ def _warnings(points: Sequence[Point]) -> list[str]:
         said = ", ".join(f"{count} {status}" for status, count in bad.most_common())
         lines.append(f"{said}: these cases have no latency and stand in no figure")
     cases = [point.case for point in ok]
-    lines += [*flattering(cases), *doubts(cases)]
+    lines += [*input_warnings(cases), *note_warnings(cases)]
     return lines
 
 

@@ -1,6 +1,6 @@
 """Colours: one for each backend on the whole page, told apart by marker and dash as well.
 
-Figures are drawn in sentinel colours, which ``canvas`` replaces with CSS variables, so that one
+Figures are drawn in sentinel colours, which ``svg`` replaces with CSS variables, so that one
 drawing serves light, dark and print. The backends' colours began as petroff10 (Petroff,
 Accessible color sequences, 2021). Four of its ten are too pale on white; darkened one by one they
 fall together for colour-blind readers, so all ten were moved at once, on white and on dark, until

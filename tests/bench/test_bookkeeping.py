@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnbench.case import Case
-from attnbench.device.local import cpu_facts, environment_of
+from attnbench.device.local import describe_cpu, environment_of
 from attnbench.execute.rows import RunIdentity, make_row
 from attnbench.measurement import Measurement
 from attnbench.method import Method
@@ -20,7 +20,7 @@ def test_a_row_is_made(benchmark):
     )
     case = Case(problem=problem, backend="sdpa", options=(("kernel", "flash"),))
     method = Method(timer="wall", l2="warm")
-    environment = environment_of(cpu_facts(), threads=2, cuda=None)
+    environment = environment_of(describe_cpu(), threads=2, cuda=None)
     identity = RunIdentity(
         attnbench_version="0",
         run_id="0",
@@ -58,8 +58,8 @@ def test_a_row_is_made(benchmark):
 @pytest.mark.torch
 def test_a_case_in_the_worker(benchmark):
     """One tiny case with next to no warm-up and samples: inputs, check and profile included."""
-    from attnbench.measure.bench import DeviceContext
-    from attnbench.measure.measure import CaseSettings, measure
+    from attnbench.measure.context import CaseSettings, DeviceContext
+    from attnbench.measure.measure import measure
     from attnbench.method import Measure
 
     problem = Problem(q_len=1, kv_len=64, q_heads=2, head_dim=16, dtype="fp32")
@@ -68,7 +68,7 @@ def test_a_case_in_the_worker(benchmark):
     bench = DeviceContext.open("cpu", stage=lambda _: None)
     bench.measure_ceilings()
     method = Method(timer="wall", l2="warm", warmup_s=0.0)
-    orders = CaseSettings(method=method, settings=settings)
+    orders = CaseSettings(method=method, measure=settings)
 
     measured = benchmark(measure, case, orders, bench)
 

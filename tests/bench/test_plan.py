@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attnbench.device.datasheet import lookup
+from attnbench.device.rates import lookup
 from attnbench.planning.plan import describe_backends, make_plan
 from attnbench.planning.prediction import Predictor
 from attnbench.registry import Registry

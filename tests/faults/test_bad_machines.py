@@ -97,7 +97,7 @@ def hidden(monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "sysconf"), reason="of POSIX")
 @pytest.mark.usefixtures("hidden")
 def test_without_proc_the_memory_is_what_the_system_call_says():
-    device = local.cpu_facts()
+    device = local.describe_cpu()
 
     assert device.memory_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < device.free_bytes <= device.memory_bytes // 2
@@ -126,7 +126,7 @@ def test_a_user_without_a_home_keeps_no_ceilings_and_says_nothing(monkeypatch):
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", nobody)
-    facts = local.environment_of(local.cpu_facts(), threads=1, cuda=None)
+    facts = local.environment_of(local.describe_cpu(), threads=1, cuda=None)
     ceilings.store_ceilings(facts, {"read_gbps": 1.0})
 
     assert ceilings.stored_ceilings(facts) is None

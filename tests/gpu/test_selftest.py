@@ -28,8 +28,8 @@ def test_this_device_passes(results, name):
     assert results[name].passed, results[name]
 
 
-def test_the_gauge_tells_this_device_s_state_or_why_not(cuda):
-    board = cuda.gauge()
+def test_telemetry_reports_this_device_s_state_or_why_not(cuda):
+    board = cuda.telemetry()
     if isinstance(board, NoTelemetry):
         assert board.reason
         pytest.skip(f"NVML does not show this device: {board.reason}")

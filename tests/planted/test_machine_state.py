@@ -13,7 +13,7 @@ import pytest
 from attnbench.analysis.compare import compare
 from attnbench.analysis.gate import gate
 from attnbench.analysis.machine import machine_states
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 from attnbench.device.nvml import NoTelemetry, find_board
 from attnbench.errors import NotComparable
 from attnbench.stats.decision import confirm, screen
@@ -55,7 +55,7 @@ def accused(order, seed):
     return words.count("slower"), words.count("faster")
 
 
-def test_one_side_first_accuses_a_cooling_gpu_and_turns_by_turns_do_not():
+def test_one_side_first_accuses_a_cooling_gpu_and_interleaved_turns_do_not():
     one_after_the_other = accused("A" * 16 + "B" * 16, seed=1)
     by_turns = [accused("ABBA" * 8, seed=seed) for seed in range(10)]
 
@@ -85,7 +85,7 @@ def test_a_power_limit_that_was_lowered_is_another_device_and_no_regression(tmp_
 def test_the_power_limit_is_part_of_a_device_s_identity():
     from dataclasses import replace
 
-    from attnbench.device.datasheet import lookup
+    from attnbench.device.rates import lookup
 
     device = lookup("h100").device
     full, capped = replace(device, power_limit_w=700.0), replace(device, power_limit_w=560.0)
@@ -93,7 +93,7 @@ def test_the_power_limit_is_part_of_a_device_s_identity():
     assert full.id != capped.id
 
 
-def test_two_hosts_of_one_name_are_told_apart_by_canaries_and_throttle_reasons(tmp_path):
+def test_two_hosts_of_one_name_differ_in_canaries_and_throttle_reasons(tmp_path):
     def records(gemm):
         us = {"copy": 700.0, "gemm": gemm, "softmax": 30.0}
         return [{"record": "canaries", "process": 0, "when": "first", "at": 1.0, "us": us}]
@@ -156,23 +156,23 @@ def test_a_board_that_refuses_leaves_empty_columns_with_a_reason(words):
     )
     board = find_board(nvml_tests.UUID, nvml=nvml_tests.ScriptedNvml(**every))
 
-    assert board.read() == Reading()
+    assert board.read() == DeviceState()
     assert board.energy_j() is None
     assert board.refusals
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("gauge", [None, "refuses"])
-def test_a_machine_without_nvml_is_measured_and_says_so(measured, attend, gauge):
+@pytest.mark.parametrize("telemetry", [None, "refuses"])
+def test_a_machine_without_nvml_is_measured_and_says_so(measured, attend, telemetry):
     from attnbench.device.fake import Fake, Script
 
-    device = Fake(Script(telemetry=gauge is None))
+    device = Fake(Script(telemetry=telemetry is None))
 
     class Silent(Fake):
-        def gauge(self):
+        def telemetry(self):
             return NoTelemetry(reason="no libnvidia-ml.so")
 
-    if gauge is None:
+    if telemetry is None:
         device = Silent(Script())
 
     def prepare(inputs):

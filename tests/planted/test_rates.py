@@ -9,9 +9,8 @@ import torch
 
 from attnbench.cost import compute_cost
 from attnbench.device.cpu import Cpu
-from attnbench.device.datasheet import SHEETS
 from attnbench.device.fake import Fake, Script
-from attnbench.device.rates import Ceilings
+from attnbench.device.rates import GPU_SPECS, Ceilings
 from attnbench.measure import measure as measuring
 from attnbench.measure.selftest import copy as copy_test
 from attnbench.measure.timers import make_timer
@@ -52,7 +51,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
         full = compute_cost(Problem(q_len=256, q_heads=4, head_dim=32, dtype="fp32", mask="causal"))
         monkeypatch.setattr(measuring, "compute_cost", lambda _: full)
     # A device that is measured again finds the same ceiling: it is no busy moment.
-    monkeypatch.setattr("attnbench.measure.bench.measure_ceilings", lambda *_, **__: ceilings)
+    monkeypatch.setattr("attnbench.measure.context.measure_ceilings", lambda *_, **__: ceilings)
     done = measured(device, windowed(device, seconds), WINDOW, ceilings=ceilings)
 
     if priced == "as it is":
@@ -67,7 +66,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
 def test_a_gpu_that_is_in_no_table_is_held_against_what_was_measured_on_it(measured, attend):
     device = Fake(Script())
     name = device.describe().name
-    assert name.lower() not in SHEETS
+    assert name.lower() not in GPU_SPECS
     ceilings = Ceilings(read_gbps=200.0, copy_gbps=180.0, triad_gbps=190.0, tflops={"fp32": 5.0})
     problem = Problem(batch=4, q_len=1, kv_len=128, q_heads=8, head_dim=64, dtype="fp32")
     cost = compute_cost(problem)
@@ -123,7 +122,7 @@ def test_a_gigabyte_is_a_thousand_million_bytes_in_a_known_copy():
     gbps = 2 * nbytes / timer.sample() / 1e9
 
     assert gbps == pytest.approx(100.0, rel=1e-3)
-    # What MiB/ms under the name of GB/s would be, or GiB/s: both are told apart.
+    # What MiB/ms under the name of GB/s would be, or GiB/s: both are distinguished.
     assert abs(gbps / 1.048576 - 100) > 4
     assert abs(gbps / 1.073741824 - 100) > 6
 

@@ -24,7 +24,7 @@ def test_a_backend_that_works_on_another_stream_has_no_time(measured, attend):
 
     def prepare(inputs):
         def call():
-            device.aside(lambda: device.launch(5e-3))
+            device.on_side_stream(lambda: device.launch(5e-3))
             return attend(inputs)
 
         return call

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.compare import unpriced
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_text, unpriced
-from attnbench.report import canvas, palette
-from attnbench.report.gains import Gain, gains_of
+from attnbench.analysis.running_cost import NO_PRICES, dollars_a_million, energies
+from attnbench.render.values import dollars_text
+from attnbench.report import palette, svg
 from attnbench.report.model import (
     DataTable,
     Figure,
@@ -24,9 +26,10 @@ from attnbench.units import time_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.analysis.compare import RunComparison
+    from attnbench.analysis.compare import CaseComparison, RunComparison
 
-NAME, TITLE = "devices", "What does the other device give?"
+
+_DEVICES, _DEVICES_TITLE = "devices", "What does the other device give?"
 _MOST_PANELS = 9  # three rows of a phase: as fast, a joule, a dollar
 _WIDTH, _HEIGHT = 380, 270
 _FEWEST_TICKS = 3
@@ -42,13 +45,13 @@ _DOLLARS = (
 )
 
 
-def devices(subject: ReportData) -> Figure | MissingFigure:
+def devices(data: ReportData) -> Figure | MissingFigure:
     """Draw each case's speed-up on the other device, with lines at the ratios of the ceilings."""
-    across = subject.comparisons.across
+    across = data.comparisons.across
     if not across:
-        return MissingFigure(NAME, TITLE, "the runs are of one kind of device")
+        return MissingFigure(_DEVICES, _DEVICES_TITLE, "the runs are of one kind of device")
     if not any(one.ratio for pair in across for one in pair.comparisons):
-        return MissingFigure(NAME, TITLE, "no case was finished on both devices")
+        return MissingFigure(_DEVICES, _DEVICES_TITLE, "no case was finished on both devices")
     gains = {id(pair): gains_of(pair) for pair in across}
     drawings = [
         (pair, members, gain, title)
@@ -56,14 +59,14 @@ def devices(subject: ReportData) -> Figure | MissingFigure:
         for gain, members, title in _drawings(pair, gains[id(pair)], several=len(across) > 1)
     ]
     panels = tuple(
-        _panel(pair, members, gain, title, subject, f"{NAME}-{n}")
+        _panel(pair, members, gain, title, data, f"{_DEVICES}-{n}")
         for n, (pair, members, gain, title) in enumerate(drawings[:_MOST_PANELS])
     )
     present = sorted({one.backend for pair in across for one in pair.comparisons if one.ratio})
     words = {gain.word for _, _, gain, _ in drawings}
     return Figure(
-        name=NAME,
-        title=TITLE,
+        name=_DEVICES,
+        title=_DEVICES_TITLE,
         how="Each point is a case: how many times as fast it is on the other device, against what"
         " it took on the first. The lines are the ratios of the best bandwidth and of the best"
         " matrix product, as measured: a kernel that is limited by memory should lie on the first,"
@@ -73,7 +76,7 @@ def devices(subject: ReportData) -> Figure | MissingFigure:
         + (_DOLLARS if "work a dollar" in words else ""),
         panels=panels,
         keys=(
-            *backend_keys(subject, present),
+            *backend_keys(data, present),
             Key("limited by memory", sign="filled"),
             Key("limited by something else", sign="hollow"),
         ),
@@ -124,12 +127,12 @@ def _panel(
     members: Sequence[CaseComparison],
     gain: Gain,
     title: str,
-    subject: ReportData,
+    data: ReportData,
     name: str,
 ) -> Panel:
-    xs = [one.base.latency if one.base else 1.0 for one in members]
+    xs = [one.base.seconds if one.base else 1.0 for one in members]
     ys = [gain.of(one) or 1.0 for one in members]
-    figure, axes = canvas.panel(_WIDTH, _HEIGHT)
+    figure, axes = svg.new_panel(_WIDTH, _HEIGHT)
     lines = _ceiling_lines(pair, members, gain)
     low, high = min([1.0, *ys, *(y for y, _ in lines)]), max([1.0, *ys, *(y for y, _ in lines)])
     axes.set_xscale("log")
@@ -139,12 +142,12 @@ def _panel(
     axes.axhline(1.0, color=palette.MUTED, linewidth=1, zorder=1)
     _draw_ceilings(axes, lines)
     for one, x, y in zip(members, xs, ys, strict=True):
-        _draw_case(axes, one, (x, y), subject)
+        _draw_case(axes, one, (x, y), data)
     _axes_ticks(axes, min(xs), max(xs), low, high)
-    axes.set_xlabel(f"latency on {canvas.literal(pair.base.name, 30)}")
-    axes.set_ylabel(f"{gain.axis} {canvas.literal(pair.new.name, 22)}")
+    axes.set_xlabel(f"latency on {svg.literal(pair.base.name, 30)}")
+    axes.set_ylabel(f"{gain.axis} {svg.literal(pair.new.name, 22)}")
     about = f"{len(members)} cases from {min(ys):.2f} to {max(ys):.2f} times."
-    return Panel(canvas.literal(title, 80), canvas.to_svg(figure, name, title, about))
+    return Panel(svg.literal(title, 80), svg.render(figure, name, title, about))
 
 
 def _draw_ceilings(axes: Axes, lines: Sequence[tuple[float, str]]) -> None:
@@ -163,9 +166,9 @@ def _draw_ceilings(axes: Axes, lines: Sequence[tuple[float, str]]) -> None:
 
 
 def _draw_case(
-    axes: Axes, one: CaseComparison, place: tuple[float, float], subject: ReportData
+    axes: Axes, one: CaseComparison, place: tuple[float, float], data: ReportData
 ) -> None:
-    style = subject.styles.get(one.backend)
+    style = data.styles.get(one.backend)
     colour = style.colour if style else palette.OTHER
     filled = one.facts.get("bound") == "memory"
     axes.plot(
@@ -237,7 +240,7 @@ def _table(across: Sequence[RunComparison], gains: Mapping[int, tuple[Gain, ...]
                 continue
             fast, joule, dollar = (gain.of(one) for gain in gains[id(pair)])
             row = [pair.base.name, pair.new.name, one.label]
-            row += [time_text(one.base.latency), time_text(one.new.latency), _times(fast)]
+            row += [time_text(one.base.seconds), time_text(one.new.seconds), _times(fast)]
             row += [_times(pair.ceiling_of(one)), str(one.facts.get("bound") or ""), _times(joule)]
             if has_prices:
                 costs = (
@@ -251,3 +254,45 @@ def _table(across: Sequence[RunComparison], gains: Mapping[int, tuple[Gain, ...]
 
 def _times(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}x"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """One of them: its words, a case's figure, and that of the ceilings.
+
+    ``ceiling`` is what the ratio of two ceilings is multiplied by; None where they are no limit.
+    """
+
+    word: str
+    axis: str
+    of: Callable[[CaseComparison], float | None]
+    ceiling: float | None
+
+
+def gains_of(pair: RunComparison) -> tuple[Gain, ...]:
+    """Return as fast, then a joule and a dollar; a figure is None where it is not known."""
+    spent = energies(pair.base), energies(pair.new)
+
+    def a_joule(one: CaseComparison) -> float | None:
+        before, after = (side.get(one.case_id) for side in spent)
+        # Only where both sides know it one way.
+        if before is None or after is None or before.counted != after.counted:
+            return None
+        return before.joules / after.joules
+
+    price = pair.prices.ratio
+    return (
+        Gain(
+            word="times as fast",
+            axis="times as fast on",
+            of=lambda one: 1 / one.ratio if one.ratio else None,
+            ceiling=1.0,
+        ),
+        Gain(word="work a joule", axis="work a joule on", of=a_joule, ceiling=None),
+        Gain(
+            word="work a dollar",
+            axis="work a dollar on",
+            of=lambda one: pair.prices.work(one.ratio),
+            ceiling=1 / price if price else None,
+        ),
+    )

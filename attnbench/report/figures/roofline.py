@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.report import canvas, palette
+from attnbench.report import palette, svg
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.model import (
     DataTable,
@@ -28,18 +28,18 @@ _MOST_PANELS = 4
 _MOST_POINTS = 1200
 
 
-def roofline(subject: ReportData) -> Figure | MissingFigure:
+def roofline(data: ReportData) -> Figure | MissingFigure:
     """Draw TFLOP/s against FLOP a byte, a panel for each run and dtype, under its ceilings."""
-    priced = [point for point in subject.ok if point.tflops and point.row["intensity"]]
+    priced = [point for point in data.ok if point.tflops and point.row["intensity"]]
     roofed = [point for point in priced if _roof(point) is not None]
     if not roofed:
         why = "no case has measured ceilings to stand under"
         if not priced:
-            why = "no ok case has a cost" if subject.ok else "no case came out ok"
+            why = "no ok case has a cost" if data.ok else "no case came out ok"
         return MissingFigure(NAME, TITLE, why)
     facets = split(roofed, _AXES)
     shown, left_out = largest(facets, _MOST_PANELS)
-    panels = tuple(_panel(one, subject, f"{NAME}-{n}") for n, one in enumerate(shown))
+    panels = tuple(_panel(one, data, f"{NAME}-{n}") for n, one in enumerate(shown))
     remarks = [f"{left_out} more panels are left out"] if left_out else []
     if any(len(one.points) > _MOST_POINTS for one in shown):
         remarks.append(f"of each panel {_MOST_POINTS} points are drawn, evenly over the cases")
@@ -60,7 +60,7 @@ def roofline(subject: ReportData) -> Figure | MissingFigure:
         " needs, not what a kernel happens to do.",
         panels=panels,
         keys=(
-            *backend_keys(subject, present),
+            *backend_keys(data, present),
             *(
                 [Key("the data sheet's roof", sign="dashed")]
                 if any(_sheet(one) for one in shown)
@@ -89,13 +89,13 @@ def _roof(point: Point) -> tuple[float, float] | None:
     return (bandwidth, tflops) if bandwidth and tflops else None
 
 
-def _panel(facet: Facet, subject: ReportData, name: str) -> Panel:
+def _panel(facet: Facet, data: ReportData, name: str) -> Panel:
     roofs = [roof for point in facet.points if (roof := _roof(point)) is not None]
     bandwidth, peak = max(b for b, _ in roofs), max(t for _, t in roofs)
     points = facet.points[:: -(-len(facet.points) // _MOST_POINTS)]
     xs = [point.row["intensity"] for point in points]
     ys = [point.tflops or 0.0 for point in points]
-    figure, axes = canvas.panel(_WIDTH, _HEIGHT)
+    figure, axes = svg.new_panel(_WIDTH, _HEIGHT)
     ridge = peak * 1e12 / (bandwidth * 1e9)
     low, high = min(*xs, ridge) / 2, max(*xs, ridge) * 2
     axes.set_xscale("log")
@@ -114,7 +114,7 @@ def _panel(facet: Facet, subject: ReportData, name: str) -> Panel:
     if sheet is not None:
         _draw_sheet(axes, low, high, *sheet)
     for point, x, y in zip(points, xs, ys, strict=True):
-        style = subject.styles[point.backend]
+        style = data.styles[point.backend]
         filled = point.phase == "prefill"
         axes.plot(
             [x],
@@ -136,15 +136,15 @@ def _panel(facet: Facet, subject: ReportData, name: str) -> Panel:
         f" {rate_text(bandwidth * 1e9)} and {flops_text(peak * 1e12)}, meeting at"
         f" {significant(ridge)} FLOP a byte."
     )
-    return Panel(facet.title, canvas.to_svg(figure, name, facet.title or TITLE, about))
+    return Panel(facet.title, svg.render(figure, name, facet.title or TITLE, about))
 
 
 def _sheet(facet: Facet) -> tuple[float, float] | None:
     """The vendor's bandwidth (GB/s) and rate of the dtype (TFLOP/s); None for other devices."""
-    from attnbench.device.datasheet import SHEETS
+    from attnbench.device.rates import GPU_SPECS
 
     row = facet.points[0].row
-    for one in SHEETS.values():
+    for one in GPU_SPECS.values():
         if one.name == row["device_name"] and row["dtype"] in one.tflops:
             return one.bandwidth_gbps, one.tflops[row["dtype"]]
     return None

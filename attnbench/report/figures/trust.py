@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attnbench.report import canvas, palette
+from attnbench.report import palette, svg
 from attnbench.report.model import (
     DataTable,
     Figure,
@@ -28,30 +28,30 @@ _FEW_TICKS = (0.01, 0.1, 1, 5, 20, 100)
 _WIDE_RANGE = 100  # from the surest case to the least sure: all ticks would run into each other
 
 
-def intervals(subject: ReportData) -> Figure | MissingFigure:
+def intervals(data: ReportData) -> Figure | MissingFigure:
     """Draw how many cases have an interval no wider than x, a line for each backend."""
     name, title = _INTERVALS
-    known = [p for p in subject.ok if p.latency and p.latency.half_width is not None]
+    known = [p for p in data.ok if p.latency and p.latency.half_width is not None]
     if not known:
         why = "has three processes, below which there is no interval"
-        return MissingFigure(name, title, f"no case {why if subject.ok else 'came out ok'}")
+        return MissingFigure(name, title, f"no case {why if data.ok else 'came out ok'}")
     width = [100 * max((p.latency.half_width if p.latency else None) or 0, 1e-5) for p in known]
-    order = [label for label in subject.styles if label in {p.backend for p in known}]
+    order = [label for label in data.styles if label in {p.backend for p in known}]
     below = sum(one <= 1 for one in width)
     within = sum(one <= 5 for one in width)  # noqa: PLR2004  the second line
     about = (
         f"{below} of {len(width)} cases have an interval of ±1 % or better,"
         f" {within} of ±5 % or better."
     )
-    missing = len(subject.ok) - len(known)
+    missing = len(data.ok) - len(known)
     worst = sorted(zip(width, known, strict=True), key=lambda one: -one[0])
     return Figure(
         name=name,
         title=title,
         how="For each width the share of cases whose 95 % interval between processes is that"
         f" narrow: the further left and up a line, the surer. {about}",
-        panels=(_shares(subject, known, width, about),),
-        keys=backend_keys(subject, order),
+        panels=(_shares(data, known, width, about),),
+        keys=backend_keys(data, order),
         table=DataTable(
             ("run", "problem", "backend", "latency", "interval"),
             tuple(
@@ -65,10 +65,10 @@ def intervals(subject: ReportData) -> Figure | MissingFigure:
     )
 
 
-def clocks(subject: ReportData) -> Figure | MissingFigure:
+def clocks(data: ReportData) -> Figure | MissingFigure:
     """Draw clock and temperature of every measured row against the time of day."""
     name, title = _CLOCKS
-    rows = [row for point in subject.ok for row in point.case.rows if row["started_at"] is not None]
+    rows = [row for point in data.ok for row in point.case.rows if row["started_at"] is not None]
     panels = []
     for column, label in (("sm_clock_mhz", "SM clock, MHz"), ("temperature_c", "temperature, °C")):
         known = [row for row in rows if row[column] is not None]
@@ -102,16 +102,14 @@ def clocks(subject: ReportData) -> Figure | MissingFigure:
     )
 
 
-def samples(subject: ReportData) -> Figure | MissingFigure:
+def samples(data: ReportData) -> Figure | MissingFigure:
     """Draw the samples of the noisiest cases in their order, a line for each process."""
     name, title = _SAMPLES
-    known = [p for p in subject.ok if any(row["samples_us"] for row in p.case.rows)]
+    known = [p for p in data.ok if any(row["samples_us"] for row in p.case.rows)]
     if not known:
         return MissingFigure(name, title, "no case came out ok with its samples")
     noisiest = sorted(known, key=lambda point: -_unsteadiness(point))[:_MOST_NOISY]
-    panels = tuple(
-        _samples_panel(point, f"{name}-{n}", subject) for n, point in enumerate(noisiest)
-    )
+    panels = tuple(_samples_panel(point, f"{name}-{n}", data) for n, point in enumerate(noisiest))
     return Figure(
         name=name,
         title=title,
@@ -137,17 +135,15 @@ def samples(subject: ReportData) -> Figure | MissingFigure:
     )
 
 
-def _shares(
-    subject: ReportData, known: Sequence[Point], width: Sequence[float], about: str
-) -> Panel:
+def _shares(data: ReportData, known: Sequence[Point], width: Sequence[float], about: str) -> Panel:
     """The share of each backend's cases whose interval is no wider than x percent."""
     import pandas as pd
     import seaborn as sns
 
-    figure, axes = canvas.panel(400, 280)
+    figure, axes = svg.new_panel(400, 280)
     axes.set_xscale("log")
     frame = pd.DataFrame({"width": list(width), "backend": [p.backend for p in known]})
-    for label, style in subject.styles.items():
+    for label, style in data.styles.items():
         own = frame.loc[frame["backend"] == label, "width"]
         if own.empty:
             continue
@@ -159,7 +155,7 @@ def _shares(
         axes.axvline(share, color=palette.MUTED, linewidth=1, dashes=(3, 3), zorder=1)
     _percent_axis(axes, min(width), max(width))
     axes.set_ylabel("% of cases")
-    return Panel("", canvas.to_svg(figure, _INTERVALS[0], _INTERVALS[1], about))
+    return Panel("", svg.render(figure, _INTERVALS[0], _INTERVALS[1], about))
 
 
 def _percent_axis(axes: Any, low: float, high: float) -> None:
@@ -180,7 +176,7 @@ def _trace(rows: Sequence[Any], column: str, label: str, name: str) -> Panel:
     ordered = sorted(rows, key=lambda row: row["started_at"])
     minutes = [(row["started_at"] - start).total_seconds() / 60 for row in ordered]
     values = [row[column] for row in ordered]
-    figure, axes = canvas.panel(400, 200)
+    figure, axes = svg.new_panel(400, 200)
     axes.plot(minutes, values, color=palette.step_colour(7), linewidth=1.2)
     hot = [n for n, row in enumerate(ordered) if "THROTTLED" in (row["notes"] or ())]
     axes.plot(
@@ -195,7 +191,7 @@ def _trace(rows: Sequence[Any], column: str, label: str, name: str) -> Panel:
     axes.set_xlabel("minutes since the first case")
     axes.set_ylabel(label)
     about = f"{label} from {min(values):g} to {max(values):g} over {minutes[-1]:.0f} minutes."
-    return Panel(label, canvas.to_svg(figure, name, label, about))
+    return Panel(label, svg.render(figure, name, label, about))
 
 
 def _unsteadiness(point: Point) -> float:
@@ -203,9 +199,9 @@ def _unsteadiness(point: Point) -> float:
     return max(half or 0.0, point.middle("noise") or 0.0)
 
 
-def _samples_panel(point: Point, name: str, subject: ReportData) -> Panel:
-    figure, axes = canvas.panel(380, 215)
-    colour, place, ceiling = subject.styles[point.backend].colour, 0, 0.0
+def _samples_panel(point: Point, name: str, data: ReportData) -> Panel:
+    figure, axes = svg.new_panel(380, 215)
+    colour, place, ceiling = data.styles[point.backend].colour, 0, 0.0
     everything: list[float] = []
     for row in point.case.rows:
         taken = list(row["samples_us"] or ())
@@ -229,7 +225,7 @@ def _samples_panel(point: Point, name: str, subject: ReportData) -> Panel:
         f"{len(everything)} samples from {significant(ordered[0])} to {significant(ordered[-1])} µs"
         f" around {time_text(point.seconds)}."
     )
-    return Panel(point.case.label, canvas.to_svg(figure, name, point.case.label, about))
+    return Panel(point.case.label, svg.render(figure, name, point.case.label, about))
 
 
 def _number(value: float | None) -> str:

@@ -55,7 +55,7 @@ def test_what_is_held_is_held_for_the_whole_time_and_every_call_counts(clock):
         calls.append(1)
         clock.now_s += 1e-3
 
-    each_s = ceilings._without_a_pause(Cpu(), call, 0.1)
+    each_s = ceilings._back_to_back(Cpu(), call, 0.1)
     before = 3  # that tell how many to enqueue at a time
 
     assert each_s == pytest.approx(1e-3)
@@ -70,7 +70,7 @@ def test_more_threads_that_are_slower_are_left_alone(clock):
         clock.now_s += 1e-3 if threads[-1] == 1 else 10e-3
 
     with ceilings._threads(2):  # this machine may have one core
-        ceilings._held(Cpu(), call, 0.1)
+        ceilings._sustained(Cpu(), call, 0.1)
         assert torch.get_num_threads() == 2
 
     assert threads[0] == 2
@@ -93,7 +93,7 @@ def test_the_best_of_two_keeps_what_was_held():
     assert newer.best_of(stored).sustained_gbps == 7
 
 
-def test_facts_rebuild_ceilings():
+def test_ceilings_are_rebuilt_from_their_dict():
     held = Ceilings(read_gbps=10, sustained_gbps=8, sustained_tflops={"fp32": 1.0})
 
     assert Ceilings(**held.to_dict()) == held

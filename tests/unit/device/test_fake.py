@@ -42,7 +42,7 @@ def test_work_queues_behind_a_delay():
 def test_another_stream_does_not_wait():
     device = Fake()
     device.delay(200e-6)
-    device.aside(lambda: device.launch(1e-3))
+    device.on_side_stream(lambda: device.launch(1e-3))
 
     assert device.free_at_s["aside"] == pytest.approx(1e-3 + 2 * device.script.issue_s)
     device.synchronize()
@@ -93,9 +93,9 @@ def test_events_may_see_nothing():
     assert span(Fake(Script(wrong_stream=True, issue_s=1e-6)), 1.0) == pytest.approx(1e-6)
 
 
-def test_a_scripted_cpu_has_neither_events_nor_a_gauge():
+def test_a_scripted_cpu_has_neither_events_nor_telemetry():
     device = Fake(Script(kind="cpu"))
 
-    assert device.gauge() is None
+    assert device.telemetry() is None
     with pytest.raises(NotImplementedError):
         device.events()

@@ -9,7 +9,7 @@ import pynvml
 import pytest
 
 from attnbench.device import nvml
-from attnbench.device.base import Reading
+from attnbench.device.base import DeviceState
 from attnbench.device.nvml import Board, NoTelemetry, find_board, others
 
 UUID = "1f0c5a6e-0000-4000-8000-000000000003"
@@ -77,7 +77,7 @@ def nothing_hidden(monkeypatch):
 def test_a_board_that_answers_tells_everything():
     board = find_board(UUID, nvml=ScriptedNvml())
 
-    assert board.read() == Reading(
+    assert board.read() == DeviceState(
         sm_clock_mhz=1980,
         mem_clock_mhz=3201,
         power_w=pytest.approx(612.345),
@@ -106,7 +106,7 @@ def test_the_gpu_is_found_by_uuid_however_it_was_made_visible(monkeypatch, visib
     assert not any("ByIndex" in name for name, _ in scripted.asked)
 
 
-def test_a_busy_neighbour_at_another_index_is_not_this_gpus():
+def test_a_busy_gpu_at_another_index_is_not_this_one():
     """CUDA_VISIBLE_DEVICES=3 makes torch's device 0 of NVML's device 3."""
     scripted = ScriptedNvml(
         DeviceGetComputeRunningProcesses=lambda handle: running(
@@ -130,7 +130,7 @@ def test_each_refusal_leaves_one_answer_unknown_and_is_kept(words):
     for question, (name, what) in questions.items():
         board = find_board(UUID, nvml=ScriptedNvml(**{question: words}))
         reading = board.read()
-        unknown = {one for one in Reading.__slots__ if getattr(reading, one) is None}
+        unknown = {one for one in DeviceState.__slots__ if getattr(reading, one) is None}
         assert unknown == {name}
         assert set(board.refusals) == {what}
 
@@ -241,7 +241,7 @@ def test_a_gpu_that_nvml_does_not_know_leaves_everything_unknown_with_the_reason
 
     assert isinstance(blind, NoTelemetry)
     assert blind.reason == "GPU-feed: Not Found; MIG-feed: Not Found"
-    assert blind.read() == Reading()
+    assert blind.read() == DeviceState()
     assert blind.energy_j() is None
     assert blind.to_dict() == {}
 
@@ -249,7 +249,7 @@ def test_a_gpu_that_nvml_does_not_know_leaves_everything_unknown_with_the_reason
 def test_a_torch_without_uuids_asks_nothing_of_a_gpu_that_may_be_another():
     scripted = ScriptedNvml()
 
-    assert find_board(None, nvml=scripted).reason == "torch does not tell this GPU's UUID"
+    assert find_board(None, nvml=scripted).reason == "torch does not report this GPU's UUID"
     assert scripted.asked == []
 
 

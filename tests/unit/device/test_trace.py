@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
+from types import ModuleType, SimpleNamespace
 
-from attnbench.device.trace import device_kernels, device_span_s, leaf_operators, memory_use
+import pytest
+import torch
+
+from attnbench.device.cpu import Cpu
+from attnbench.device.trace import (
+    device_kernels,
+    device_span_s,
+    leaf_operators,
+    memory_use,
+    named_kernels,
+)
 
 
 class Event:
@@ -130,3 +141,49 @@ def test_a_known_workspace_is_read_exactly() -> None:
     profile = Cpu().profile(call)
     assert profile.peak_bytes == 3_000_000
     assert profile.left_bytes == 1_000_000
+
+
+# As inductor writes it: a kernel is a name of the module, looked up at each call.
+SOURCE = """
+def call(x):
+    cpp_fused_mul_sin_0(x)
+    return torch.add(x, 1)
+"""
+
+
+@pytest.fixture
+def generated(monkeypatch):
+    """Stand in for a module of generated code."""
+    module = ModuleType("generated")
+    vars(module).update(torch=torch, cpp_fused_mul_sin_0=lambda x: x, cpp_fused_names=("a", "b"))
+    exec(SOURCE, vars(module))  # noqa: S102  our own text
+    cache = SimpleNamespace(PyCodeCache=SimpleNamespace(modules=[module]))
+    monkeypatch.setitem(sys.modules, "torch._inductor.codecache", cache)
+    return module
+
+
+def test_a_generated_kernel_is_named_between_the_operators(generated):
+    x = torch.ones(3)
+
+    assert Cpu().profile(lambda: generated.call(x)).kernels == ("cpp_fused_mul_sin_0", "aten::add")
+
+
+def test_outside_the_profiled_call_the_kernel_is_the_one_that_was_generated(generated):
+    kernel = generated.cpp_fused_mul_sin_0
+
+    with named_kernels(torch.profiler.record_function):
+        assert generated.cpp_fused_mul_sin_0 is not kernel
+        assert generated.cpp_fused_names == ("a", "b")
+    assert generated.cpp_fused_mul_sin_0 is kernel
+
+    with pytest.raises(TypeError):
+        Cpu().profile(generated.call)
+    assert generated.cpp_fused_mul_sin_0 is kernel
+
+
+@pytest.mark.parametrize("cache", [None, SimpleNamespace()])
+def test_where_torch_keeps_no_such_modules_nothing_is_named_and_nothing_fails(monkeypatch, cache):
+    monkeypatch.setitem(sys.modules, "torch._inductor.codecache", cache)
+    x = torch.ones(3)
+
+    assert Cpu().profile(lambda: torch.add(x, 1)).kernels == ("aten::add",)

@@ -118,7 +118,7 @@ def test_a_timer_that_is_not_there_is_a_warning_with_its_reason(script, timer, w
 class OneStream(Fake):
     """Pretends to have another stream: the probe would see nothing there."""
 
-    def aside(self, call):
+    def on_side_stream(self, call):
         return call()
 
 
@@ -187,7 +187,7 @@ def test_this_cpu_answers_them_all():
     assert not any(one.grave for one in done)
 
 
-def test_a_neighbour_may_spoil_two_of_three_tries():
+def test_another_process_may_spoil_two_of_three_tries():
     tries = iter([7.0, 5.0, 2.1])
 
     assert selftest._nearest(lambda: next(tries), 2, 0.2) == 2.1

@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 from attnbench.case import BUILT_IN, Case
-from attnbench.device.datasheet import lookup
-from attnbench.device.rates import Ceilings
+from attnbench.device.rates import Ceilings, lookup
 from attnbench.environment import Device
 from attnbench.library import Library
 from attnbench.method import Measure

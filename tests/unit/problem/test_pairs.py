@@ -13,7 +13,7 @@ from attnbench.problem import Problem
 from attnbench.problem.batch import Request
 from attnbench.problem.pairs import kept_blocks, len_of, request_pairs, used_keys
 
-PAGE = Path(__file__).parents[2] / "docs" / "cost.md"
+PAGE = Path(__file__).parents[3] / "docs" / "cost.md"
 LENGTHS = st.integers(1, 14)
 
 

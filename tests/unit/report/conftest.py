@@ -181,16 +181,16 @@ class Maker:
 
     def figure(self, rows, name, **footer):
         """Draw one figure of a run, without the rest of the page."""
-        from attnbench.report.canvas import drawing
         from attnbench.report.figures import FIGURES
-        from attnbench.report.page import make_subject
+        from attnbench.report.page import make_report_data
         from attnbench.report.points import gather
+        from attnbench.report.svg import figure_style
         from attnbench.store import load
 
         points = gather(load(self.run(rows)))
-        subject = make_subject(points, {"r1": footer}, baseline=None, colours={})
-        with drawing():
-            return FIGURES[name](subject)
+        data = make_report_data(points, {"r1": footer}, baseline=None, colours={})
+        with figure_style():
+            return FIGURES[name](data)
 
     def html(self, rows, name="report.html", **options):
         """Write a run and a report about it; return the report's text."""

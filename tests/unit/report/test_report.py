@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from attnbench.errors import InputError, NothingSelected, OptionError, OutputError
-from attnbench.report import canvas, report
+from attnbench.report import report, svg
 
 HOSTILE = (
     '"><script>alert(1)</script><img src=x onerror="alert(2)">',
@@ -113,7 +113,7 @@ def test_hostile_names_are_text_everywhere(made):
     assert "img" not in reader.tags
     assert "49" not in [one.strip() for one in reader.texts]
     for name in HOSTILE:
-        assert any(canvas.visible(name) in one for one in reader.texts), name
+        assert any(svg.visible(name) in one for one in reader.texts), name
     assert "\u202e" not in text
 
 

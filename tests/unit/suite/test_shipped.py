@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.cost import compute_cost
-from attnbench.device.datasheet import lookup
+from attnbench.device.rates import lookup
 from attnbench.errors import InputError
 from attnbench.filter import case_fields
 from attnbench.registry import Registry

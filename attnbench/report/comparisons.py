@@ -1,0 +1,105 @@
+"""Which runs of a report are compared with which: everything comes from ``analysis.compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, priced, sides_of
+from attnbench.analysis.sides import Side
+from attnbench.errors import NotComparable, NothingSelected, ResultFileError
+from attnbench.render.comparison import verdict_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparisons:
+    """Each pair of a base and another side, and why sides are missing from them."""
+
+    pairs: tuple[RunComparison, ...] = ()
+    refused: tuple[str, ...] = ()
+    threshold: float = THRESHOLD
+
+    @property
+    def judged(self) -> list[RunComparison]:
+        """The pairs on one kind of device: they have verdicts."""
+        return [one for one in self.pairs if not one.ratios_only]
+
+    @property
+    def across(self) -> list[RunComparison]:
+        """The pairs of different devices: they have ratios alone."""
+        return [one for one in self.pairs if one.ratios_only]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A sentence a pair: who against whom, and what came of it."""
+        return tuple(_sentence(one, self.threshold) for one in self.pairs)
+
+
+def comparisons(
+    files: Sequence[Path],
+    *,
+    devices: int = 1,
+    filter: str | None = None,
+    by: str | None = None,
+    against: str | None = None,
+    threshold: float = THRESHOLD,
+    prices: Mapping[str, float] | None = None,
+) -> Comparisons:
+    """Compare the first of several files with each other one, or what ``by`` tells apart.
+
+    One file alone is compared where it holds several ``devices``, as a merged one does. Pairs that
+    may not be compared are named with the reason. ``prices`` are dollars for an hour of a device by
+    its name.
+
+    Raises:
+        InputError: a file, filter or column that cannot be used.
+        NothingSelected: ``by`` was given and leaves one side alone.
+
+    """
+    if by is None and len(files) == 1:
+        if devices < 2:  # noqa: PLR2004  nothing to compare
+            return Comparisons(threshold=threshold)
+        by = "gpu"
+    try:
+        sides, column = sides_of(files, by=by, against=against, filter=filter)
+    except (NothingSelected, ResultFileError) as error:
+        if by is not None and len(files) > 1:
+            raise
+        return Comparisons(refused=(error.message,), threshold=threshold)
+    sides = _named(sides) if by is None else sides
+    pairs, refused = [], []
+    for other in sides[1:]:
+        try:
+            pairs.append(compare_sides(sides[0], other, column=column, limit=threshold))
+        except (NotComparable, NothingSelected) as error:
+            refused.append(" ".join(error.message.split()))
+    found = tuple(priced(pairs, prices or {}))
+    return Comparisons(pairs=found, refused=tuple(refused), threshold=threshold)
+
+
+def _named(sides: Sequence[Side]) -> list[Side]:
+    """Call sides what the rest of the page calls their runs, where that tells them apart."""
+    for column in ("device_name", "run_name"):
+        names = [side.values(column) for side in sides]
+        alone = [str(one[0]) for one in names if len(one) == 1]
+        if len(set(alone)) == len(sides):
+            return [replace(side, name=name) for side, name in zip(sides, alone, strict=True)]
+    return list(sides)
+
+
+def _sentence(one: RunComparison, threshold: float) -> str:
+    counts = verdict_line(one, threshold)
+    mean = ""
+    if one.mean.ratio is not None:
+        what = (
+            f"{1 / one.mean.ratio:.2f}x as fast"
+            if one.ratios_only
+            else f"{100 * (one.mean.ratio - 1):+.1f} %"
+        )
+        cases = "case" if one.mean.n == 1 else "cases"
+        if (work := one.prices.work(one.mean.ratio)) is not None and one.ratios_only:
+            what += f" and {work:.2f}x the work a dollar"
+        mean = f"; geometric mean {what} over {one.mean.n:,} {cases}"
+    why = "; different devices, so ratios and no verdicts" if one.ratios_only else ""
+    return f"{one.new.name} against {one.base.name}: {counts}{mean}{why}"

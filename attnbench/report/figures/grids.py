@@ -1,0 +1,425 @@
+"""Grids of lengths by batches and heads: who wins where, and how much faster than the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attnbench.report import palette, svg
+from attnbench.report.facets import Facet, largest, split
+from attnbench.report.model import (
+    DataTable,
+    Figure,
+    Key,
+    MissingFigure,
+    Panel,
+    ReportData,
+    backend_keys,
+)
+from attnbench.report.points import Point
+from attnbench.report.winners import Contest, contests, ties
+from attnbench.units import count_text, time_text
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+
+
+_CROSSOVER, _CROSSOVER_TITLE = "crossover", "Who wins where?"
+_MOST_MAPS = 12
+_MULTIPLE = 2.0  # from here on a win is said as a multiple
+
+
+def crossover(data: ReportData) -> Figure | MissingFigure:
+    """Draw a grid of lengths by batches (or heads); a cell has the colour of the fastest."""
+    held = [one for one in data.contests if not one.is_alone and one.best.length]
+    if not held:
+        return MissingFigure(
+            _CROSSOVER, _CROSSOVER_TITLE, "no problem with one length was finished by two backends"
+        )
+    facets = _maps(data)
+    shown, left_out = largest(facets, _MOST_MAPS)
+    panels = tuple(
+        _map_panel(one, row, data, f"{_CROSSOVER}-{n}")
+        for n, (one, row) in enumerate(shown_rows(shown))
+    )
+    found = [one for facet in shown for one in contests(facet.points)]
+    remarks = []
+    if left_out:
+        remarks.append(f"{left_out} more maps are left out; the table of cases has every case")
+    if any(point.latency and point.latency.low is None for one in found for point in one.points):
+        remarks.append(
+            "some cases have fewer than three processes and no interval: there the 2 % alone decide"
+        )
+    winners = {one.best.backend for one in found if not one.is_alone}
+    return Figure(
+        name=_CROSSOVER,
+        title=_CROSSOVER_TITLE,
+        how="A cell has the colour and the letters of the fastest backend; the figure says how much"
+        " longer the second takes. A hatched cell is a tie: the win is under 2 %, or the intervals"
+        " between processes overlap. A blank cell was not measured, or nothing finished.",
+        panels=panels,
+        keys=(
+            *backend_keys(data, sorted(winners)),
+            Key("a tie: use either", sign="hatch"),
+            Key("only one backend finished", sign="alone"),
+        ),
+        table=_winner_table(found),
+        remarks=tuple(remarks),
+    )
+
+
+def shown_rows(facets: Sequence[Facet]) -> list[tuple[Facet, str]]:
+    """Pair each map with the field that its rows show."""
+    return [(one, _row_field(one.points)) for one in facets]
+
+
+def _maps(data: ReportData) -> list[Facet]:
+    """Maps by phase, since what varies in one phase need not in another; titles tell all apart."""
+    points = [point for point in data.points if point.length]
+    axes: dict[str, tuple[str, ...]] = {}
+    for phase in dict.fromkeys(point.phase for point in points):
+        field = _row_field([point for point in points if point.phase == phase])
+        axes[phase] = ("length", field)
+    by_phase = []
+    for phase, names in axes.items():
+        members = [point for point in points if point.phase == phase]
+        for facet in split(members, names):
+            title = ", ".join(filter(None, (phase if len(axes) > 1 else "", facet.title)))
+            if any(not one.is_alone for one in contests(facet.points)):
+                by_phase.append(Facet(title, facet.points))
+    return by_phase
+
+
+def _row_field(points: Sequence[Point]) -> str:
+    """The batch where it varies, else the heads."""
+    return "batch" if len({point.row["batch"] for point in points}) > 1 else "heads"
+
+
+def _map_panel(facet: Facet, field: str, data: ReportData, name: str) -> Panel:
+    found = contests(facet.points)
+    lengths = sorted({p.length for p in facet.points if p.length})
+    cells = {
+        (_row(one.best, field), count_text(one.best.length)): _winner_cell(one, data)
+        for one in found
+        if one.best.length
+    }
+    finished = {
+        (_row(p, field), count_text(p.length)) for one in found for p in one.points if p.length
+    }
+    for point in facet.points:
+        if (
+            point.length
+            and (place := (_row(point, field), count_text(point.length))) not in finished
+        ):
+            cells[place] = GridCell(palette.BLANK, _short(point.case.status), palette.MUTED)
+    rows = list(
+        dict.fromkeys(_row(p, field) for p in sorted(facet.points, key=lambda p: _rank(p, field)))
+    )
+    drawn = Grid(rows, [count_text(one) for one in lengths], cells, _row_title(field), "tokens")
+    about = (
+        "Fastest backend by length and "
+        + _row_title(field)
+        + ". "
+        + "; ".join(_winner_words(found))
+    )
+    return Panel(facet.title, grid_svg(drawn, name, facet.title or _CROSSOVER_TITLE, about))
+
+
+def _winner_cell(one: Contest, data: ReportData) -> GridCell:
+    style = data.styles[one.best.backend]
+    if one.is_alone:
+        return GridCell(palette.BLANK, f"{style.code} only", palette.FG)
+    if one.winner is None:
+        codes = [data.styles[label].code for label in dict.fromkeys(one.tied)]
+        text = "=".join(codes) if len(codes) < 3 else f"{len(codes)} tie"  # noqa: PLR2004
+        return GridCell(palette.BLANK, text, palette.FG, is_hatched=True)
+    return GridCell(style.colour, f"{style.code} {_margin(one)}", style.text)
+
+
+def _short(status: str) -> str:
+    """``not run`` for ``not_run``: a status as a cell says it, in full."""
+    return status.replace("_", " ")
+
+
+def _margin(one: Contest) -> str:
+    margin = one.margin or 0.0
+    if margin + 1 >= _MULTIPLE:
+        return f"{margin + 1:.1f}x" if margin < 9 else f"{margin + 1:.0f}x"  # noqa: PLR2004
+    return f"+{100 * margin:.0f}%"
+
+
+def _winner_table(found: Sequence[Contest]) -> DataTable:
+    rows = []
+    for one in found:
+        second = "" if one.is_alone else one.points[1].backend
+        what = "alone" if one.is_alone else "tie" if one.winner is None else "win"
+        margin = "" if one.margin is None else f"+{100 * one.margin:.1f} %"
+        best = one.best
+        rows.append(
+            (
+                best.run,
+                best.case.problem,
+                best.backend,
+                time_text(best.seconds),
+                what,
+                second,
+                margin,
+            )
+        )
+    columns = ("run", "problem", "fastest", "latency", "outcome", "second", "second takes")
+    return DataTable(columns, tuple(rows))
+
+
+def _winner_words(found: Sequence[Contest]) -> list[str]:
+    lines = []
+    for one in found[:6]:
+        length = count_text(one.best.length or 0)
+        who = one.winner or ("a tie" if not one.is_alone else f"only {one.best.backend}")
+        lines.append(f"{length}: {who}")
+    return lines
+
+
+def _row(point: Point, field: str) -> str:
+    return point.heads if field == "heads" else str(point.row["batch"] or "?")
+
+
+def _rank(point: Point, field: str) -> tuple[int, int]:
+    if field == "batch":
+        return (point.row["batch"] or 0, 0)
+    return (point.row["q_heads"] or 0, point.row["kv_heads"] or 0)
+
+
+def _row_title(field: str) -> str:
+    return "heads" if field == "heads" else "batch"
+
+
+_SPEEDUP, _SPEEDUP_TITLE = "speedup", "How much faster than the baseline?"
+_MOST_SPEEDUPS = 10
+_MOST_ROWS = 24
+# The scale: 1 stands in the middle, the outermost steps are 3 times faster or slower and beyond.
+_EDGES = (1 / 3, 1 / 1.6, 1 / 1.2, 1 / 1.04, 1.04, 1.2, 1.6, 3.0)
+
+Speed = tuple[Point, float]
+
+
+def speedup(data: ReportData) -> Figure | MissingFigure:
+    """Draw, for each other backend, a grid of its speed-ups: batches and heads by lengths."""
+    base = data.baseline
+    if base is None:
+        return MissingFigure(_SPEEDUP, _SPEEDUP_TITLE, data.baseline_why)
+    speeds = _speeds(data, base)
+    facets = split([point for point, _ in speeds], ("length", "batch", "heads"))
+    by_backend = [
+        Facet(", ".join(filter(None, (svg.literal(backend, 48), facet.title))), tuple(members))
+        for facet in facets
+        for backend in data.styles
+        if (members := [p for p in facet.points if p.backend == backend])
+    ]
+    if not by_backend:
+        return MissingFigure(
+            _SPEEDUP, _SPEEDUP_TITLE, f"no problem was finished by {base} and by another backend"
+        )
+    ratios = {id(point): ratio for point, ratio in speeds}
+    undecided = _undecided(data, base)
+    shown, left_out = largest(by_backend, _MOST_SPEEDUPS)
+    panels = tuple(
+        _speedup_panel(one, ratios, undecided, base, f"{_SPEEDUP}-{n}")
+        for n, one in enumerate(shown)
+    )
+    remarks = [f"{left_out} more panels are left out; the table of cases has every case"]
+    return Figure(
+        name=_SPEEDUP,
+        title=_SPEEDUP_TITLE,
+        how=f"Each figure is the latency of {base} over that of the backend: 2.0 takes half the"
+        f" time. Blue is faster than {base}, orange is slower, pale is within 4 %,"
+        f" hatched cannot be told from it. {base} is"
+        f" {data.baseline_why}.",
+        panels=panels,
+        keys=tuple(
+            Key(text, sign=f"d{step}")
+            for step, text in (
+                (0, "3x slower"),
+                (2, "slower"),
+                (4, "same"),
+                (6, "faster"),
+                (8, "3x faster"),
+            )
+        )
+        + ((Key("a tie", sign="hatch"),) if undecided else ()),
+        table=_speedup_table(speeds),
+        remarks=tuple(remarks if left_out else ()),
+    )
+
+
+def _speeds(data: ReportData, base: str) -> list[Speed]:
+    speeds = []
+    for contest in data.contests:
+        against = next((p.seconds for p in contest.points if p.backend == base), None)
+        if against is not None:
+            speeds += [
+                (p, against / p.seconds) for p in contest.points if p.backend != base and p.length
+            ]
+    order = {id(point): place for place, point in enumerate(data.points)}
+    return sorted(speeds, key=lambda one: order[id(one[0])])
+
+
+def _undecided(data: ReportData, base: str) -> set[int]:
+    """The points that cannot be told from the baseline of their problem."""
+    found = set()
+    for contest in data.contests:
+        against = next((p for p in contest.points if p.backend == base), None)
+        for point in contest.points:
+            if against is not None and point is not against:
+                ordered = sorted((point, against), key=lambda one: one.seconds)
+                if ties(*ordered):
+                    found.add(id(point))
+    return found
+
+
+def _speedup_panel(
+    facet: Facet, ratios: dict[int, float], undecided: set[int], base: str, name: str
+) -> Panel:
+    with_batch = len({point.row["batch"] for point in facet.points}) > 1
+    with_heads = len({point.heads for point in facet.points}) > 1
+
+    def row(point: Point) -> str:
+        words = [f"b{point.row['batch']}" if with_batch else "", point.heads if with_heads else ""]
+        return " ".join(filter(None, words)) or point.heads
+
+    ordered = sorted(facet.points, key=lambda p: (p.row["batch"] or 0, p.row["kv_heads"] or 0))
+    rows = list(dict.fromkeys(map(row, ordered)))[:_MOST_ROWS]
+    lengths = sorted({point.length for point in facet.points if point.length})
+    cells = {
+        (row(point), count_text(point.length)): _speedup_cell(
+            ratios[id(point)], is_tie=id(point) in undecided
+        )
+        for point in facet.points
+        if point.length
+    }
+    label = " and ".join(
+        filter(None, ("batch" if with_batch else "", "heads" if with_heads else ""))
+    )
+    drawn = Grid(rows, [count_text(one) for one in lengths], cells, label or "heads", "tokens")
+    values = [ratios[id(point)] for point in facet.points]
+    about = (
+        f"Speed-up over {base} by length: from {min(values):.2f} to {max(values):.2f},"
+        f" geometric mean {math.exp(sum(map(math.log, values)) / len(values)):.2f}."
+    )
+    return Panel(facet.title, grid_svg(drawn, name, facet.title, about))
+
+
+def _speedup_cell(ratio: float, *, is_tie: bool) -> GridCell:
+    step = sum(ratio >= edge for edge in _EDGES)
+    text = f"{ratio:.2f}" if ratio < 9.95 else f"{ratio:.0f}"  # noqa: PLR2004
+    if is_tie:
+        return GridCell(palette.BLANK, text, palette.FG, is_hatched=True)
+    return GridCell(palette.step_colour(step), text, palette.step_text(step))
+
+
+def _speedup_table(speeds: Sequence[Speed]) -> DataTable:
+    rows = tuple(
+        (
+            point.run,
+            point.case.problem,
+            point.backend,
+            time_text(point.seconds),
+            f"{ratio:.3f}",
+            "faster" if ratio > 1 else "slower",
+        )
+        for point, ratio in speeds
+    )
+    return DataTable(("run", "problem", "backend", "latency", "speed-up", "in words"), rows)
+
+
+_CELL_WIDTH, _CELL_HEIGHT = 56, 30
+_LETTER, _MARGIN, _PADDING = 6.6, 78, 8
+MOST_TEXTS = 240  # above it cells are too many to be read one by one
+
+
+@dataclass(frozen=True, slots=True)
+class GridCell:
+    """One cell: its colour, its text and the text's colour; a hatched one is undecided."""
+
+    colour: str
+    text: str = ""
+    text_colour: str = palette.FG
+    is_hatched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells by (row, column); what is not there stays blank."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cells: Mapping[tuple[str, str], GridCell]
+    row_label: str
+    column_label: str
+
+
+def grid_svg(grid: Grid, name: str, title: str, about: str) -> Markup:
+    """Draw a grid; its size follows from its cells, so that texts always fit."""
+    import numpy as np
+    import seaborn as sns
+    from matplotlib.colors import ListedColormap
+
+    left = _MARGIN + _LETTER * max(len(svg.literal(row, 24)) for row in grid.rows)
+    longest = max((len(cell.text) for cell in grid.cells.values()), default=0)
+    each = max(_CELL_WIDTH, _PADDING + _LETTER * longest)
+    width = max(240.0, left + each * len(grid.columns))
+    figure, axes = svg.new_panel(width, 66 + _CELL_HEIGHT * len(grid.rows))
+    blank = GridCell(palette.BLANK)
+    cells = [[grid.cells.get((row, column), blank) for column in grid.columns] for row in grid.rows]
+    colours = list(dict.fromkeys(cell.colour for line in cells for cell in line))
+    numbers = np.array([[colours.index(cell.colour) for cell in line] for line in cells])
+    sns.heatmap(
+        numbers,
+        ax=axes,
+        cmap=ListedColormap(colours),
+        vmin=-0.5,
+        vmax=len(colours) - 0.5,
+        cbar=False,
+        linewidths=2,
+        linecolor=palette.GROUND,
+        xticklabels=list(grid.columns),
+        yticklabels=[svg.literal(row, 24) for row in grid.rows],
+    )
+    _write_cells(axes, cells)
+    axes.grid(visible=False)
+    axes.tick_params(length=0, labelrotation=0)
+    axes.set_xlabel(grid.column_label)
+    axes.set_ylabel(grid.row_label)
+    return svg.render(figure, name, title, about)
+
+
+def _write_cells(axes: Axes, cells: Sequence[Sequence[GridCell]]) -> None:
+    from matplotlib.patches import Rectangle
+
+    few = sum(map(len, cells)) <= MOST_TEXTS
+    for y, line in enumerate(cells):
+        for x, cell in enumerate(line):
+            if cell.is_hatched:
+                axes.add_patch(
+                    Rectangle(
+                        (x + 0.03, y + 0.05),
+                        0.94,
+                        0.9,
+                        fill=False,
+                        hatch="//",
+                        edgecolor=palette.LINE,
+                        linewidth=0,
+                    )
+                )
+            if few and cell.text:
+                axes.text(
+                    x + 0.5,
+                    y + 0.5,
+                    cell.text,
+                    ha="center",
+                    va="center",
+                    fontsize=10,
+                    color=cell.text_colour,
+                )
