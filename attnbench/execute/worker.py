@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.context import DeviceContext
 
 Message = dict[str, Any]
 _PR_SET_PDEATHSIG = 1
@@ -88,7 +88,7 @@ class Worker:
         except ImportError as error:
             return {"error": "TorchMissing", "message": str(error)}
         from attnbench.errors import DeviceMissing
-        from attnbench.measure.bench import DeviceContext
+        from attnbench.measure.context import DeviceContext
 
         try:
             self._bench = DeviceContext.open(message["device"], stage=self._channel.enter)

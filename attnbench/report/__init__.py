@@ -165,14 +165,14 @@ def _load(
     prices: Mapping[str, float] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, dict[str, Any]], Comparisons]:
     """Return the rows of a report, the footers of their runs by run id, and their comparisons."""
+    from attnbench.analysis.cases import filtered
     from attnbench.analysis.compare import THRESHOLD
-    from attnbench.analysis.dollars import prices_by_device
-    from attnbench.analysis.table import selected
+    from attnbench.analysis.running_cost import prices_by_device
     from attnbench.report.comparisons import comparisons
     from attnbench.store import load, read, result_files
 
     files = result_files(runs)
-    frame = selected(load(files), filter)
+    frame = filtered(load(files), filter)
     names = [str(name) for name in frame["device_name"].dropna().unique()]
     by_device = prices_by_device(prices or {}, names)
     found = comparisons(

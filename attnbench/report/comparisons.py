@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, sides_of
-from attnbench.analysis.dollars import priced
+from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, priced, sides_of
 from attnbench.analysis.sides import Side
 from attnbench.errors import NotComparable, NothingSelected, ResultFileError
-from attnbench.render.verdicts import verdict_line
+from attnbench.render.comparison import verdict_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

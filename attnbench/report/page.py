@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.advise import advise_rows, document
-from attnbench.analysis.doubts import doubts, flattering
-from attnbench.analysis.published import published_lines
-from attnbench.analysis.table import ranked
+from attnbench.analysis.cases import rank_cases
+from attnbench.analysis.runs import published_lines
+from attnbench.analysis.warnings import input_warnings, note_warnings
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.filter import did_you_mean
 from attnbench.measurement import STATUSES
@@ -163,15 +163,14 @@ def _baseline(
             return name, "the suite's baseline"
     if len(finished) < 2:  # noqa: PLR2004  one backend has no speed-up
         return None, "a speed-up needs two backends with completed cases"
-    standing = ranked([point.case for point in drawn(points)])
+    standing = rank_cases([point.case for point in drawn(points)])
     if standing:
         return standing[-1].label, "the slowest on the problems that all backends completed"
     shared_by = Counter(p.backend for one in found if not one.is_alone for p in one.points)
     if not shared_by:
         return None, "no two backends completed the same problem"
-    return shared_by.most_common(1)[0][
-        0
-    ], "the backend that shares the most completed problems with others"
+    [(label, _)] = shared_by.most_common(1)
+    return label, "the backend that shares the most completed problems with others"
 
 
 def _title(points: Sequence[Point]) -> str:
@@ -205,7 +204,7 @@ def _warnings(points: Sequence[Point]) -> list[str]:
         said = ", ".join(f"{count} {status}" for status, count in bad.most_common())
         lines.append(f"{said}: these cases have no latency and appear in no figure")
     cases = [point.case for point in ok]
-    lines += [*flattering(cases), *doubts(cases)]
+    lines += [*input_warnings(cases), *note_warnings(cases)]
     return lines
 
 

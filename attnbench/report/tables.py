@@ -101,9 +101,9 @@ def _measured(point: Point, best: float | None) -> tuple[tuple[str, Any], ...]:
         return (("", None),) * 8
     half = latency.half_width
     peak = point.middle("peak_bytes")
-    ratio = None if best is None else latency.centre / best
+    ratio = None if best is None else latency.seconds / best
     return (
-        _number(latency.centre * 1e6),
+        _number(latency.seconds * 1e6),
         ("", None) if half is None else (f"±{100 * half:.1f}", round(100 * half, 3)),
         ("", None) if ratio is None else (f"{ratio:.2f}x", round(ratio, 4)),
         _number(point.bandwidth_gbps),

@@ -30,8 +30,7 @@ from attnbench.method import Measure
 from attnbench.planning.calibration import calibrate
 from attnbench.planning.plan import RUN, Plan, PlannedCase, make_plan
 from attnbench.planning.prediction import Predictor
-from attnbench.stats.centres import log_centres
-from attnbench.stats.summary import Summary
+from attnbench.stats.summary import Summary, log_centres
 from attnbench.store.writer import RunWriter
 
 

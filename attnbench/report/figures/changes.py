@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
+from attnbench.analysis.compare import group_cases
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.projection import projected
 from attnbench.report import palette, svg
 from attnbench.report.model import (
     DataTable,
@@ -338,8 +338,8 @@ def _change_row(pair: RunComparison, one: CaseComparison, section: str | None) -
         pair.base.name,
         pair.new.name,
         one.label,
-        time_text(one.base.latency) if one.base else one.base_status,
-        time_text(one.new.latency) if one.new else one.new_status,
+        time_text(one.base.seconds) if one.base else one.base_status,
+        time_text(one.new.seconds) if one.new else one.new_status,
         "" if one.change is None else f"{100 * one.change:+.1f} %",
         f"{100 * (one.low or 0):+.1f} … {100 * (one.high or 0):+.1f} %" if known else "",
         section or one.verdict or "",
@@ -402,7 +402,7 @@ def _history_lines(ordered: Sequence[RunComparison], everywhere: set[str]) -> li
     by_run: list[dict[str, tuple[float | None, int]]] = []
     for pair in ordered:
         kept: list[CaseComparison] = [one for one in pair.comparisons if one.key in everywhere]
-        rows = projected(kept, ("backend_label",))
+        rows = group_cases(kept, ("backend_label",))
         by_run.append({row.values[0]: (row.mean.ratio, row.mean.n) for row in rows})
     labels = dict.fromkeys(label for one in by_run for label in one)
     return [

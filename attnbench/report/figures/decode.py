@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnbench.analysis.variants.heads import variant_name
+from attnbench.analysis.variants import variant_name
 from attnbench.report import palette, svg
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import lines

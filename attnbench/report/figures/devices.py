@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.compare import unpriced
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_text, unpriced
-from attnbench.analysis.energy import energies
+from attnbench.analysis.running_cost import NO_PRICES, dollars_a_million, energies
+from attnbench.render.values import dollars_text
 from attnbench.report import palette, svg
 from attnbench.report.model import (
     DataTable,
@@ -128,7 +129,7 @@ def _panel(
     data: ReportData,
     name: str,
 ) -> Panel:
-    xs = [one.base.latency if one.base else 1.0 for one in members]
+    xs = [one.base.seconds if one.base else 1.0 for one in members]
     ys = [gain.of(one) or 1.0 for one in members]
     figure, axes = svg.new_panel(_WIDTH, _HEIGHT)
     lines = _ceiling_lines(pair, members, gain)
@@ -238,7 +239,7 @@ def _table(across: Sequence[RunComparison], gains: Mapping[int, tuple[Gain, ...]
                 continue
             fast, joule, dollar = (gain.of(one) for gain in gains[id(pair)])
             row = [pair.base.name, pair.new.name, one.label]
-            row += [time_text(one.base.latency), time_text(one.new.latency), _times(fast)]
+            row += [time_text(one.base.seconds), time_text(one.new.seconds), _times(fast)]
             row += [_times(pair.ceiling_of(one)), str(one.facts.get("bound") or ""), _times(joule)]
             if has_prices:
                 costs = (

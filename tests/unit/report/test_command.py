@@ -64,7 +64,7 @@ def test_a_figure_alone_is_an_image_in_either_mode(call, tmp_path):
 
 
 def test_dark_is_for_a_figure(call):
-    assert "--dark goes with --figure" in str(call("tour", "--dark").exception)
+    assert "--dark requires --figure" in str(call("tour", "--dark").exception)
 
 
 def test_prices_go_from_the_command_line_to_the_page_and_to_the_figure(call, made, tmp_path):
