@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import Device
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor

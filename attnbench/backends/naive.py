@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from attnbench.batch import Request
+    from attnbench.problem.batch import Request
 
 capabilities = Capabilities(
     modes={"fwd", "bwd", "fwd_bwd"},

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnbench.environment import Device
-from attnbench.pairs import alignment_offset
 from attnbench.plugin import Capabilities, Inputs, Unsupported
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,9 +18,9 @@ from attnbench.kernels.launch import (
     widths_of,
 )
 from attnbench.kernels.tile_table import SMALLEST_BLOCK, block_sparse_tile
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnbench.batch import Request
 from attnbench.errors import Unsupported
 from attnbench.measure import low_precision_reference
 from attnbench.measure.sequences import (
@@ -35,10 +34,11 @@ from attnbench.measure.sequences import (
     rotate_rows,
     rows_view,
 )
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.planning.sizes import CHUNK_SCORES
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 NO_KEY = float("-inf")
 

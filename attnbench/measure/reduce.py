@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from attnbench.batch import Request, format_requests
 from attnbench.errors import ProblemError
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request, format_requests
 
 TILE = 64
 TILE_S = 0.01

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import torch
 
-from attnbench.batch import Request
 from attnbench.measure.oracle import SampledRows
 from attnbench.measure.sequences import Block, Group, groups_of
-from attnbench.pairs import alignment_offset
 from attnbench.planning.sizes import count_requests
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request
+from attnbench.problem.pairs import alignment_offset
 
 _ROWS_PER_PAIR = 16  # rows that share one read of a head's keys
 _TILES = (64, 128)  # usual tile sizes of kernels

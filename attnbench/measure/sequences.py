@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnbench.batch import Request
 from attnbench.kv_cache import TORCH_DTYPES, Quantized, by_slot, dequantize, quantize
 from attnbench.planning.sizes import pages_of, rope_starts
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnbench.batch import Request
-from attnbench.pairs import kept_blocks, len_of, request_pairs, used_keys
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request
+from attnbench.problem.pairs import kept_blocks, len_of, request_pairs, used_keys
 
-PAGE = Path(__file__).parents[2] / "docs" / "cost.md"
+PAGE = Path(__file__).parents[3] / "docs" / "cost.md"
 LENGTHS = st.integers(1, 14)
 
 

@@ -9,22 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnbench.batch import Request, format_requests
 from attnbench.errors import ProblemError
 from attnbench.problem import (
     CHOICES,
-    DEPENDENT,
     DTYPE_BITS,
     DTYPES,
     FIELDS,
-    FLAGS,
     KV_DTYPES,
-    NOT_NEGATIVE,
-    POSITIVE,
-    POSITIVE_NUMBERS,
+    PROBLEM_FIELDS,
     Problem,
     digest,
 )
+from attnbench.problem.batch import Request, format_requests
 
 DECODE = {"q_len": 1, "kv_len": 4096, "q_heads": 32, "kv_heads": 8, "head_dim": 128}
 DECODE |= {"dtype": "bf16"}
@@ -301,6 +297,9 @@ def test_a_label_says_lengths_heads_dtype_and_what_is_no_default(given, label):
     assert make(**given).label == label
 
 
+COUNTS = {name: one.low for name, one in PROBLEM_FIELDS.items() if one.kind == "count"}
+NUMBERS = [name for name, one in PROBLEM_FIELDS.items() if one.kind == "number"]
+FLAGS = [name for name, one in PROBLEM_FIELDS.items() if one.kind == "flag"]
 WHOLE = "is a whole number of at least"
 REFUSALS = [
     ({"q_heads": None}, "q_heads", "a problem needs q_heads"),
@@ -313,17 +312,19 @@ REFUSALS = [
     ),
     *(
         ({name: value}, name, f"{name} {WHOLE} 1; got {value!r}")
-        for name in POSITIVE
+        for name, low in COUNTS.items()
+        if low == 1
         for value in (0, -1, 1.0, True, "4k")
     ),
     *(
         ({name: value}, name, f"{name} {WHOLE} 0; got {value!r}")
-        for name in NOT_NEGATIVE
+        for name, low in COUNTS.items()
+        if low == 0
         for value in (-1, 0.0, False, None)
     ),
     *(
         ({name: value}, name, f"{name} is a number above 0; got {value!r}")
-        for name in POSITIVE_NUMBERS
+        for name in NUMBERS
         for value in (0, -0.5, math.inf, math.nan, True, "1")
         if name != "density"
     ),
@@ -342,8 +343,9 @@ REFUSALS = [
         for name in ("batch", "q_len", "kv_len")
     ),
     *(
-        ({name: default or 2}, name, f"{name} needs {key}: {words.replace(' ', ' or ')}")
-        for name, (key, words, default) in DEPENDENT.items()
+        ({name: one.filled or 2}, name, f"{name} needs {one.needs[0]}: {' or '.join(one.needs[1])}")
+        for name, one in PROBLEM_FIELDS.items()
+        if one.needs is not None
     ),
     (
         {"q_heads": 30, "kv_heads": 8},
@@ -471,15 +473,14 @@ def test_what_makes_no_problem_is_refused_with_the_field_to_change(given, field,
     assert (caught.value.field, str(caught.value)) == (field, message)
 
 
-def test_every_field_is_checked_by_itself():
-    assert set(FIELDS) == {
-        *CHOICES,
-        *POSITIVE,
-        *NOT_NEGATIVE,
-        *POSITIVE_NUMBERS,
-        *FLAGS,
-        "requests",
-    }
+@pytest.mark.parametrize("declared", PROBLEM_FIELDS.values(), ids=PROBLEM_FIELDS)
+def test_every_field_is_declared_whole(declared):
+    assert declared.about
+    assert declared.domain
+    assert (declared.kind == "word") == bool(declared.choices)
+    assert not declared.admits(object())
+    if declared.needs is not None:
+        assert set(declared.needs[1]) < set(CHOICES[declared.needs[0]])
 
 
 def test_every_field_has_one_default_that_means_as_before():

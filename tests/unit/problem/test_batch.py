@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.batch import Request, format_requests, group_text, parse_requests
 from attnbench.errors import ProblemError
+from attnbench.problem.batch import Request, format_requests, group_text, parse_requests
 
 lengths = st.one_of(st.integers(1, 5000), st.sampled_from([1024, 2048, 131072, 2**20]))
 requests = st.lists(st.builds(Request, lengths, lengths), min_size=1, max_size=12).map(tuple)

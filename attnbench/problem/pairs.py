@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from attnbench.batch import Request
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request
 
 _MASK_64 = (1 << 64) - 1
 
