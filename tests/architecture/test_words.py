@@ -106,7 +106,6 @@ WORDS = {
 NOT_YET: frozenset[str] = frozenset(
     {
         "Contest",
-        "bent",
         "canvas",
         "crew",
         "duel",
@@ -117,12 +116,10 @@ NOT_YET: frozenset[str] = frozenset(
         "neighbour",
         "picks",
         "pilot",
-        "rooms",
         "station",
         "stray",
         "survey",
         "tally",
-        "tilings",
         "told",
         "walker",
         "whoever",
