@@ -1,19 +1,47 @@
 """attnbench: a measuring instrument for attention.
 
-The public names below are imported when they are first asked for, so that ``import attnbench``
-costs nothing: neither torch, numpy nor pandas.
+The public names below are imported when they are first used, so that ``import attnbench`` loads
+neither torch, numpy nor pandas.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attnbench.analysis.advise import advise
-    from attnbench.analysis.compare import compare
-    from attnbench.analysis.gate import gate
-    from attnbench.api import ab, plan, run
+    from attnbench.api import (
+        ab,
+        accept,
+        advise,
+        check,
+        check_backend,
+        compare,
+        doctor,
+        export,
+        gate,
+        head_variants,
+        inspect,
+        list_backends,
+        list_devices,
+        list_metrics,
+        list_models,
+        list_runs,
+        list_suites,
+        load_suite,
+        merge,
+        plan,
+        profile,
+        prove_gate,
+        repair,
+        report,
+        report_figure,
+        run,
+        tune,
+        tuning_candidates,
+    )
     from attnbench.case import Case
     from attnbench.errors import (
         AttnbenchError,
@@ -23,7 +51,6 @@ if TYPE_CHECKING:
         InputError,
         Interrupted,
         NameTakenError,
-        NoOkRow,
         NotComparable,
         NothingSelected,
         OptionError,
@@ -35,7 +62,6 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from attnbench.problem import Problem
-    from attnbench.report import report
     from attnbench.store import load
     from attnbench.suite import Suite
 
@@ -50,7 +76,6 @@ __all__ = [
     "InputError",
     "Interrupted",
     "NameTakenError",
-    "NoOkRow",
     "NotComparable",
     "NothingSelected",
     "OptionError",
@@ -63,28 +88,49 @@ __all__ = [
     "TorchMissing",
     "Unsupported",
     "ab",
+    "accept",
     "advise",
+    "check",
+    "check_backend",
     "compare",
+    "doctor",
+    "export",
     "gate",
+    "head_variants",
+    "inspect",
+    "list_backends",
+    "list_devices",
+    "list_metrics",
+    "list_models",
+    "list_runs",
+    "list_suites",
     "load",
+    "load_suite",
+    "merge",
     "plan",
+    "profile",
+    "prove_gate",
+    "repair",
     "report",
+    "report_figure",
     "run",
+    "tune",
+    "tuning_candidates",
 ]
 
-_ELSEWHERE = {
-    "Case": "case",
-    "Problem": "problem",
-    "Suite": "suite",
-    "advise": "analysis.advise",
-    "ab": "api",
-    "compare": "analysis.compare",
-    "gate": "analysis.gate",
-    "load": "store",
-    "plan": "api",
-    "report": "report",
-    "run": "api",
-}
+_ELSEWHERE = {"Case": "case", "Problem": "problem", "Suite": "suite", "load": "store"}
+
+
+class _Package(ModuleType):
+    """Keeps a public function where Python would put the subpackage of the same name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing attnbench.report or attnbench.profile binds that module as an attribute here.
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
@@ -92,8 +138,9 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         value: Any = _version()
     elif name in __all__:
-        module = importlib.import_module(f"attnbench.{_ELSEWHERE.get(name, 'errors')}")
-        value = getattr(module, name)
+        is_error = name[0].isupper() and name not in _ELSEWHERE
+        module = _ELSEWHERE.get(name, "errors" if is_error else "api")
+        value = getattr(importlib.import_module(f"attnbench.{module}"), name)
     else:
         raise AttributeError(f"module 'attnbench' has no attribute {name!r}")
     globals()[name] = value

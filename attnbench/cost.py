@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attnbench.pairs import len_of, request_pairs, used_keys
 from attnbench.problem import DTYPE_BITS, Problem
+from attnbench.problem.pairs import len_of, request_pairs, used_keys
 
 COST_MODEL = 1
 _FP32_BYTES = 4

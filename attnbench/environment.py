@@ -99,3 +99,27 @@ def arch_number(arch: str) -> int | None:
     """Return 90 for ``sm_90`` and None for what is no NVIDIA architecture."""
     digits = arch.removeprefix("sm_").rstrip("af")
     return int(digits) if arch.startswith("sm_") and digits.isdigit() else None
+
+
+def device_text(environment: Environment) -> str:
+    """Write ``NVIDIA H200, sm_90, 150 GB, driver 580.65`` or ``Xeon, x86_64, 8.3 GB, 2 cores``."""
+    device = environment.device
+    parts = [device.name, device.arch, bytes_text(device.memory_bytes)]
+    if device.kind == "cpu" and device.cores:
+        parts.append("1 core" if device.cores == 1 else f"{device.cores} cores")
+    if device.driver:
+        parts.append(f"driver {device.driver}")
+    if device.mig:
+        parts.append(f"MIG {device.mig}")
+    return ", ".join(parts)
+
+
+def stack_text(environment: Environment) -> str:
+    """Write ``torch 2.13.0, triton 3.7.1, cuda 13.0, python 3.12.4``."""
+    named = {
+        "torch": environment.torch_version,
+        "triton": environment.triton_version,
+        "cuda": environment.cuda,
+        "python": environment.python,
+    }
+    return ", ".join(f"{name} {version}" for name, version in named.items() if version)

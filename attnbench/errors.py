@@ -14,7 +14,6 @@
     │   ├── TorchMissing                4
     │   ├── BackendImportError          4
     │   ├── OutputError                 4   not writable, disk full
-    │   ├── NoOkRow                     4   a run that measured nothing
     │   └── NotComparable               4   methods or devices that may not be compared
     ├── NothingSelected                 5   an empty grid, no common case
     └── Interrupted                     130
@@ -97,10 +96,6 @@ class BackendImportError(EnvironmentProblem):
 
 class OutputError(EnvironmentProblem):
     """The output cannot be written; what was measured so far is kept."""
-
-
-class NoOkRow(EnvironmentProblem):
-    """A run ended without one ok row."""
 
 
 class NotComparable(EnvironmentProblem):

@@ -58,10 +58,15 @@ class Library:
             raise Unsupported(reason)
         return importlib.import_module(self.module)
 
-    def heard(self, call: Callable[[], Any]) -> Callable[[], Any]:
-        """Wrap a call, so that the library's own refusal is ``Unsupported``, in its words."""
+    def translate_errors(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        """Wrap a call so that the library's own refusal is raised as ``Unsupported``.
 
-        def listening() -> Any:
+        Args:
+            call: what runs the library; errors that are not refusals pass through unchanged.
+
+        """
+
+        def translated() -> Any:
             try:
                 return call()
             except (RuntimeError, ValueError, AssertionError) as error:
@@ -69,7 +74,7 @@ class Library:
                     raise
                 raise Unsupported(self._reason(error)) from error
 
-        return listening
+        return translated
 
     def is_refusal(self, error: BaseException) -> bool:
         """Tell a refusal from a fault: NotImplementedError, or what ``refusals`` names."""

@@ -82,7 +82,7 @@ def conformance(
     from attnbench import api
     from attnbench.execute.conformance import Examiner, picked
 
-    (subject,) = api.subjects((str(backend),))
+    (subject,) = api.backend_cases((str(backend),))
     examiner = Examiner(subject, device)
     atexit.register(examiner.close)
     trials = picked(examiner.trials, filter, subject)

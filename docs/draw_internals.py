@@ -24,13 +24,17 @@ PICTURE = ROOT / "docs" / "images" / "internals.svg"
 # From where to where data goes, in order.
 DATA_FLOW = (
     ("suite", "execute"),
+    ("planning", "execute"),
     ("execute", "measure"),
     ("measure", "registry"),
     ("execute", "store"),
     ("store", "analysis"),
+    ("analysis", "render"),
     ("analysis", "report"),
-    ("analysis", "cli"),
+    ("render", "cli"),
 )
+
+Point = tuple[float, float]
 
 WIDTH, ROW, BOX, GAP, HEIGHT = 1000, 72, 116, 14, 32
 TOP = 24
@@ -99,14 +103,36 @@ def needed(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
                 yield upper, lower
 
 
-def places(rows: list[list[str]]) -> dict[str, tuple[float, float]]:
-    """Return the top centre of every box, in pixels."""
+def places(rows: list[list[str]]) -> dict[str, Point]:
+    """Return the top centre of every box in pixels; lone boxes stand alternately left and right."""
     found = {}
     for number, row in enumerate(rows):
         left = (WIDTH - len(row) * BOX - (len(row) - 1) * GAP) / 2
+        shift = (BOX + GAP) * (0.5 if number % 2 else -0.5) if len(row) == 1 else 0
         for index, name in enumerate(row):
-            found[name] = (left + index * (BOX + GAP) + BOX / 2, TOP + number * ROW)
+            found[name] = (left + shift + index * (BOX + GAP) + BOX / 2, TOP + number * ROW)
     return found
+
+
+def arrow_ends(place: dict[str, Point]) -> list[tuple[Point, Point]]:
+    """Return start and end of every step; steps at one edge of a box stand side by side."""
+    edges: dict[tuple[str, bool], list[tuple[float, int]]] = {}
+    for number, pair in enumerate(DATA_FLOW):
+        upper, lower = sorted(pair, key=lambda name: place[name][1])
+        edges.setdefault((upper, True), []).append((place[lower][0], number))
+        edges.setdefault((lower, False), []).append((place[upper][0], number))
+
+    def end(number: int, name: str, other: str) -> Point:
+        x, y = place[name]
+        below = y < place[other][1]
+        order = sorted(edges[name, below])
+        index = next(at for at, (_, one) in enumerate(order) if one == number)
+        return x + (index - (len(order) - 1) / 2) * 24, y + HEIGHT if below else y
+
+    return [
+        (end(number, source, target), end(number, target, source))
+        for number, (source, target) in enumerate(DATA_FLOW)
+    ]
 
 
 def draw() -> str:
@@ -125,18 +151,19 @@ def draw() -> str:
         ARROW_HEAD,
     ]
     lines += [_import_line(place[upper], place[lower]) for upper, lower in needed(graph)]
+    ends = arrow_ends(place)
     for source, target in DATA_FLOW:
         if target not in graph[source] and source not in graph[target]:
             raise SystemExit(f"DATA_FLOW: {source} and {target} do not import each other")
-        lines.append(_arrow(place[source], place[target]))
+    lines += [_arrow(start, end) for start, end in ends]
     for name in sorted(known):
         lines += _box(name, place[name], torch="torch" in imported[name])
-    for number, (source, target) in enumerate(DATA_FLOW, start=1):
-        lines += _number(number, place[source], place[target])
+    for number, (start, end) in enumerate(ends, start=1):
+        lines += _number(number, *max(start, end, key=lambda point: point[1]))
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _import_line(upper: tuple[float, float], lower: tuple[float, float]) -> str:
+def _import_line(upper: Point, lower: Point) -> str:
     """Draw one import from the bottom of the importing box to the top of the imported one."""
     (x1, y1), (x2, y2) = upper, lower
     if y1 == y2:
@@ -146,7 +173,7 @@ def _import_line(upper: tuple[float, float], lower: tuple[float, float]) -> str:
     return f'<path class="import" d="M{x1:g} {y1 + HEIGHT:g}L{x2:g} {y2:g}"/>'
 
 
-def _box(name: str, place: tuple[float, float], *, torch: bool) -> list[str]:
+def _box(name: str, place: Point, *, torch: bool) -> list[str]:
     """Draw one package with its name; a dashed frame says that its code imports torch."""
     x, y = place
     kind = "box torch" if torch else "box"
@@ -157,30 +184,20 @@ def _box(name: str, place: tuple[float, float], *, torch: bool) -> list[str]:
     ]
 
 
-def _arrow(source: tuple[float, float], target: tuple[float, float]) -> str:
-    """Draw one step of the data, from the facing edge of one box to that of the other."""
-    (x1, y1), (x2, y2) = _ends(source, target)
+def _arrow(start: Point, end: Point) -> str:
+    """Draw one step of the data, leaving and reaching boxes upright."""
+    (x1, y1), (x2, y2) = start, end
     bend = (y2 - y1) / 2
     curve = f"C{x1:g} {y1 + bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2:g}"
     return f'<path class="data" d="M{x1:g} {y1:g}{curve}"/>'
 
 
-def _number(number: int, source: tuple[float, float], target: tuple[float, float]) -> list[str]:
-    """Draw the number of a step in the middle of its arrow."""
-    (x1, y1), (x2, y2) = _ends(source, target)
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+def _number(number: int, x: float, y: float) -> list[str]:
+    """Draw the number of a step above the lower box that it touches."""
     return [
-        f'<circle class="step" cx="{x:g}" cy="{y:g}" r="9"/>',
-        f'<text class="number" x="{x:g}" y="{y + 4:g}">{number}</text>',
+        f'<circle class="step" cx="{x:g}" cy="{y - 15:g}" r="9"/>',
+        f'<text class="number" x="{x:g}" y="{y - 11:g}">{number}</text>',
     ]
-
-
-def _ends(
-    source: tuple[float, float], target: tuple[float, float]
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return where an arrow leaves one box and reaches the other."""
-    (x1, y1), (x2, y2) = source, target
-    return ((x1, y1 + HEIGHT), (x2, y2)) if y2 > y1 else ((x1, y1), (x2, y2 + HEIGHT))
 
 
 def main(arguments: list[str]) -> int:

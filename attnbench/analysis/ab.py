@@ -17,7 +17,7 @@ import numpy as np
 
 from attnbench.analysis import comparability
 from attnbench.analysis.compare import RunComparison, Source
-from attnbench.analysis.comparison import CaseComparison, comparisons_of
+from attnbench.analysis.comparison import CaseComparison, Matched, comparisons_of, facts, matched
 from attnbench.analysis.gate import (
     FAIL,
     INCONCLUSIVE,
@@ -25,17 +25,23 @@ from attnbench.analysis.gate import (
     LOST,
     PASS,
     CaseRuling,
+    Interleaved,
     Ruling,
 )
-from attnbench.analysis.interleaved import Interleaved
 from attnbench.analysis.machine import CanaryShift, canary_shifts, machine_states
-from attnbench.analysis.matching import Matched, facts, matched
 from attnbench.analysis.sides import Side, load_side
 from attnbench.errors import NothingSelected, ResultFileError
-from attnbench.stats.decision import FASTER, SLOWER, UNCLEAR, confirm, screen
+from attnbench.stats.decision import (
+    FASTER,
+    SLOWER,
+    UNCLEAR,
+    confirm,
+    minimum_effect,
+    processes_needed,
+    screen,
+)
 from attnbench.stats.difference import Array, Difference
-from attnbench.stats.families import Mean
-from attnbench.stats.mde import minimum_effect, processes_needed
+from attnbench.stats.latency import MeanRatio
 from attnbench.suite import Gate
 
 if TYPE_CHECKING:
@@ -180,7 +186,7 @@ def _texts(one: Matched, other: Matched, pairs: Sequence[Sequence[str]]) -> list
 
 
 def _limits(rule: Gate, texts: Sequence[dict[str, Any]]) -> Array:
-    from attnbench.analysis.table import row_fields
+    from attnbench.analysis.cases import row_fields
 
     return np.array([rule.limit_for(row_fields(text)) for text in texts])
 
@@ -291,12 +297,12 @@ def _judge(
     return CaseRuling(case=case, ruling=PASS)
 
 
-def _mean(difference: Difference, judged: Sequence[CaseRuling]) -> Mean:
+def _mean(difference: Difference, judged: Sequence[CaseRuling]) -> MeanRatio:
     """The change of all pairs together, each by the rounds that it is judged by."""
     known = difference.estimate[np.isfinite(difference.estimate)]
     ratio = float(np.exp(known.mean())) if known.size else None
     ruled = sum(one.ruling != LISTED for one in judged)
-    return Mean(ratio=ratio, n=int(known.size), missing=max(0, ruled - int(known.size)))
+    return MeanRatio(ratio=ratio, n=int(known.size), missing=max(0, ruled - int(known.size)))
 
 
 def _judged_by(

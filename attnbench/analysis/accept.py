@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from attnbench.analysis.matching import started
 from attnbench.analysis.sides import Side, load_side
 from attnbench.errors import InputError, ResultFileError
 
@@ -64,7 +63,7 @@ def restarted(baselines: Sequence[Side]) -> tuple[list[Side], tuple[Mapping[str,
     since: dict[str, int] = {}
     entries: list[Mapping[str, Any]] = []
     for side in baselines:
-        moment = int(started(side).max())
+        moment = int(side.started.max())
         for entry in (one for footer in side.metadata for one in footer.get(KEY, ())):
             entries.append(entry)
             for case_id in entry["cases"]:
@@ -76,7 +75,7 @@ def restarted(baselines: Sequence[Side]) -> tuple[list[Side], tuple[Mapping[str,
 
 
 def _without_older(side: Side, since: Mapping[str, int]) -> Side:
-    moment = int(started(side).max())
+    moment = int(side.started.max())
     older = {case_id for case_id, accepted in since.items() if moment < accepted}
     if not older:
         return side

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.export.pytest_benchmark import KEY, UNKNOWN
 from attnbench.errors import ResultFileError
 from attnbench.problem import digest
 from attnbench.store.columns import BY_NAME
-from attnbench.store.export.pytest_benchmark import KEY, UNKNOWN
 from attnbench.store.rows import checked, to_table
 
 if TYPE_CHECKING:

@@ -9,31 +9,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from attnbench.analysis import comparability
+from attnbench.analysis.cases import ABSENT
 from attnbench.analysis.comparability import Ceiling, Differing
 from attnbench.analysis.comparison import (
-    FEWEST_PROCESSES,
+    BY_CASE,
     MISSING,
     CaseComparison,
-    Reading,
+    Matched,
+    common_cases,
     comparisons_of,
+    facts,
+    matched,
 )
-from attnbench.analysis.dollars import NO_PRICES, Prices, priced, prices_by_device
-from attnbench.analysis.matching import BY_CASE, Matched, common_cases, facts, matched
-from attnbench.analysis.sides import ABSENT, Side, joined, load_sides, split
+from attnbench.analysis.running_cost import NO_PRICES, Prices, price_of, prices_by_device
+from attnbench.analysis.sides import Side, joined, load_sides, split
 from attnbench.errors import InputError, NothingSelected
-from attnbench.stats.bootstrap import ratio_interval
-from attnbench.stats.difference import Array, Difference, paired
-from attnbench.stats.families import Mean, geometric_mean
+from attnbench.problem import FIELDS
+from attnbench.stats.difference import Array, Difference, bootstrap_interval, paired
 from attnbench.stats.history import Against, against_baselines
+from attnbench.stats.latency import FEWEST_PROCESSES, MeanRatio, mean_ratio
 
-__all__ = ["CaseComparison", "Reading", "RunComparison", "compare", "compare_sides", "sides_of"]
+__all__ = ["CaseComparison", "RunComparison", "compare", "compare_sides", "sides_of"]
 
 THRESHOLD = 0.02
 BY = {"gpu": "device_name", "backend": "backend_label", "commit": "git_commit"}
@@ -44,6 +47,8 @@ _FACTS = (
     *("case_id", "case_label", "problem_id", "backend_label", "method_id", "timer", "l2"),
     *("reason", "bound", "dtype"),
 )
+# Fields that may vary inside a group without being shown.
+_TELLING = (*FIELDS, "backend_label", "timer", "l2")
 _WITH_ALL_FACTS = 2_000  # cases; of more, a fact that nobody asked for costs too much
 
 
@@ -62,7 +67,7 @@ class RunComparison:
     comparisons: tuple[CaseComparison, ...]
     differing: tuple[Differing, ...]
     ceilings: tuple[Ceiling, ...]
-    mean: Mean
+    mean: MeanRatio
     paired: bool
     ratios_only: bool
     difference: Difference
@@ -96,7 +101,7 @@ class RunComparison:
             if self.paired
             else (base[np.isfinite(base)], new[np.isfinite(new)])
         )
-        return ratio_interval(*(np.exp(one).tolist() for one in pair), paired=self.paired)
+        return bootstrap_interval(*(np.exp(one).tolist() for one in pair), paired=self.paired)
 
     def ceiling_of(self, case: CaseComparison) -> float | None:
         """New over base of the measured ceiling that bounds this case."""
@@ -108,6 +113,19 @@ class RunComparison:
     def kernels_changed(self) -> list[CaseComparison]:
         """Cases whose executed kernels have other names than in the base."""
         return [one for one in self.comparisons if one.kernels_changed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseGroup:
+    """The cases that agree in a few fields; ``mean`` is over those that both sides finished.
+
+    ``varying`` names the fields that differ between them, with their values.
+    """
+
+    values: tuple[str, ...]
+    comparisons: tuple[CaseComparison, ...]
+    mean: MeanRatio
+    varying: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def compare(
@@ -141,6 +159,33 @@ def compare(
         for other in sides[1:]
     ]
     return priced(pairs, by_device)
+
+
+def priced(pairs: Sequence[RunComparison], by_device: Mapping[str, float]) -> list[RunComparison]:
+    """Return the comparisons with what was asked for an hour of each side's device."""
+    return [
+        replace(
+            one, prices=Prices(base=price_of(one.base, by_device), new=price_of(one.new, by_device))
+        )
+        for one in pairs
+    ]
+
+
+def unpriced(pairs: Sequence[RunComparison]) -> list[str]:
+    """The devices without a price, where another one has one."""
+    sides = [
+        side for one in pairs for side in ((one.base, one.prices.base), (one.new, one.prices.new))
+    ]
+    if all(price is None for _, price in sides):
+        return []
+    return list(
+        dict.fromkeys(
+            str(name)
+            for side, price in sides
+            if price is None
+            for name in side.values("device_name")
+        )
+    )
 
 
 def sides_of(
@@ -207,16 +252,42 @@ def compare_sides(
         comparisons=comparisons,
         differing=differing,
         ceilings=comparability.ceilings(base, new),
-        mean=geometric_mean(
-            [one.base.latency if one.base else None for one in comparisons],
-            [one.new.latency if one.new else None for one in comparisons],
-        ),
+        mean=mean_ratio([one.base for one in comparisons], [one.new for one in comparisons]),
         paired=same_run,
         ratios_only=ratios_only,
         difference=difference,
         against=against,
         processes=(one.processes(), other.processes()),
     )
+
+
+def group_cases(comparisons: Sequence[CaseComparison], fields: Sequence[str]) -> list[CaseGroup]:
+    """Gather cases by fields, in the order in which they first appear.
+
+    Raises:
+        InputError: no case has such a field.
+
+    """
+    known = {name for one in comparisons for name in one.facts}
+    for name in fields:
+        if name not in known:
+            from attnbench.filter import did_you_mean
+
+            raise InputError(
+                f"no case has a field {name!r}", hint=did_you_mean(name, known) or None
+            )
+    groups: dict[tuple[Any, ...], list[CaseComparison]] = {}
+    for one in comparisons:
+        groups.setdefault(tuple(one.facts.get(name) for name in fields), []).append(one)
+    return [
+        CaseGroup(
+            values=tuple(_value_text(value) for value in values),
+            comparisons=tuple(found),
+            mean=mean_ratio([one.base for one in found], [one.new for one in found]),
+            varying=_varying(found, fields),
+        )
+        for values, found in sorted(groups.items(), key=lambda pair: _value_order(pair[0]))
+    ]
 
 
 def _base_first(sides: list[Side], against: str, by: str) -> list[Side]:
@@ -286,3 +357,27 @@ def _section(one: CaseComparison) -> str:
     if base == "ok":
         return f"newly {new}"
     return "fixed" if new == "ok" else "ok on neither side"
+
+
+def _varying(
+    found: Sequence[CaseComparison], shown: Sequence[str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    listed = []
+    for name in _TELLING:
+        values = list(dict.fromkeys(_value_text(one.facts.get(name)) for one in found))
+        if name not in shown and len(values) > 1:
+            listed.append((name, tuple(values)))
+    return tuple(listed)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value is None else str(value)
+
+
+def _value_order(values: tuple[Any, ...]) -> tuple[tuple[bool, bool, Any], ...]:
+    """Numbers as numbers before words, missing values last."""
+    return tuple(
+        (value is None, isinstance(value, str), 0 if value is None else value) for value in values
+    )

@@ -1,7 +1,8 @@
-"""One case on both sides as a value, from the arrays that the statistics are made of."""
+"""Two sides case by case: which rows are the same case, and one case on both sides as a value."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,27 +10,156 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnbench.analysis.matching import Matched
-from attnbench.analysis.sides import ABSENT
+from attnbench.analysis.cases import ABSENT, OK, Ints, case_keys, coded, worst_status
+from attnbench.analysis.sides import Side
 from attnbench.measurement import STATUSES
-from attnbench.stats.decision import UNCLEAR, verdicts
-from attnbench.stats.difference import CONFIDENCE, Array, Difference, quantile
-from attnbench.stats.mde import minimum_effect
+from attnbench.problem import FIELDS
+from attnbench.stats.decision import UNCLEAR, minimum_effect, verdicts
+from attnbench.stats.difference import (
+    FEWEST_TRIMMED_PROCESSES,
+    Array,
+    Centre,
+    Difference,
+    centre,
+)
+from attnbench.stats.latency import Latency, latencies_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEWEST_PROCESSES = 3  # of a side; below it there is no interval
+BY_CASE = "case_id"
 MISSING = "missing"
+_UNTRIED = tuple(STATUSES.index(word) for word in ("skipped", "not_run"))
+# What follows from other fields, and would keep cases apart that differ in ``column`` alone.
+_BACKEND = ("backend", "backend_label", "backend_options")
+_FOLLOWERS = {
+    "backend": _BACKEND,
+    "backend_label": _BACKEND,
+    "kv_heads": ("kv_heads", "group_size"),
+    "group_size": ("kv_heads", "group_size"),
+    "q_heads": ("q_heads", "group_size"),
+    "dtype": ("dtype", "kv_dtype"),
+    "head_dim": ("head_dim", "v_head_dim"),
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One side of a case: seconds over processes; ``half_width`` is relative (3 or more)."""
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """One side under ``keys`` that several sides share; every array has a key a row.
 
-    latency: float
-    half_width: float | None
-    processes: int
+    ``status`` is the worst of a case's rows in the newest run that tried it, ``ABSENT`` without a
+    row; ``first`` is a row of that run with that status. ``log`` has a matrix [key, process] for
+    each run, NaN where the case is not ok in that run or in the newest.
+    """
+
+    side: Side
+    keys: tuple[str, ...]
+    status: Ints
+    first: Ints
+    log: tuple[Array, ...]
+
+    @property
+    def is_ok(self) -> NDArray[np.bool_]:
+        """Which cases every row calls ok."""
+        flags: NDArray[np.bool_] = self.status == OK
+        return flags
+
+    def processes(self) -> Array:
+        """All processes [key, process] of all runs."""
+        return np.concatenate(self.log, axis=1)
+
+    def centres(self) -> list[Centre]:
+        """A centre for each run, as a comparison across sessions takes it."""
+        return [centre(one, fewest=FEWEST_TRIMMED_PROCESSES) for one in self.log]
+
+    def centre(self) -> Centre:
+        """One centre over all processes of all runs."""
+        return centre(self.processes(), fewest=FEWEST_TRIMMED_PROCESSES)
+
+
+def matched(sides: Sequence[Side], column: str = BY_CASE) -> list[Matched]:
+    """Bring sides under common keys: case and method, or all but what ``column`` sets apart."""
+    keyed = [_keys(side, column) for side in sides]
+    numbers: dict[str, int] = {}
+    for _, texts in keyed:
+        for one in texts:
+            numbers.setdefault(one, len(numbers))
+    found = []
+    for side, (codes, texts) in zip(sides, keyed, strict=True):
+        renumbered = np.array([numbers[one] for one in texts], dtype=np.int64)
+        found.append(_matched(side, renumbered[codes], tuple(numbers)))
+    return found
+
+
+def common_cases(base: Side, new: Side) -> int:
+    """How many cases both sides have, whatever their methods."""
+    return len(set(base.values("case_id")) & set(new.values("case_id")))
+
+
+def _keys(side: Side, column: str) -> tuple[Ints, list[str]]:
+    """Return each row's key as a number, and the keys' texts."""
+    keys = case_keys(side.table, lend_methods=True)
+    names = keys.case_ids if column == BY_CASE else _identities(side, column)
+    pairs = zip(keys.cases.tolist(), keys.methods.tolist(), strict=True)
+    return keys.codes, [f"{names[case]} {keys.method_ids[method]}" for case, method in pairs]
+
+
+def _identities(side: Side, column: str) -> list[str]:
+    """Return a text for each case that says all of it but ``column`` and what follows from it."""
+    cases, _ = coded(side.table["case_id"])
+    _, first = np.unique(cases, return_index=True)
+    left_out = {column, *_FOLLOWERS.get(column, ())}
+    present = set(side.table.column_names)
+    kept = [
+        name
+        for name in (*FIELDS, "latent", "backend", "backend_options")
+        if name not in left_out and name in present
+    ]
+    rows = side.table.select(list(dict.fromkeys(kept))).take(first).to_pylist()
+    return [json.dumps(row, sort_keys=True) for row in rows]
+
+
+def _matched(side: Side, keys: Ints, texts: tuple[str, ...]) -> Matched:
+    runs, names = side.runs
+    count = len(texts)
+    each = worst_status(runs * count + keys, side.status, len(names) * count)
+    each = each.reshape(len(names), count)
+    newest = _newest_that_tried(side, each)
+    status = each[newest, np.arange(count)]
+    telling = np.flatnonzero((runs == newest[keys]) & (side.status == status[keys]))[::-1]
+    first = np.full(count, ABSENT, dtype=np.int64)
+    first[keys[telling]] = telling
+    is_used = np.isfinite(side.log) & (each[runs, keys] == OK) & (status[keys] == OK)
+    processes = np.maximum(side.processes, 0)
+    matrices = []
+    for run in range(len(names)):
+        rows = np.flatnonzero(is_used & (runs == run))
+        matrix = np.full((count, int(processes[rows].max(initial=0)) + 1), np.nan)
+        matrix[keys[rows], processes[rows]] = side.log[rows]
+        matrices.append(matrix)
+    return Matched(side, texts, status, first, tuple(matrices))
+
+
+def _newest_that_tried(side: Side, status: Ints) -> Ints:
+    """For each case the last run, by its start, that tried it, or else that has it at all."""
+    order = np.argsort(side.started, kind="stable")
+    chosen = np.zeros(status.shape[1], dtype=np.int64)
+    for wanted in (status[order] != ABSENT, ~np.isin(status[order], (ABSENT, *_UNTRIED))):
+        places = len(order) - 1 - np.argmax(wanted[::-1], axis=0)
+        chosen = np.where(wanted.any(axis=0), order[places], chosen)
+    return chosen
+
+
+def facts(one: Matched, other: Matched, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns of each case's telling row: of the other side, else of the one."""
+    found: list[dict[str, Any]] = [{}] * len(one.first)
+    lacking = other.first == ABSENT
+    for side, wanted in ((other, ~lacking), (one, lacking)):
+        places = np.flatnonzero(wanted)
+        rows = side.side.table.select(list(columns)).take(side.first[places]).to_pylist()
+        for place, row in zip(places.tolist(), rows, strict=True):
+            found[place] = row
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +179,8 @@ class CaseComparison:
     base_status: str
     new_status: str
     reason: str | None
-    base: Reading | None
-    new: Reading | None
+    base: Latency | None
+    new: Latency | None
     change: float | None
     low: float | None
     high: float | None
@@ -65,7 +195,7 @@ class CaseComparison:
         """New latency over base."""
         if self.base is None or self.new is None:
             return None
-        return self.new.latency / self.base.latency
+        return self.new.seconds / self.base.seconds
 
 
 def comparisons_of(
@@ -83,12 +213,12 @@ def comparisons_of(
     effects = minimum_effect(difference, limits, family=int(np.isfinite(difference.se).sum()))
     ends = [np.expm1(part).tolist() for part in _ends(difference)]
     ends.append(effects.tolist())
-    readings = [_readings(side) for side in (one, other)]
+    latencies = [latencies_of(side.processes()) for side in (one, other)]
     changed = _kernels_changed(one, other) & both
     found = []
     for row, text in enumerate(texts):
         change, low, high, effect = (_plain(part[row]) for part in ends)
-        old, now = readings[0][row], readings[1][row]
+        old, now = latencies[0][row], latencies[1][row]
         is_judged = bool(both[row]) and not ratios_only
         found.append(
             CaseComparison(
@@ -116,22 +246,6 @@ def comparisons_of(
 
 def _ends(difference: Difference) -> tuple[Array, Array, Array]:
     return difference.estimate, difference.low, difference.high
-
-
-def _readings(side: Matched) -> list[Reading | None]:
-    """Geometric mean over processes and half of its 95 % interval between them."""
-    log = side.processes()
-    count = np.isfinite(log).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.nansum(log, axis=1) / count
-        squares = np.nansum((log - mean[:, None]) ** 2, axis=1) / (count - 1)
-        reach = quantile(count - 1.0, (1 + CONFIDENCE) / 2) * np.sqrt(squares / count)
-        half = np.where(count >= FEWEST_PROCESSES, np.sinh(reach), np.nan)
-    latency = np.exp(mean)
-    return [
-        Reading(latency=one, half_width=_plain(width), processes=n) if n else None
-        for one, width, n in zip(latency.tolist(), half.tolist(), count.tolist(), strict=True)
-    ]
 
 
 def _kernels_changed(one: Matched, other: Matched) -> NDArray[np.bool_]:

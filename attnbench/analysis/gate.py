@@ -20,16 +20,17 @@ from typing import Any
 import numpy as np
 
 from attnbench.analysis.accept import restarted
+from attnbench.analysis.cases import row_fields
 from attnbench.analysis.comparability import kinds
 from attnbench.analysis.compare import CaseComparison, Limits, RunComparison, Source, compare_sides
-from attnbench.analysis.interleaved import Interleaved
-from attnbench.analysis.rule import rule_for
-from attnbench.analysis.sides import Side, joined, load_sides, moments_of
+from attnbench.analysis.machine import CanaryShift
+from attnbench.analysis.sides import Side, joined, load_sides
 from attnbench.errors import InputError, NotComparable, NothingSelected
+from attnbench.filter import parse
 from attnbench.problem import FIELDS
-from attnbench.stats.decision import SLOWER
-from attnbench.stats.mde import processes_needed
-from attnbench.suite import Gate
+from attnbench.stats.decision import SLOWER, processes_needed
+from attnbench.stats.difference import Array
+from attnbench.suite import Gate, Limit
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 LOST = ("oom", "incorrect", "implausible", "timeout", "crashed", "failed")
@@ -51,6 +52,46 @@ class CaseRuling:
     ruling: str
     why: str = ""
     processes: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interleaved:
+    """The rounds that a ruling is made from.
+
+    ``words`` are the SIDE words of base and new, ``rounds`` how many of ``planned`` rounds all
+    cases had, ``fresh`` how many more the ``suspects`` had. ``first`` and ``later`` hold log new -
+    log base, [case, round], NaN where a round has no pair. ``shift`` is the change of all cases
+    together, a share, ``canaries`` what calls that never change differ by between the sides.
+    ``cut`` says what ended it before its time.
+    """
+
+    words: tuple[str, str]
+    planned: int
+    rounds: int
+    fresh: int
+    suspects: tuple[str, ...]
+    first: Array
+    later: Array
+    shift: float | None
+    canaries: tuple[CanaryShift, ...] = ()
+    cut: str | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What unchanging calls say against taking every change for the code's."""
+        moved = [f"{one.name} {one.change:+.1%}" for one in self.canaries if one.is_real]
+        if not moved:
+            return ()
+        text = (
+            f"the machine itself differed beside the new side ({', '.join(moved)}, which never "
+            "change): look for what runs with one side alone"
+        )
+        return (text,)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended it."""
+        return self.cut == "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +158,34 @@ def gate(
     base = load_baselines(baselines, filter)
     rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
     return rule_on(base, new, rule, source, any_chip=any_chip)
+
+
+def rule_for(
+    run: Side, *, max_slowdown: float | None = None, inconclusive: str | None = None
+) -> tuple[Gate, str]:
+    """Return the limits for a run, and where they are from.
+
+    Raises:
+        InputError: neither the suite nor the command line has a limit, or not a single one.
+
+    """
+    found = [block for one in run.metadata if (block := _gate_block(one, run)) is not None]
+    if any(block != found[0] for block in found) and max_slowdown is None:
+        raise InputError(
+            f"the runs in {run.name} have different gates", hint="name one: --max-slowdown 3%"
+        )
+    rule, source = Gate(), ""
+    if found:
+        rule, source = _gate(found[0], run), "the suite of the run"
+    if max_slowdown is not None:
+        rule = replace(rule, max_slowdown=max_slowdown, given=True)
+        source = "--max-slowdown" + (" and the suite's limits of cases" if rule.limits else "")
+    if not rule.given:
+        raise InputError(
+            f"there is no limit: the suite of {run.name} has no gate, and none was named",
+            hint="say how much slower is too slow: --max-slowdown 3%, or gate: {max_slowdown: 3%}",
+        )
+    return (replace(rule, inconclusive=inconclusive) if inconclusive else rule), source
 
 
 def load_run(source: Source, filter: str | None = None) -> Side:
@@ -197,8 +266,6 @@ def _refuse_itself(baselines: Sequence[Side], new: Side) -> None:
 
 
 def _limits(rule: Gate) -> Limits:
-    from attnbench.analysis.table import row_fields
-
     def limits(texts: Sequence[Mapping[str, Any]]) -> np.ndarray:
         if not rule.limits:
             return np.full(len(texts), rule.max_slowdown)
@@ -262,5 +329,34 @@ def _unless_wide(case: CaseComparison, processes: float, rule: Gate) -> CaseRuli
 
 def _age_days(base: Side, new: Side) -> float | None:
     """How much later the run began than the newest baseline."""
-    then, now = int(moments_of(base).max()), int(moments_of(new).max())
+    then, now = int(base.moments.max()), int(new.moments.max())
     return (now - then) / _DAY_US if then and now else None
+
+
+def _gate_block(metadata: dict[str, Any], run: Side) -> dict[str, Any] | None:
+    """The checked ``gate`` block of a run's suite text; None where it has none."""
+    text = metadata.get("suite_text")
+    if not text:
+        return None
+    from attnbench.suite.shape import shape_of
+    from attnbench.suite.source import read
+
+    source, _ = read(text, "suite")
+    shape = shape_of(source)
+    if not shape.is_right("gate"):
+        raise InputError(
+            f"the gate of the suite in {run.name} cannot be read: it is of another version",
+            hint="measure again with this version",
+        )
+    block: dict[str, Any] | None = shape.sections.get("gate")
+    return block
+
+
+def _gate(block: dict[str, Any], run: Side) -> Gate:
+    known = run.table["backend_options"].unique().to_pylist()
+    options = {name for text in known for name in row_fields({"backend_options": text})}
+    limits = tuple(
+        Limit(where=parse(one["where"], extra=options), max_slowdown=one["max_slowdown"])
+        for one in block.get("limits") or ()
+    )
+    return Gate(**{**block, "limits": limits}, given=True)

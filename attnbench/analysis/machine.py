@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from attnbench.stats.decision import MARGIN
+from attnbench.stats.decision import MARGIN, adjusted
 from attnbench.stats.difference import Difference, paired
-from attnbench.stats.families import adjusted
 
 # Of a hundred ab on a machine that is the same for both sides, one may say that it was not.
 _DOUBT = 0.01

@@ -1,21 +1,26 @@
-"""Which runs there are, which one was meant, and what one can be planned from."""
+"""Which runs there are, which one was meant, and what one says: ceilings, published figures."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.table import case_rows, plain_rows
+from attnbench.analysis.cases import CaseResult, rows_of, status_counts
 from attnbench.errors import AttnbenchError, ResultFileError
+from attnbench.filter import parse
+from attnbench.units import flops_text, rate_text, time_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from attnbench.device.rates import Ceilings
     from attnbench.environment import Device
+
+Line = tuple[str, str, str, str]
 
 RESULTS = Path("results")
 _JOURNAL = ".journal"
@@ -81,7 +86,7 @@ def describe(path: Path) -> RunFacts:
         suite=_first(frame, "suite"),
         device=_first(frame, "device_name"),
         started_at=None if moments.empty else moments.min().to_pydatetime(),
-        cases=Counter(one.status for one in case_rows(frame)),
+        cases=status_counts(run.table),
         finished=run.finished,
     )
 
@@ -103,8 +108,24 @@ def ceilings_of(path: Path) -> tuple[Device, Ceilings]:
         raise ResultFileError(
             f"{path} holds no measured ceilings to plan from", hint="name a device such as h200"
         )
-    device = _device_of(run.metadata, plain_rows(frame.head(1))[0])
+    device = _device_of(run.metadata, rows_of(frame.head(1))[0])
     return device, Ceilings(read_gbps=float(bandwidth), tflops=tflops)
+
+
+def published_lines(run: Mapping[str, Any], cases: Sequence[CaseResult]) -> Iterator[Line]:
+    """Yield (problem, backend, figure, device) for what the run's suite quotes of these problems.
+
+    ``run`` is the run's metadata, as its file's footer holds it. A figure is quoted once a problem,
+    whatever of ours was measured on it.
+    """
+    problems: dict[str, Mapping[str, Any]] = {}
+    for case in cases:
+        problems.setdefault(case.problem, case.rows[0])
+    for quoted in run.get("published", ()):
+        where = parse(quoted["where"])
+        for label, row in problems.items():
+            if where.matches(row):
+                yield label, quoted["backend"], _figures(quoted), quoted["device"]
 
 
 def _newest(folder: Path) -> Path:
@@ -140,3 +161,14 @@ def _device_of(metadata: dict[str, Any], row: dict[str, Any]) -> Device:
 def _first(frame: pd.DataFrame, column: str) -> str | None:
     present = frame[column].dropna()
     return None if present.empty else str(present.iloc[0])
+
+
+def _figures(quoted: Mapping[str, Any]) -> str:
+    """Write whichever of latency, arithmetic rate and bandwidth was published."""
+    latency_us, tflops, gbps = (quoted.get(name) for name in ("latency_us", "tflops", "gbps"))
+    said = [
+        None if latency_us is None else time_text(latency_us * 1e-6),
+        None if tflops is None else flops_text(tflops * 1e12),
+        None if gbps is None else rate_text(gbps * 1e9),
+    ]
+    return ", ".join(filter(None, said))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attnbench.analysis.cases import coded
 from attnbench.analysis.gate import FAIL, Ruling, rule_on
-from attnbench.analysis.sides import Side, coded
+from attnbench.analysis.sides import Side
 from attnbench.suite import Gate
 
 ONE_IN = 20  # cases are planted into

@@ -14,9 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnbench.analysis.cases import (
+    ABSENT,
+    OK,
+    Ints,
+    as_ints,
+    coded,
+    row_fields,
+    run_codes,
+    status_codes,
+)
 from attnbench.errors import InputError, NothingSelected, ResultFileError
-from attnbench.measurement import STATUSES
-from attnbench.stats.centres import log_centres
+from attnbench.stats.summary import log_centres
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,10 +33,7 @@ if TYPE_CHECKING:
 
     from attnbench.store import Run
 
-ABSENT = -1  # of a status: the side has no row of the case
-OK = STATUSES.index("ok")
 _US_A_SECOND = 1e6
-_RUN = ("run_id", "side")
 LEAN_ROWS = 20_000  # of more, columns that nobody needs cost more than the comparison
 # What matching, statistics, comparability and every screen read.
 NEEDED = (
@@ -60,20 +66,32 @@ class Side:
         return len(self.log)
 
     @cached_property
-    def status(self) -> NDArray[np.int64]:
+    def status(self) -> Ints:
         """Each row's status as its place in ``STATUSES``."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        return _ints(pc.index_in(self.table["status"], pa.array(STATUSES)), ABSENT)
+        return status_codes(self.table)
 
     @cached_property
-    def runs(self) -> tuple[NDArray[np.int64], list[str]]:
+    def runs(self) -> tuple[Ints, list[str]]:
         """Each row's run as a number from 0, and the runs' ids."""
-        import pyarrow.compute as pc
+        return run_codes(self.table)
 
-        texts = [pc.fill_null(self.table[name], "") for name in _RUN]
-        return coded(pc.binary_join_element_wise(*texts, " "))
+    @property
+    def processes(self) -> Ints:
+        """Each row's process; ``ABSENT`` for what the plan decided."""
+        return as_ints(self.table["process"], ABSENT)
+
+    @property
+    def moments(self) -> Ints:
+        """Each row's start in µs since the epoch; 0 where it does not say."""
+        return as_ints(self.table["started_at"], 0)
+
+    @property
+    def started(self) -> Ints:
+        """When each run began, in µs since the epoch; 0 where it does not say."""
+        runs, names = self.runs
+        found = np.zeros(len(names), dtype=np.int64)
+        np.maximum.at(found, runs, self.moments)
+        return found
 
     def values(self, column: str) -> list[Any]:
         """What a column holds, each value once and sorted, NULL left out."""
@@ -103,7 +121,6 @@ class Side:
         """
         if text is None:
             return self
-        from attnbench.analysis.table import row_fields
         from attnbench.filter import parse
 
         codes, _ = coded(self.table["case_id"])
@@ -250,49 +267,19 @@ def split(side: Side, column: str) -> list[Side]:
     return [side.where(codes == number, name) for number, name in enumerate(names)]
 
 
-def coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
-    """Return each value as a number, and the values in the order of their first appearance."""
-    one = column.combine_chunks()
-    encoded = one.dictionary_encode() if hasattr(one, "dictionary_encode") else one
-    if hasattr(encoded, "combine_chunks"):
-        encoded = encoded.combine_chunks()
-    return _ints(encoded.indices, ABSENT), encoded.dictionary.to_pylist()
-
-
-def _ints(values: Any, missing: int) -> NDArray[np.int64]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    numbers: NDArray[np.int64] = pc.fill_null(values.cast(pa.int64()), missing).to_numpy()
-    return numbers
-
-
-def processes_of(side: Side) -> NDArray[np.int64]:
-    """Each row's process; ``ABSENT`` for what the plan decided."""
-    return _ints(side.table["process"], ABSENT)
-
-
-def moments_of(side: Side) -> NDArray[np.int64]:
-    """Each row's start in µs since the epoch; 0 where it does not say."""
-    return _ints(side.table["started_at"], 0)
-
-
 def _log_latency(table: pa.Table, path: Path) -> NDArray[np.float64]:
     """Derive each ok row's log latency in seconds from its samples."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    parts, faults = [], []
+    parts, problems = [], []
     for chunk in table["samples_us"].chunks:
         found = log_centres(
             chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy().astype(np.int64)
         )
         parts.append(found.log)
-        faults.append(found.fault)
+        problems.append(found.problem)
     log: NDArray[np.float64] = np.concatenate([*parts, np.empty(0)]) - np.log(_US_A_SECOND)
-    fault = np.concatenate([*faults, np.empty(0, dtype=np.int8)])
-    is_ok = _ints(pc.index_in(table["status"], pa.array(["ok"])), ABSENT) != ABSENT
-    if (wrong := np.flatnonzero(is_ok & (fault != 0))).size:
+    problem = np.concatenate([*problems, np.empty(0, dtype=np.int8)])
+    is_ok = status_codes(table) == OK
+    if (wrong := np.flatnonzero(is_ok & (problem != 0))).size:
         raise ResultFileError(
             f"{path}: {wrong.size:,} ok row{'s have' if wrong.size > 1 else ' has'} no sample, or "
             f"one that is not finite and above zero\n  {_row_text(table, int(wrong[0]))}",

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.table import plain_rows
+from attnbench.analysis.cases import rows_of
 from attnbench.errors import NameTakenError
 from attnbench.execute.events import Listener, RunFinished
 from attnbench.execute.request import RunRequest
 from attnbench.execute.runner import run
 from attnbench.execute.tune import Candidate, suite_of
-from attnbench.kernels.tilings import Slot, Table, Tile, Tiling, table_of
+from attnbench.kernels.tile_table import Slot, Table, Tile, TileRow, table_of
 from attnbench.store import atomic
 from attnbench.suite import Suite
 
@@ -109,7 +109,7 @@ def _is_faster(new: Times, old: Times) -> bool:
 def choices_of(frame: pd.DataFrame, candidates: Iterable[Candidate]) -> list[Choice]:
     """Choose for every slot from the rows of the run that measured the trials."""
     rows: dict[str, list[Mapping[str, Any]]] = {}
-    for row in plain_rows(frame):
+    for row in rows_of(frame):
         rows.setdefault(row["case_id"], []).append(row)
     slots: dict[Slot, list[Candidate]] = {}
     for one in candidates:
@@ -189,7 +189,7 @@ def tune(order: Order, listener: Listener) -> Tuned:
 
     frame = read(finished.out).frame
     choices = choices_of(frame, order.candidates)
-    name, source = source_of(plain_rows(frame.head(1))[0], finished)
+    name, source = source_of(rows_of(frame.head(1))[0], finished)
     atomic.write_text(order.out, table_with(table_of(), choices, name, source).text())
     return Tuned(run=finished, choices=tuple(choices))
 
@@ -216,7 +216,7 @@ def table_with(
 ) -> Table:
     """The table with what was measured: rows that stay are now from this source too."""
     rows = [
-        Tiling(
+        TileRow(
             slot=one.slot,
             tile=one.chosen,
             source=name,

@@ -1,22 +1,74 @@
 """The verbs as Python functions: what a notebook or a script calls, and the command line too."""
 
-from attnbench.api.devices import device_rates
-from attnbench.api.kit import conform, subjects
-from attnbench.api.loading import QUICK, load_suite
-from attnbench.api.measuring import check, plan, run
-from attnbench.api.profiling import profile, profile_request
-from attnbench.api.sides import ab
+from attnbench.api.analysing import (
+    HeadVariants,
+    accept,
+    advise,
+    compare,
+    export,
+    gate,
+    head_variants,
+    merge,
+    prove_gate,
+    repair,
+    report,
+    report_figure,
+)
+from attnbench.api.backends import (
+    backend_cases,
+    check_backend,
+    inspect,
+    tune,
+    tuning_candidates,
+)
+from attnbench.api.catalogue import (
+    QUICK,
+    KnownDevice,
+    device_rates,
+    doctor,
+    list_backends,
+    list_devices,
+    list_metrics,
+    list_models,
+    list_runs,
+    list_suites,
+    load_suite,
+)
+from attnbench.api.measuring import ab, check, plan, profile, profile_request, run
 
 __all__ = [
     "QUICK",
+    "HeadVariants",
+    "KnownDevice",
     "ab",
+    "accept",
+    "advise",
+    "backend_cases",
     "check",
-    "conform",
+    "check_backend",
+    "compare",
     "device_rates",
+    "doctor",
+    "export",
+    "gate",
+    "head_variants",
+    "inspect",
+    "list_backends",
+    "list_devices",
+    "list_metrics",
+    "list_models",
+    "list_runs",
+    "list_suites",
     "load_suite",
+    "merge",
     "plan",
     "profile",
     "profile_request",
+    "prove_gate",
+    "repair",
+    "report",
+    "report_figure",
     "run",
-    "subjects",
+    "tune",
+    "tuning_candidates",
 ]

@@ -1,7 +1,7 @@
 """FlashAttention-2, the flash-attn package: forward, backward, packed requests, paged caches.
 
-Decode and extend go through its ``flash_attn_with_kvcache``, which splits over keys by itself; so
-do appends and paged caches. Its tensors are token-major: they are given as strided views, nothing
+Decode, extend, appends and paged caches go through ``flash_attn_with_kvcache``, which splits over
+keys by itself. The library's tensors are token-major: they are passed as strided views, so nothing
 is copied.
 """
 
@@ -47,7 +47,7 @@ _MAX_HEAD_DIM, _DIM_UNIT, _PAGE_UNIT, _ROPE_UNIT = 256, 8, 256, 16
 
 
 def why_not(problem: Problem, device: Device, *, deterministic: bool = False) -> str | None:
-    """Head dims of which the library pads none, pages of 256, and where it turns what."""
+    """Report head dims that need padding, unsupported page sizes, and unsupported RoPE cases."""
     del device
     if deterministic and problem.mode == "fwd":
         return "deterministic is about the backward; mode fwd has none"
@@ -64,27 +64,39 @@ def _reasons(problem: Problem) -> Iterator[str]:
     if problem.rope == "none":
         return
     if problem.append != problem.request_groups[0][1].q_len:
-        yield "rope needs append equal to q_len: only appended rows and as many queries are turned"
+        yield "rope needs append equal to q_len: only appended rows and as many queries are rotated"
     if problem.mask == "none" and problem.append > 1:
-        yield "rope of several rows needs a causal mask: without one all are turned to one place"
+        yield "rope of several rows needs a causal mask: without one all get one position"
     if (problem.rope_dim or 0) % _ROPE_UNIT:
         yield f"rope_dim {problem.rope_dim} is not a multiple of {_ROPE_UNIT}"
 
 
 def prepare(inputs: Inputs, *, deterministic: bool = False) -> Callable[[], Any]:
-    """Return the call; lengths of the cache, and cos and sin in q's dtype, are made here."""
+    """Return the call; cache lengths, and cos and sin in q's dtype, are made here, untimed.
+
+    Args:
+        inputs: fp16 or bf16 tensors, dense, packed or paged.
+        deterministic: whether the backward must add in a fixed order.
+
+    Returns:
+        A call that gives o in q's layout, and lse (fp32, natural log).
+
+    Raises:
+        Unsupported: the library is missing or refuses the problem.
+
+    """
     library.load()
     problem = inputs.problem
     if problem.is_ragged:
-        return library.heard(_packed(inputs, deterministic=deterministic))
+        return library.translate_errors(_packed(inputs, deterministic=deterministic))
     in_cache = inputs.page_table is not None or problem.append > 0
     if problem.mode == "fwd" and (in_cache or problem.phase in ("decode", "extend")):
-        return library.heard(_through_cache(inputs))
-    return library.heard(_dense(inputs, deterministic=deterministic))
+        return library.translate_errors(_through_cache(inputs))
+    return library.translate_errors(_dense(inputs, deterministic=deterministic))
 
 
 def _scores(inputs: Inputs) -> dict[str, Any]:
-    """Scale, mask and biases; a window counts the row's own key, the library's does not."""
+    """Scale, mask and biases; our window counts the row's own key, the library's does not."""
     problem = inputs.problem
     return {
         "softmax_scale": inputs.scale,
@@ -118,7 +130,7 @@ def _dense(inputs: Inputs, *, deterministic: bool) -> Callable[[], tuple[Tensor,
 
 
 def _packed(inputs: Inputs, *, deterministic: bool) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Requests packed one after another; their keys packed too, or in pages."""
+    """Packed requests, whose keys are packed too or in pages."""
     import torch
     from flash_attn import flash_attn_varlen_func
 
@@ -150,7 +162,7 @@ def _packed(inputs: Inputs, *, deterministic: bool) -> Callable[[], tuple[Tensor
 
 
 def _through_cache(inputs: Inputs) -> Callable[[], tuple[Tensor, Tensor]]:
-    """A contiguous or paged cache; new rows are appended, and turned, in the same kernel."""
+    """A dense or paged cache; the same kernel appends and rotates new rows."""
     from flash_attn import flash_attn_with_kvcache
 
     from attnbench.kv_cache import lengths_before, rope_tables_by_slot

@@ -1,8 +1,8 @@
 """FlashAttention-3, built from the hopper folder of flash-attention: Hopper's kernels.
 
-Decode and extend go through its ``flash_attn_with_kvcache``, as do appends and paged caches. An
-absorbed MLA cache of 576 columns is given as 64 turned ones beside 512 that are K and V at once.
-All tensors are strided views, nothing is copied. Its ``flash_attn_func`` returns no lse.
+Decode, extend, appends and paged caches go through ``flash_attn_with_kvcache``. An absorbed MLA
+cache of 576 columns is passed as 64 rotated columns and 512 that serve as K and V. All tensors are
+strided views, so nothing is copied. ``flash_attn_func`` returns no lse.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def why_not(
     splits: int | None = None,
     pack_gqa: bool | None = None,
 ) -> str | None:
-    """Hopper alone, head dims of which the library pads none, and where it turns what."""
+    """Report GPUs other than Hopper, head dims that need padding, and unsupported RoPE cases."""
     del pack_gqa
     if (device.compute_capability or _HOPPER) != _HOPPER:
         return f"needs sm_90, this is {device.arch}"
     if deterministic and problem.mode == "fwd":
         return "deterministic is about the backward; mode fwd has none"
     if splits is not None and problem.mode != "fwd":
-        return "splits is about the forward alone"
+        return "splits applies only to the forward"
     return next(_reasons(problem), None)
 
 
@@ -80,9 +80,9 @@ def _reasons(problem: Problem) -> Iterator[str]:
     if problem.rope == "none":
         return
     if problem.append != problem.request_groups[0][1].q_len:
-        yield "rope needs append equal to q_len: only appended rows and as many queries are turned"
+        yield "rope needs append equal to q_len: only appended rows and as many queries are rotated"
     if problem.mask == "none" and problem.append > 1:
-        yield "rope of several rows needs a causal mask: without one all are turned to one place"
+        yield "rope of several rows needs a causal mask: without one all get one position"
     if (problem.rope_dim or 0) % _ROPE_UNIT:
         yield f"rope_dim {problem.rope_dim} is not a multiple of {_ROPE_UNIT}"
 
@@ -105,9 +105,20 @@ def prepare(
     splits: int | None = None,
     pack_gqa: bool | None = None,
 ) -> Callable[[], Any]:
-    """Return the call; lengths of the cache, and cos and sin in q's dtype, are made here.
+    """Return the call; cache lengths, and cos and sin in q's dtype, are made here, untimed.
 
-    ``splits`` is the library's num_splits, 0 for its own choice; None is each entry's default.
+    Args:
+        inputs: fp16 or bf16 tensors, dense, packed or paged.
+        deterministic: whether the backward must add in a fixed order.
+        splits: the library's num_splits, 0 for its own choice; None for each function's default.
+        pack_gqa: the library's own option of this name.
+
+    Returns:
+        A call that gives o in q's layout; decode, extend and caches also return lse (fp32).
+
+    Raises:
+        Unsupported: the library is missing or refuses the problem.
+
     """
     library.load()
     problem = inputs.problem
@@ -116,15 +127,15 @@ def prepare(
     tuning = {"num_splits": splits, "pack_gqa": pack_gqa}
     if problem.mode == "fwd" and is_cached:
         tuning["num_splits"] = 0 if splits is None else splits
-        return library.heard(_through_cache(inputs, tuning))
+        return library.translate_errors(_through_cache(inputs, tuning))
     tuning["num_splits"] = 1 if splits is None else splits
     if problem.is_ragged:
-        return library.heard(_packed(inputs, tuning, deterministic=deterministic))
-    return library.heard(_dense(inputs, tuning, deterministic=deterministic))
+        return library.translate_errors(_packed(inputs, tuning, deterministic=deterministic))
+    return library.translate_errors(_dense(inputs, tuning, deterministic=deterministic))
 
 
 def _scores(inputs: Inputs) -> dict[str, Any]:
-    """Scale, mask and cap; a window counts the row's own key, the library's does not."""
+    """Scale, mask and cap; our window counts the row's own key, the library's does not."""
     problem = inputs.problem
     return {
         "softmax_scale": inputs.scale,
@@ -182,13 +193,13 @@ def _packed(inputs: Inputs, tuning: dict[str, Any], *, deterministic: bool) -> C
 
 
 def _output(returned: Any) -> Tensor:
-    """Take o; the library's first versions returned lse beside it."""
+    """Return o; the library's first versions returned (o, lse)."""
     o: Tensor = returned[0] if isinstance(returned, tuple) else returned
     return o
 
 
 def _through_cache(inputs: Inputs, tuning: dict[str, Any]) -> Callable[[], tuple[Tensor, Tensor]]:
-    """A contiguous, paged or latent cache; new rows are appended, and turned, in the same call."""
+    """A dense, paged or latent cache; the same call appends and rotates new rows."""
     from flash_attn_interface import flash_attn_with_kvcache
 
     from attnbench.kv_cache import lengths_before, rope_tables_by_slot

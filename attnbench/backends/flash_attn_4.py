@@ -1,8 +1,8 @@
 """FlashAttention-4, the flash-attn-4 package: CuTe DSL kernels for Hopper and Blackwell.
 
-Kernels are compiled in the first call. Its tensors are token-major: they are given as strided
-views, nothing is copied. An absorbed MLA cache of 576 columns is given as 64 turned ones beside
-512 that are K and V at once; that is for Blackwell alone.
+Kernels are compiled in the first call. The library's tensors are token-major: they are passed as
+strided views, so nothing is copied. An absorbed MLA cache of 576 columns is passed as 64 rotated
+columns and 512 that serve as K and V; only Blackwell supports that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ library = Library(
     distribution="flash-attn-4",
     install="pip install --pre flash-attn-4",
     checked="4.0.0b36",
-    # Its asserts are how it speaks of what it cannot do.
+    # The library reports unsupported problems through asserts.
     refusals=("AssertionError", "not supported", "Unsupported"),
 )
 capabilities = Capabilities(
@@ -40,7 +40,7 @@ _LATENT = (576, 512)
 _HOPPER, _BLACKWELL = (90,), (100, 103, 110)
 _DIM_UNIT, _MAX_HEAD_DIM, _MAX_BLACKWELL_DIM = 8, 256, 128
 _WIDE_ON_BLACKWELL = ((192, 128), (256, 256))
-_TILE = 64  # the fewest keys that a page holds where the library loads whole pages
+_TILE = 64  # from this page size on, the library loads whole pages
 
 
 def why_not(
@@ -51,12 +51,12 @@ def why_not(
     splits: int = 1,
     pack_gqa: bool | None = None,
 ) -> str | None:
-    """Head dims hang on the architecture; whole pages are read past a sequence's end."""
+    """Report head dims that the architecture lacks, and pages read past a sequence's end."""
     del pack_gqa
     if deterministic and problem.mode == "fwd":
         return "deterministic is about the backward; mode fwd has none"
     if splits != 1 and problem.mode != "fwd":
-        return "splits is about the forward alone"
+        return "splits applies only to the forward"
     return next(_reasons(problem, device), None)
 
 
@@ -101,16 +101,30 @@ def prepare(
     splits: int = 1,
     pack_gqa: bool | None = None,
 ) -> Callable[[], Any]:
-    """Return the call; ``splits`` is the library's num_splits, 0 for its own choice."""
+    """Return the call.
+
+    Args:
+        inputs: fp16 or bf16 tensors, dense, packed or paged.
+        deterministic: whether the backward must add in a fixed order.
+        splits: the library's num_splits, 0 for its own choice.
+        pack_gqa: the library's own option of this name.
+
+    Returns:
+        A call that gives o in q's layout, and lse (fp32, natural log).
+
+    Raises:
+        Unsupported: the library is missing or refuses the problem.
+
+    """
     library.load()
     tuning = {"num_splits": splits, "pack_gqa": pack_gqa, "deterministic": deterministic}
     if inputs.problem.is_ragged or inputs.page_table is not None:
-        return library.heard(_packed_or_paged(inputs, tuning))
-    return library.heard(_dense(inputs, tuning))
+        return library.translate_errors(_packed_or_paged(inputs, tuning))
+    return library.translate_errors(_dense(inputs, tuning))
 
 
 def _scores(inputs: Inputs) -> dict[str, Any]:
-    """Scale, mask, cap and sink; a window counts the row's own key, the library's does not."""
+    """Scale, mask, cap and sink; our window counts a row's own key, the library's does not."""
     problem = inputs.problem
     return {
         "softmax_scale": inputs.scale,
@@ -132,7 +146,7 @@ def _dense(inputs: Inputs, tuning: dict[str, Any]) -> Callable[[], tuple[Tensor,
         assert inputs.k is not None
         assert inputs.v is not None
         q, k, v = (one.transpose(1, 2) for one in (inputs.q, inputs.k, inputs.v))
-        q, k, qv = _parted(q, k, problem)
+        q, k, qv = _split_latent(q, k, problem)
         o, lse = flash_attn_func(
             q,
             k,
@@ -149,7 +163,7 @@ def _dense(inputs: Inputs, tuning: dict[str, Any]) -> Callable[[], tuple[Tensor,
 
 
 def _packed_or_paged(inputs: Inputs, tuning: dict[str, Any]) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Packed requests or equal ones, over packed keys or pages."""
+    """Packed or dense queries over packed keys or pages."""
     from flash_attn.cute import flash_attn_varlen_func
 
     problem = inputs.problem
@@ -159,10 +173,10 @@ def _packed_or_paged(inputs: Inputs, tuning: dict[str, Any]) -> Callable[[], tup
 
     def attend() -> tuple[Tensor, Tensor]:
         packed = inputs.q if problem.is_ragged else inputs.q.transpose(1, 2)
-        q, k_parted, qv = _parted(packed, k, problem)
+        q, k_part, qv = _split_latent(packed, k, problem)
         o, lse = flash_attn_varlen_func(
             q,
-            k_parted,
+            k_part,
             v,
             qv=qv,
             cu_seqlens_q=inputs.cu_seqlens_q,
@@ -183,8 +197,8 @@ def _packed_or_paged(inputs: Inputs, tuning: dict[str, Any]) -> Callable[[], tup
     return attend
 
 
-def _parted(q: Tensor, k: Tensor, problem: Problem) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Q and K as they are; of a latent cache the turned columns, and q's others apart."""
+def _split_latent(q: Tensor, k: Tensor, problem: Problem) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return (q, k, None), or for a latent cache (rotated q, rotated k, the rest of q)."""
     if not problem.latent:
         return q, k, None
     width = problem.v_dim

@@ -1,11 +1,11 @@
 """PyTorch's compiled FlexAttention, with a block mask for what the mask hides.
 
-Made for CUDA. On a CPU it compiles for half a minute and has no backward: only with ``cpu=true``.
-Where torch does not compile it after all, it runs an eager stand-in that writes every score to
-memory; the call then carries the note FALLBACK. Packed requests are one long sequence, of which a
-row sees its own request's keys alone. A sink logit scales the output by what it takes of the
-denominator, one more pass over o, as gpt-oss has it done. A paged cache it has not: blocks of keys
-are read whole, and pages end inside them.
+Made for CUDA. On a CPU it compiles for half a minute and has no backward, so it needs ``cpu=true``.
+If torch does not compile it, an eager version runs that writes every score to memory; the call
+then carries the note FALLBACK. Packed requests form one long sequence in which a row sees only the
+keys of its own request. A sink logit scales the output by its share of the denominator in one more
+pass over o, as gpt-oss does. Paged caches are not supported: blocks of keys are read whole, and
+pages end inside them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import Device
-from attnbench.pairs import alignment_offset, kept_blocks
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +39,11 @@ capabilities = Capabilities(
 def why_not(
     problem: Problem, device: Device, *, cpu: bool = False, lse: bool = False
 ) -> str | None:
-    """A CPU only on request, forward only and without lse; elsewhere lse is the forward's."""
+    """Report a CPU without ``cpu=true``, and combinations that flex does not have there."""
     if problem.attention == "block_sparse" and problem.is_ragged:
         return "block_sparse over ragged requests is not supported"
     if lse and problem.mode != "fwd":
-        return "lse is returned by the forward alone"
+        return "only the forward returns lse"
     if device.kind != "cpu":
         return None
     if not cpu:
@@ -56,28 +56,35 @@ def why_not(
 def prepare(inputs: Inputs, *, cpu: bool = False, lse: bool = False) -> Callable[[], Any]:
     """Return the call; the block mask is made here, the kernel is compiled in the first call.
 
-    ``lse`` returns it too, which torch then writes to memory.
+    Args:
+        inputs: fp32, tf32, fp16 or bf16, dense or packed.
+        cpu: allow a CPU, where compiling takes half a minute.
+        lse: also return lse, which torch then writes to memory.
+
+    Returns:
+        A call that gives o in q's layout, or (o, lse) with ``lse``.
+
     """
     import torch
 
     del cpu
-    # Past a few shapes of one function torch stops compiling it: every case starts afresh.
+    # torch stops compiling a function after a few shapes: reset for every case.
     torch.compiler.reset()
     return _Call(inputs, returns_lse=lse)
 
 
 class _Call:
-    """The prepared call, which knows whether its first run compiled anything."""
+    """The prepared call; it records whether its first run compiled anything."""
 
     def __init__(self, inputs: Inputs, *, returns_lse: bool) -> None:
         import torch
 
         self._inputs = inputs
         self._returns_lse = returns_lse
-        places = _Places(inputs)
+        positions = _Positions(inputs)
         self._keywords: dict[str, Any] = {
-            "score_mod": places.score_mod(),
-            "block_mask": places.block_mask(),
+            "score_mod": positions.score_mod(),
+            "block_mask": positions.block_mask(),
             "scale": inputs.scale,
             "enable_gqa": inputs.problem.group_size > 1,
         }
@@ -91,7 +98,7 @@ class _Call:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """FALLBACK where a call was made and nothing was compiled: the eager stand-in ran."""
+        """FALLBACK if a call was made and nothing was compiled: the eager version ran."""
         return ("FALLBACK",) if self._was_called and not self._was_compiled else ()
 
     def __call__(self) -> Any:
@@ -111,7 +118,7 @@ class _Call:
         return (o, lse) if self._returns_lse else o
 
     def _compile(self, graph: Any, examples: Any) -> Any:
-        """Compile as torch would, and remember it: torch itself tells once a process at most."""
+        """Compile as torch would, and record it: torch reports a fallback only once per process."""
         from torch._inductor.compile_fx import compile_fx
 
         self._was_compiled = True
@@ -132,7 +139,7 @@ def _kept(problem: Problem, device: Any) -> Tensor:
 
 
 def _function(*, with_lse: bool, has_sink: bool) -> Callable[..., Any]:
-    """What is compiled: flex alone, with its lse, or with a sink in both outputs."""
+    """Return what is compiled: flex by itself, with lse, or with a sink in both outputs."""
     import torch
     from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
@@ -152,8 +159,8 @@ def _function(*, with_lse: bool, has_sink: bool) -> Callable[..., Any]:
     return attend_with_lse
 
 
-class _Places:
-    """Where rows and keys stand: in a packed batch each request begins anew."""
+class _Positions:
+    """Positions of rows and keys: in a packed batch they restart in every request."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
@@ -176,16 +183,16 @@ class _Places:
         )
         self._request_of_row = numbers.repeat_interleave(q_lens)
         self._request_of_key = numbers.repeat_interleave(kv_lens)
-        # Place of a packed row minus place of a packed key, within one request.
+        # Position of a packed row minus that of a packed key, within one request.
         q_starts, kv_starts = q_lens.cumsum(0) - q_lens, kv_lens.cumsum(0) - kv_lens
         self._offset_of_row = (offsets + kv_starts - q_starts).repeat_interleave(q_lens)
 
     def _offset(self, row: Tensor) -> Any:
-        """What must be added to a row's number for the number of the key it stands at."""
+        """What to add to a row's index for the index of the key at its position."""
         return self._offset_of_row[row] if self._problem.is_ragged else self._first_offset
 
     def score_mod(self) -> Callable[..., Tensor] | None:
-        """Softcap, then ALiBi; None where scores stay as they are."""
+        """Softcap, then ALiBi; None where scores are unchanged."""
         softcap, slopes = self._problem.softcap, self._inputs.alibi_slopes
         if softcap is None and slopes is None:
             return None
@@ -201,7 +208,7 @@ class _Places:
         return score_mod
 
     def block_mask(self) -> Any:
-        """The blocks that the mask shows at all; None where every row sees every key."""
+        """The blocks with any visible key; None where every row sees every key."""
         from torch.nn.attention.flex_attention import create_block_mask
 
         problem = self._problem
@@ -227,17 +234,17 @@ class _Places:
             starts = self._inputs.cu_seqlens_k
 
         def mask_mod(_batch: Tensor, _head: Tensor, row: Tensor, key: Tensor) -> Any:
-            seen = (row >= 0) & (key >= 0)
+            valid = (row >= 0) & (key >= 0)
             if kept is not None and block is not None:
-                seen = kept[row // block, key // block]
+                valid = kept[row // block, key // block]
             if problem.mask != "none":
-                place = row + offset(row)
-                seen = seen & (key <= place)
+                position = row + offset(row)
+                valid = valid & (key <= position)
                 if window is not None:
                     first = 0 if starts is None else starts[of_row[row]]
-                    seen = seen & ((key > place - window) | (key - first < sinks))
+                    valid = valid & ((key > position - window) | (key - first < sinks))
             if starts is not None:
-                seen = seen & (of_row[row] == of_key[key])
-            return seen
+                valid = valid & (of_row[row] == of_key[key])
+            return valid
 
         return mask_mod

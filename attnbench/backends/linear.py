@@ -1,4 +1,4 @@
-"""Linear attention in plain PyTorch: chunk by chunk, or one token after the other.
+"""Linear attention in plain PyTorch: chunk by chunk, or one token after another.
 
 Katharopoulos et al. 2020 (arXiv 2006.16236); the chunked form is that of Hua et al. 2022 (arXiv
 2202.10447) and of the flash-linear-attention library: products inside a chunk under its mask, and
@@ -28,7 +28,7 @@ _FP32_BYTES = 4
 
 
 def why_not(problem: Problem, device: Device, *, form: Form = "chunked") -> str | None:
-    """Without a mask there is one state, and nothing to recur over."""
+    """Report the recurrent form without a mask: there is only one state."""
     del device
     if form == "recurrent" and problem.mask == "none":
         return "recurrent is a causal form; mask none has one state for all rows"
@@ -36,7 +36,16 @@ def why_not(problem: Problem, device: Device, *, form: Form = "chunked") -> str 
 
 
 def prepare(inputs: Inputs, *, form: Form = "chunked") -> Callable[[], Tensor]:
-    """Return the call; feature maps and states are part of it."""
+    """Return the call; it computes feature maps and states.
+
+    Args:
+        inputs: fp32, tf32, fp16 or bf16, dense.
+        form: ``chunked`` for matrix products per chunk, ``recurrent`` for one token at a time.
+
+    Returns:
+        A call that gives o in q's dtype and layout.
+
+    """
     problem, scale = inputs.problem, inputs.scale
     causal = _recurrent if form == "recurrent" else _chunked
     sums = _over_all if problem.mask == "none" else causal
@@ -48,7 +57,7 @@ def prepare(inputs: Inputs, *, form: Form = "chunked") -> Callable[[], Tensor]:
         k, v = inputs.k.unsqueeze(2), inputs.v.unsqueeze(2)
         if problem.feature == "identity":
             return (sums(q, k, v, problem) * scale).flatten(1, 2).to(inputs.q.dtype)
-        # A column of ones beside v gathers what the weights add up to.
+        # A column of ones appended to v sums the weights: the denominator of the same product.
         with_ones = _with_ones(v)
         o = sums(_elu1(q), _elu1(k), with_ones, problem)
         return (o[..., :-1] / o[..., -1:]).flatten(1, 2).to(inputs.q.dtype)
@@ -57,7 +66,7 @@ def prepare(inputs: Inputs, *, form: Form = "chunked") -> Callable[[], Tensor]:
 
 
 def workspace_bytes(problem: Problem, *, form: Form = "chunked") -> int:
-    """Features of q and k, v with its ones, o, and a state for each chunk; all in fp32."""
+    """Bytes of q's and k's features, v with ones, o, and a state per chunk, all in fp32."""
     assert problem.batch is not None
     assert problem.q_len is not None
     tokens = problem.batch * problem.q_len
@@ -82,24 +91,24 @@ def _with_ones(v: Tensor) -> Tensor:
 
 
 def _over_all(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> Tensor:
-    """Every row sees every key: one state."""
+    """Without a mask every row sees every key: one state ``k^T v``."""
     del problem
     return q.float() @ (k.float().mT @ v.float())
 
 
 def _chunked(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> Tensor:
-    """Inside a chunk by its masked scores, before it by the state: all chunks at once."""
+    """Add masked scores within each chunk to the state before it, for all chunks at once."""
     import torch
 
     assert problem.chunk is not None
     length, chunk = q.shape[-2], problem.chunk
-    # Rows of zeros behind the end add nothing to any sum.
+    # Pad to whole chunks: rows of zeros add nothing to any sum.
     q, k, v = (
         torch.nn.functional.pad(one.float(), (0, 0, 0, -length % chunk)).unflatten(-2, (-1, chunk))
         for one in (q, k, v)
     )
     states = k.mT @ v
-    # Of earlier chunks alone: a sum less its last addend would let later tokens into the rounding.
+    # Exclusive prefix sum; inclusive sum minus own chunk would round with later tokens.
     before = torch.cat((states.new_zeros(states[..., :1, :, :].shape), states), -3)
     before = before.cumsum(-3)[..., :-1, :, :]
     inside = (q @ k.mT).tril() @ v
@@ -107,7 +116,7 @@ def _chunked(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> Tensor:
 
 
 def _recurrent(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> Tensor:
-    """One token after the other, as a decoder does."""
+    """One token after another, as a decoder does."""
     import torch
 
     del problem

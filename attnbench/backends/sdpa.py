@@ -1,8 +1,9 @@
 """PyTorch's own scaled_dot_product_attention, with the choice of its kernel.
 
-``auto`` lets torch choose. A named kernel is the only one left on, so that torch either runs it or
-says why it cannot, which makes the case unsupported. A sliding window goes in as a boolean mask, as
-does a bottom-right causal mask with more rows than keys; torch's fused CUDA kernels know neither.
+``auto`` lets torch choose. For a named kernel all others are switched off, so that torch either
+runs it or says why it cannot, which makes the case unsupported. A sliding window is passed as a
+boolean mask, and so is a bottom-right causal mask with more rows than keys; torch's fused CUDA
+kernels support neither.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnbench.environment import Device
-from attnbench.pairs import alignment_offset
 from attnbench.plugin import Capabilities, Inputs, Unsupported
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ capabilities = Capabilities(
     sinks=True,
 )
 _ON_CPU = ("auto", "math", "flash")
-# What torch says where a choice of kernels leaves it none.
+# How torch's error begins when no enabled kernel supports the problem.
 _NO_KERNEL = ("No available kernel", "No viable backend")
 _FP32_BYTES = 4
 _TRIGGERED = " (Triggered internally"
@@ -42,7 +43,7 @@ def why_not(
     *,
     kernel: Kernel = "auto",
 ) -> str | None:
-    """Torch has two kernels for a CPU."""
+    """Report a kernel that torch does not have on a CPU."""
     del problem
     if device.kind == "cpu" and kernel not in _ON_CPU:
         return f"torch has no {kernel} kernel for a CPU, only math and flash"
@@ -54,7 +55,16 @@ def prepare(
     *,
     kernel: Kernel = "auto",
 ) -> Callable[[], Tensor]:
-    """Return the call; a mask that torch needs as a tensor is made here, untimed."""
+    """Return the call; a mask that torch needs as a tensor is made here, untimed.
+
+    Args:
+        inputs: fp32, tf32, fp16 or bf16, dense.
+        kernel: ``auto`` for torch's choice, or the only kernel to allow.
+
+    Returns:
+        A call that gives o in q's layout. It raises Unsupported where torch refuses ``kernel``.
+
+    """
     from torch.nn.functional import scaled_dot_product_attention
 
     q, k, v = inputs.q, inputs.k, inputs.v
@@ -79,7 +89,7 @@ def prepare(
 
 
 def workspace_bytes(problem: Problem, *, kernel: Kernel = "auto") -> int:
-    """Only math writes its scores: in fp32, beside weights, K and V of every query head."""
+    """Bytes that math needs: fp32 scores and weights, and K and V per query head; else 0."""
     if kernel != "math":
         return 0
     _, request = problem.request_groups[0]
@@ -91,9 +101,9 @@ def workspace_bytes(problem: Problem, *, kernel: Kernel = "auto") -> int:
 
 
 def _mask_of(inputs: Inputs) -> tuple[Any, bool]:
-    """Return (attn_mask, is_causal): nothing where every row sees every key, else the cheapest.
+    """Return (attn_mask, is_causal): the cheapest form that torch accepts.
 
-    torch's is_causal is aligned top-left; ``causal_lower_right`` is the flag that is not.
+    torch's is_causal is aligned top-left; ``causal_lower_right`` is the bottom-right one.
     """
     import torch
 
@@ -113,16 +123,16 @@ def _mask_of(inputs: Inputs) -> tuple[Any, bool]:
         from torch.nn.attention.bias import causal_lower_right  # brings torch's compiler along
 
         return causal_lower_right(q_len, kv_len), False
-    place = torch.arange(q_len, device=inputs.q.device).unsqueeze(1) + offset
+    position = torch.arange(q_len, device=inputs.q.device).unsqueeze(1) + offset
     key = torch.arange(kv_len, device=inputs.q.device)
-    near = (key > place - window) | (key < problem.sinks)
-    return (key <= place) & near, False
+    near = (key > position - window) | (key < problem.sinks)
+    return (key <= position) & near, False
 
 
 def _only(kernel: str, attend: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Run ``attend`` with one kernel switched on; torch's refusal becomes Unsupported.
+    """Run ``attend`` with one kernel enabled; torch's refusal becomes Unsupported.
 
-    The switches are set one by one: torch's own context manager takes three times as long as a
+    Switches are set one by one, because torch's context manager takes three times as long as a
     small call.
     """
     from torch.backends import cuda
@@ -152,13 +162,13 @@ def _only(kernel: str, attend: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 
 def _reason(kernel: str, attend: Callable[[], Tensor]) -> str:
-    """Ask torch again and listen: why it will not run a kernel, it says in warnings."""
-    with warnings.catch_warnings(record=True) as heard:
+    """Call again and collect torch's warnings, which say why it refuses the kernel."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with contextlib.suppress(RuntimeError):
             attend()
-    said = [str(one.message).partition(_TRIGGERED)[0].strip() for one in heard]
-    # Each kernel has a heading; what follows it, up to the next, is why it was not used.
-    reasons = [text for text in said if not text.endswith("not used because:")]
+    messages = [str(one.message).partition(_TRIGGERED)[0].strip() for one in caught]
+    # Each kernel has a heading, followed by the reasons why it was not used.
+    reasons = [text for text in messages if not text.endswith("not used because:")]
     refusals = "; ".join(dict.fromkeys(text.rstrip(".") for text in reasons))
     return f"kernel {kernel}: {refusals or 'torch has none for this problem'}"

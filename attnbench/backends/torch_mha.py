@@ -1,8 +1,8 @@
-"""torch.nn.MultiheadAttention: a layer, its four projections included, not attention alone.
+"""torch.nn.MultiheadAttention: a layer with its four projections, not only attention.
 
-It answers problems of ``attention: layer`` and no others, so that its rows stand in no table beside
-attention alone. ``fast_path`` is torch's fused encoder kernel, which is taken for self-attention in
-inference; where torch goes another way after all, the call carries the note FALLBACK.
+It only accepts problems of ``attention: layer``, so that no table compares its rows with attention
+by itself. ``fast_path`` asks for torch's fused encoder kernel for self-attention in inference; if
+torch takes another path, the call carries the note FALLBACK.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FP32_BYTES = 4
 
 
 def why_not(problem: Problem, device: Any, *, fast_path: bool = True) -> str | None:
-    """The module scales by 1 / sqrt(head_dim) and by nothing else."""
+    """Report a scale other than 1 / sqrt(head_dim), which the module always uses."""
     del device, fast_path
     usual = problem.head_dim**-0.5
     if problem.scale is not None and abs(problem.scale - usual) > 1e-9 * usual:
@@ -37,7 +37,16 @@ def why_not(problem: Problem, device: Any, *, fast_path: bool = True) -> str | N
 
 
 def prepare(inputs: Inputs, *, fast_path: bool = True) -> Callable[[], Tensor]:
-    """Return the call; the module and its mask are made here, untimed."""
+    """Return the call; the module and its mask are made here, untimed.
+
+    Args:
+        inputs: fp32, tf32, fp16 or bf16, dense, with w_q, w_k, w_v and w_o.
+        fast_path: whether torch may take its fused encoder kernel.
+
+    Returns:
+        A call that gives the layer's output in q's layout.
+
+    """
     import torch
 
     problem = inputs.problem
@@ -48,14 +57,14 @@ def prepare(inputs: Inputs, *, fast_path: bool = True) -> Callable[[], Tensor]:
         mask = torch.ones(square, dtype=torch.bool, device=inputs.q.device).triu(1)
     x = inputs.q.transpose(1, 2).flatten(2)
     if x.data_ptr() != inputs.q.data_ptr():
-        # Views with gaps have to be joined first; that is then part of the call.
+        # Views with gaps must be made contiguous first, which is part of the call.
         join = inputs.q.transpose
         return _Layer(module, lambda: join(1, 2).flatten(2), mask, fast_path=fast_path)
     return _Layer(module, lambda: x, mask, fast_path=fast_path)
 
 
 def workspace_bytes(problem: Problem, *, fast_path: bool = True) -> int:
-    """q, k, v and o of every head; the fused path and a masked call also write the scores."""
+    """Bytes of q, k, v and o of every head, and of scores on the fused path or with a mask."""
     assert problem.batch is not None
     assert problem.q_len is not None
     rows = problem.batch * problem.q_heads * problem.q_len
@@ -64,13 +73,13 @@ def workspace_bytes(problem: Problem, *, fast_path: bool = True) -> int:
 
 
 def _module(inputs: Inputs) -> Any:
-    """The module in inference, with the problem's weights and no biases but zeros."""
+    """The module in inference mode, with the problem's weights and zero biases."""
     import torch
 
     problem = inputs.problem
     weights = (inputs.w_q, inputs.w_k, inputs.w_v)
     hidden = problem.q_heads * problem.head_dim
-    # The fused kernel wants biases; as zeros they change nothing but a little of the time.
+    # The fused kernel needs biases; as zeros they only cost a little time.
     module = torch.nn.MultiheadAttention(
         hidden,
         problem.q_heads,
@@ -89,7 +98,7 @@ def _module(inputs: Inputs) -> Any:
 
 
 class _Layer:
-    """The prepared call, which knows whether its first run took the fused path."""
+    """The prepared call; it records whether its first run took the fused path."""
 
     def __init__(
         self, module: Any, x: Callable[[], Tensor], mask: Tensor | None, *, fast_path: bool
@@ -101,7 +110,7 @@ class _Layer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """FALLBACK where the fused path was wanted and not taken."""
+        """FALLBACK if the fused path was requested and not taken."""
         return ("FALLBACK",) if self._wants_fast and self._took_fast is False else ()
 
     def __call__(self) -> Tensor:
@@ -125,23 +134,23 @@ class _Layer:
         return heads
 
     def _first(self) -> Tensor:
-        """Call while listening to torch: the fused path is one operator."""
+        """Call and record torch's operators: the fused path is one of them."""
         from torch.utils._python_dispatch import TorchDispatchMode
 
-        heard: list[str] = []
+        operators: list[str] = []
 
-        class Listener(TorchDispatchMode):
-            """Writes down every operator's name."""
+        class Recorder(TorchDispatchMode):
+            """Records every operator's name."""
 
             def __torch_dispatch__(
                 self, func: Any, types: Any, args: Any = (), kwargs: Any = None
             ) -> Any:
-                """Let the operator run."""
+                """Record the operator and run it."""
                 del types
-                heard.append(str(func))
+                operators.append(str(func))
                 return func(*args, **(kwargs or {}))
 
-        with Listener():  # type: ignore[no-untyped-call]
+        with Recorder():  # type: ignore[no-untyped-call]
             o = self._call()
-        self._took_fast = any(_FUSED in name for name in heard)
+        self._took_fast = any(_FUSED in name for name in operators)
         return o

@@ -6,18 +6,21 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import Device
-from attnbench.kernels.arguments import (
+from attnbench.kernels.launch import (
+    Launch,
+    Planned,
+    Target,
     cache_of,
     features_of,
     numbers_of,
     strides_of,
+    target_of,
     widths_of,
 )
-from attnbench.kernels.configurations import SMALLEST_BLOCK, block_sparse_tile
-from attnbench.kernels.launch import Launch, Planned, Target, target_of
-from attnbench.pairs import alignment_offset, kept_blocks
+from attnbench.kernels.tile_table import SMALLEST_BLOCK, block_sparse_tile
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +39,7 @@ Lists = tuple[list[int], list[int]]
 
 
 def why_not(problem: Problem, device: Device) -> str | None:
-    """Tiles are powers of two from 16 on, and no tile crosses a block."""
+    """Report widths and block sizes that tiles of powers of two from 16 on cannot cover."""
     del device
     if problem.v_dim not in _V_DIMS:
         return f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
@@ -48,12 +51,12 @@ def why_not(problem: Problem, device: Device) -> str | None:
 
 
 def prepare(inputs: Inputs) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Return the call; the lists of blocks are made here, untimed."""
+    """Return the call, which gives o and lse (fp32); block lists are made here, untimed."""
     return plan(inputs, target_of(inputs.q))
 
 
 def plan(inputs: Inputs, target: Target) -> Planned[Any]:
-    """Make the lists and choose tiles; what it returns can be called, or compiled."""
+    """Make the block lists and choose a tile; the plan can be called or compiled."""
     import torch
 
     from attnbench.kernels.block_sparse import block_sparse_forward
@@ -115,7 +118,7 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
 
 
 def block_lists(problem: Problem) -> tuple[Lists, Lists]:
-    """Kept block columns as (starts, columns): those seen whole by every row, and the others."""
+    """Return kept block columns as (starts, columns): fully visible blocks, then edge blocks."""
     _, request = problem.request_groups[0]
     assert problem.block is not None
     offset = alignment_offset(problem, request)
@@ -137,7 +140,7 @@ def block_lists(problem: Problem) -> tuple[Lists, Lists]:
 
 
 def _named(name: str, lists: Sequence[list[int]], like: Tensor) -> dict[str, Tensor]:
-    """Bring a list to the device; an empty one keeps one entry, so that there is an address."""
+    """Copy lists to the device; an empty one gets one entry, so that it has an address."""
     import torch
 
     starts, columns = (

@@ -1,7 +1,7 @@
 """FlashAttention in Triton, forward and backward: any mask, packed or dense, grouped heads.
 
-The backward is deterministic: dK and dV in one kernel that walks over a group's query heads, dQ in
-another. With ``atomic`` dQ is added up in the first one, in no fixed order.
+The backward is deterministic: one kernel computes dK and dV and walks over a group's query heads,
+another computes dQ. With ``atomic`` the first also sums dQ, in no fixed order.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import Device
-from attnbench.kernels.configurations import (
-    flash_tiles,
-    flash_tiling,
-    tile_faults,
-)
 from attnbench.kernels.flash_plan import FlashPlanner
 from attnbench.kernels.launch import Planned, Target, target_of
-from attnbench.kernels.tilings import Tiling
+from attnbench.kernels.tile_table import (
+    TileRow,
+    flash_row,
+    flash_tiles,
+    tile_faults,
+)
 from attnbench.plugin import Capabilities, Inputs
 from attnbench.problem import Problem
 
@@ -54,10 +54,10 @@ def why_not(
     dq_tile: str | None = None,
     tiles: str | None = None,
 ) -> str | None:
-    """V's width has a list of its own; a latent cache is triton_decode's.
+    """Report widths of V, latent caches and options that the kernels do not support.
 
     Raises:
-        InputError: ``tiles`` is no table.
+        InputError: ``tiles`` is not a tile table.
 
     """
     del device
@@ -77,7 +77,7 @@ def _reasons(problem: Problem, *, atomic: bool, dq_tile: str | None) -> Iterator
         yield "a latent cache is not supported: triton_decode reads one"
     if problem.v_dim not in _V_DIMS:
         yield f"v_head_dim {problem.v_dim} is not one of {', '.join(map(str, _V_DIMS))}"
-    # With a rope, rows of q are turned by a kernel of their own, head by head.
+    # With RoPE, a separate kernel rotates rows of q, head by head.
     heads, word = problem.n_kv_heads, "KV head"
     if problem.rope != "none":
         heads, word = problem.q_heads, "query head"
@@ -87,7 +87,7 @@ def _reasons(problem: Problem, *, atomic: bool, dq_tile: str | None) -> Iterator
     if atomic and problem.mode == "fwd":
         yield "atomic is about the backward; mode fwd has none"
     if atomic and dq_tile:
-        yield "dq_tile is of a kernel that atomic does not run"
+        yield "dq_tile belongs to a kernel that atomic does not run"
 
 
 def prepare(
@@ -99,10 +99,19 @@ def prepare(
     dq_tile: str | None = None,
     tiles: str | None = None,
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Return the call; in a backward mode its o has a gradient, with ``atomic`` in one kernel.
+    """Return the call; in a backward mode its o has a gradient.
 
-    The tiles come from the shipped table, from one that `attnbench tune` wrote (``tiles``), or are
-    written out for a kernel, ``128x64-w8-s3``.
+    Args:
+        inputs: fp32, tf32, fp16 or bf16, dense or packed.
+        atomic: sum dq with atomic additions in the kernel of dk and dv.
+        tile: the forward's tile written out, such as ``128x64-w8-s3``; None for the table's.
+        dkdv_tile: likewise for dk and dv.
+        dq_tile: likewise for dq.
+        tiles: path of a table that `attnbench tune` wrote; None for the shipped one.
+
+    Returns:
+        A call that gives o in q's layout and lse (fp32, natural log).
+
     """
     target = target_of(inputs.q)
     chosen = flash_tiles(
@@ -132,7 +141,7 @@ def plan(
     dq_tile: str | None = None,
     tiles: str | None = None,
 ) -> Planned[Any]:
-    """Every kernel of a problem, to be compiled offline; forward only, it can be called."""
+    """Plan every kernel of a problem, to be compiled; a forward can also be called."""
     chosen = flash_tiles(
         target.arch, inputs.problem, tile=tile, dkdv_tile=dkdv_tile, dq_tile=dq_tile, table=tiles
     )
@@ -166,21 +175,21 @@ def inspected() -> list[tuple[Problem, dict[str, Any]]]:
     return [*cases, *((problem, {"atomic": True}) for problem in backward)]
 
 
-def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, Tiling]:
-    """Which options choose a tile of this problem, and the row of the table that they replace."""
+def tunable(problem: Problem, arch: int, options: dict[str, Any]) -> dict[str, TileRow]:
+    """Map the options that choose this problem's tiles to the table rows that they replace."""
     if problem.mode == "fwd":
-        return {"tile": flash_tiling(arch, problem, "flash_forward")}
+        return {"tile": flash_row(arch, problem, "flash_forward")}
     if options.get("atomic"):
-        return {"dkdv_tile": flash_tiling(arch, problem, "flash_fused")}
+        return {"dkdv_tile": flash_row(arch, problem, "flash_fused")}
     return {
-        "dkdv_tile": flash_tiling(arch, problem, "flash_dkdv"),
-        "dq_tile": flash_tiling(arch, problem, "flash_dq"),
+        "dkdv_tile": flash_row(arch, problem, "flash_dkdv"),
+        "dq_tile": flash_row(arch, problem, "flash_dq"),
     }
 
 
 @lru_cache(maxsize=1)
 def _attention_function() -> Any:
-    """Tell autograd of our backward; made on demand, because its base class is torch's."""
+    """Return the autograd function around our backward; made on demand, as it needs torch."""
     import torch
 
     class Attention(torch.autograd.Function):
@@ -190,9 +199,9 @@ def _attention_function() -> Any:
         def forward(
             ctx: Any, planner: FlashPlanner, q: Tensor, k: Tensor, v: Tensor
         ) -> tuple[Tensor, Tensor]:
-            """q, k and v are arguments for their gradients; the planner knows them."""
+            """Take q, k and v only so that autograd sees them; the planner holds them."""
             del q, k, v
-            read = Planned(planner.turned)()
+            read = Planned(planner.rotated)()
             o, lse = Planned(lambda: planner.forward(read))()
             ctx.planner = planner
             ctx.save_for_backward(*read, o, lse)
@@ -201,7 +210,7 @@ def _attention_function() -> Any:
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-            """Give dq, dk and dv."""
+            """Return dq, dk and dv."""
             *read, o, lse = ctx.saved_tensors
             do = grads[0].contiguous()
             planner: FlashPlanner = ctx.planner

@@ -1,7 +1,7 @@
-"""The command ``attnbench``: finds the verb, runs it, and turns what it raises into an exit code.
+"""The command ``attnbench``: finds the verb, runs it, and turns exceptions into exit codes.
 
-A verb's module is imported when the verb is called and not before, so that ``attnbench --help``
-costs no more than click itself.
+A verb's module is imported only when the verb is called, so that ``attnbench --help`` costs no more
+than click itself.
 """
 
 from __future__ import annotations
@@ -21,38 +21,47 @@ from typing import Any, cast
 import click
 
 from attnbench.cli import exit_codes
-from attnbench.cli.streams import whoever_reads
+from attnbench.cli.streams import guarded_stdio
 from attnbench.errors import AttnbenchError
 
-# Each verb is a module of this package with a ``command``; the order is that of the help.
+# The verbs in the order of the help. Each is a module of this package with a ``command``, unless
+# _SHARED says otherwise.
 VERBS = {
     "run": "measure a suite",
-    "plan": "say what a run would do, without torch or a GPU",
+    "plan": "predict what a run would do, without torch or a GPU",
     "check": "check a suite file and every case's output, without timing",
-    "list": "backends, suites, models, metrics, devices or runs",
-    "show": "one run's table, or one case in full",
-    "compare": "two runs, or what one holds several of, case by case",
-    "ab": "two sides measured by turns, and a ruling",
-    "gate": "rule on a run against stored baselines",
-    "advise": "which backend for which shapes, for people and for engines",
+    "list": "list backends, suites, models, metrics, devices or runs",
+    "show": "show one run as a table, or one case in full",
+    "compare": "compare runs case by case, or backends inside a run",
+    "ab": "interleave two versions and decide whether the new one is slower",
+    "gate": "fail a build on slowdowns against stored baselines",
+    "advise": "say which backend to use for which shapes",
     "baseline": "accept a change on purpose, with a reason",
-    "report": "runs as one HTML file that opens offline",
-    "profile": "one case under torch's profiler, ncu or proton",
+    "report": "write runs as one HTML file that opens offline",
+    "profile": "run one case under torch's profiler, ncu or proton",
     "inspect": "compile a backend's Triton kernels without a GPU",
-    "tune": "measure other tiles of a Triton backend, and write a table of the best",
-    "export": "a run in the format of another tool",
-    "doctor": "look at this machine and say what to do",
+    "tune": "measure other tiles of a Triton backend, and keep the fastest",
+    "export": "write a run in the format of another tool",
+    "doctor": "check this machine and say what to do",
     "init": "write a suite to start from",
     "schema": "print the JSON schema of suite files, for an editor",
     "repair": "rebuild a result file from its journal",
     "merge": "join result files into one",
 }
+_SHARED = {
+    "baseline": ("gate", "baseline_command"),
+    "export": ("files", "export_command"),
+    "merge": ("files", "merge_command"),
+    "repair": ("files", "repair_command"),
+    "init": ("suites", "init_command"),
+    "schema": ("suites", "schema_command"),
+}
 WELCOME = """\
-attnbench measures attention backends: latency, memory and bandwidth, checked and kept.
+attnbench measures attention backends: latency, memory and bandwidth, with checked outputs.
   attnbench run            measure the built-in quick suite (under a minute)
-  attnbench run SUITE      measure a suite                attnbench init    write one
-  attnbench plan SUITE     what a run would do, and take  attnbench list    what there is
-  attnbench show           the newest run as a table      attnbench compare two of them
+  attnbench run SUITE      measure a suite                attnbench init    write a suite
+  attnbench plan SUITE     predict what a run would do    attnbench list    suites, backends, …
+  attnbench show           show the newest run            attnbench compare compare two runs
   attnbench gate           fail a CI job on a slowdown    attnbench doctor  check this machine
 """
 
@@ -70,12 +79,14 @@ class VerbGroup(click.Group):
         del ctx
         if cmd_name not in VERBS:
             return None
-        return cast("click.Command", importlib.import_module(f"attnbench.cli.{cmd_name}").command)
+        place, name = _SHARED.get(cmd_name, (cmd_name, "command"))
+        module = importlib.import_module(f"attnbench.cli.{place}")
+        return cast("click.Command", getattr(module, name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb, or say which one may be meant."""
+        """Find the verb, or suggest the nearest one."""
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             raise click.UsageError(f"no such command {args[0]!r}{nearest(args[0], VERBS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -112,9 +123,9 @@ def cli(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    with whoever_reads() as losses:
+    with guarded_stdio() as losses:
         code = _exit_code(None if argv is None else list(argv))
-        lost = losses.told()
+        lost = losses.error()
         if lost is None:
             return code
         return exit_codes.highest((code, _say(str(lost), lost.exit_code)))
@@ -122,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(argv: list[str] | None) -> int:
     try:
-        with _warnings_as_talk():
+        with _plain_warnings():
             result = cli.main(argv, prog_name="attnbench", standalone_mode=False)
         return result if isinstance(result, int) else exit_codes.DONE
     except click.ClickException as error:
@@ -131,12 +142,12 @@ def _exit_code(argv: list[str] | None) -> int:
         return _say(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted", exit_codes.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  whatever else escapes is ours, and is kept whole
+    except Exception as error:  # noqa: BLE001  anything else is a bug of ours
         return _say(_bug_text(error), exit_codes.BUG)
 
 
 def usage_text(error: click.ClickException) -> str:
-    """Say what was typed wrong, and the nearest right word."""
+    """Say what was typed wrong, and suggest the nearest word."""
     message = error.format_message().rstrip(".")
     if isinstance(error, click.NoSuchOption):
         known = [] if error.ctx is None else _options(error.ctx)
@@ -144,7 +155,7 @@ def usage_text(error: click.ClickException) -> str:
     message = message[:1].lower() + message[1:]
     ctx = getattr(error, "ctx", None)
     if ctx is not None and ctx.command_path:
-        message += f"\n  {ctx.command_path} --help tells what there is"
+        message += f"\n  {ctx.command_path} --help shows the options"
     return message
 
 
@@ -161,13 +172,13 @@ def _options(ctx: click.Context) -> list[str]:
 
 
 def _say(text: str, code: int) -> int:
-    # The faults of a suite file say so themselves, each at its place.
+    # The errors of a suite file begin so already, each with its place.
     click.echo(text if text.startswith("error: ") else f"error: {text}", err=True)
     return code
 
 
 def _bug_text(error: BaseException) -> str:
-    """Keep the traceback in a file and name it; where that fails too, print it."""
+    """Write the traceback to a file and name it; if that fails, print it."""
     from attnbench.store.atomic import write_text
 
     trace = "".join(traceback.format_exception(error))
@@ -178,12 +189,12 @@ def _bug_text(error: BaseException) -> str:
         write_text(path, f"attnbench {shlex.join(sys.argv[1:])}\n\n{trace}")
     except AttnbenchError:
         return f"{what}\n{trace}"
-    return f"{what}\n  the traceback is in {path}: please send it along with a report"
+    return f"{what}\n  the traceback is in {path}: please attach it to a bug report"
 
 
 @contextmanager
-def _warnings_as_talk() -> Iterator[None]:
-    """Print a warning of ours as a line, not with the place in the code that gave it."""
+def _plain_warnings() -> Iterator[None]:
+    """Print warnings as one line, without the place in the code that raised them."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         click.echo(f"warning: {message}", err=True)

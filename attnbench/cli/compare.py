@@ -1,42 +1,39 @@
-"""``attnbench compare``: two runs, or what one run holds several of, case by case."""
+"""``attnbench compare``: runs against a base, or what runs hold several of, case by case."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from attnbench.cli import exit_codes, options, price
-from attnbench.cli.share import Share
-
-if TYPE_CHECKING:
-    from attnbench.analysis.compare import RunComparison
-    from attnbench.cli.compare_view import View
+from attnbench.cli import exit_codes, options
 
 
 @click.command("compare")
 @click.argument("base")
 @click.argument("new", nargs=-1)
 @click.option(
-    "--by", "--cols", "by", metavar="gpu|backend|commit|COLUMN", help="Compare what runs hold."
+    "--by",
+    "--cols",
+    "by",
+    metavar="gpu|backend|commit|COLUMN",
+    help="Compare the values of a column inside the runs.",
 )
-@click.option("--against", metavar="VALUE", help="With --by: the value that is the base.")
-@click.option("--rows", metavar="FIELD,…", help="A row for each value of these fields.")
+@click.option("--against", metavar="VALUE", help="Value that is the base (requires --by).")
+@click.option("--rows", metavar="FIELD,…", help="Print a row for each value of these fields.")
 @options.case_filter
 @click.option(
     "--threshold",
-    type=Share(),
+    type=options.Share(),
     default="2%",
     show_default=True,
     metavar="SHARE",
-    help="A change within it is none.",
+    help="Share within which a change counts as none.",
 )
-@price.option
-@click.option("--all", "everything", is_flag=True, help="Every row, unchanged ones too.")
-@click.option("--explain", is_flag=True, help="How sure each verdict is, and what would settle it.")
+@options.prices
+@click.option("--all", "everything", is_flag=True, help="Print every row, unchanged ones too.")
+@click.option("--explain", is_flag=True, help="Print how certain each verdict is.")
 @click.option("--html", type=options.FILE, metavar="FILE", help="Write a report of all runs, too.")
 @options.as_json
 def command(
@@ -46,76 +43,44 @@ def command(
     by: str | None,
     against: str | None,
     rows: str | None,
-    filter: str | None,
-    threshold: float,
     prices: tuple[str, ...],
     everything: bool,
     explain: bool,
     html: Path | None,
     as_json: bool,
+    **settings: Any,
 ) -> int:
     """Compare NEW with BASE: latencies, the change with its 95 % interval, and a verdict.
 
-    Each is a path or a name in results/, or a JSON file of pytest-benchmark. Several NEW have a
-    column each. With --by, what the runs hold several of is compared: GPUs, backends, commits, or
-    the values of any column.
+    Each is a path, a name in results/, or a JSON file of pytest-benchmark. Several NEW get a column
+    each. With --by, the runs' GPUs, backends, commits or values of any column are compared.
     """
-    from attnbench.analysis.compare import compare
-    from attnbench.analysis.runs import find_run
-    from attnbench.cli.compare_view import View
+    from attnbench import api
 
-    paths = [find_run(name) for name in (base, *new)]
     fields = tuple(one.strip() for one in rows.split(",")) if rows else ()
-    found = compare(
-        paths[0],
-        *paths[1:],
-        by=by,
-        against=against,
-        filter=filter,
-        threshold=threshold,
-        fields=fields,
-        prices=price.read(prices),
-    )
+    settings |= {"by": by, "against": against, "prices": options.read_prices(prices)}
+    found = api.compare(base, *new, fields=fields, **settings)
     if as_json:
-        from attnbench.cli.compare_json import compared_facts
+        from attnbench.render.documents import comparison_document, json_text
 
-        facts = [compared_facts(one) for one in found]
-        click.echo(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json_text([comparison_document(one) for one in found]))
     else:
-        view = View(threshold=threshold, everything=everything, explain=explain, rows=fields)
-        _show(found, view)
-    if html is not None:
-        _write_report(
-            paths,
-            html,
-            filter=filter,
-            baseline=against if by == "backend" else None,
-            by=by,
-            against=against,
-            threshold=threshold,
-            prices=price.read(prices),
+        from attnbench.render.comparison import View, show_comparison
+        from attnbench.render.comparison_matrix import show_matrix
+        from attnbench.render.screen import stdout_console
+
+        view = View(
+            threshold=settings["threshold"], everything=everything, explain=explain, rows=fields
         )
+        if len(found) > 1:
+            show_matrix(found, stdout_console(), view)
+        else:
+            show_comparison(found[0], stdout_console(), view)
+    if html is not None:
+        from attnbench.render.values import shown_path
+        from attnbench.units import bytes_text
+
+        baseline = against if by == "backend" else None
+        written = api.report((base, *new), html, baseline=baseline, **settings)
+        click.echo(f"wrote {shown_path(written.path)}: {bytes_text(written.bytes)}", err=True)
     return exit_codes.DONE
-
-
-def _show(found: Sequence[RunComparison], view: View) -> None:
-    """Print one comparison, or several with one base as a matrix."""
-    from attnbench.cli.screen import data
-
-    if len(found) > 1:
-        from attnbench.cli.compare_matrix import show_matrix
-
-        show_matrix(found, data(), view)
-    else:
-        from attnbench.cli.compare_screen import show_one
-
-        show_one(found[0], data(), view)
-
-
-def _write_report(paths: Sequence[Path], out: Path, **settings: Any) -> None:
-    from attnbench.cli.summary import shown_path
-    from attnbench.report import report
-    from attnbench.units import bytes_text
-
-    written = report(paths, out, **settings)
-    click.echo(f"wrote {shown_path(written.path)}: {bytes_text(written.bytes)}", err=True)

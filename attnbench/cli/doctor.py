@@ -1,8 +1,7 @@
-"""``attnbench doctor``: look at this machine and say what to do."""
+"""``attnbench doctor``: check this machine and say what to do."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,12 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.execute.doctor import Finding
-    from attnbench.cli.screen import Screen
+    from collections.abc import Sequence
 
-# The word says it; the colour only repeats it.
+    from attnbench.execute.doctor import Finding
+    from attnbench.render.screen import Screen
+
+# The word carries the meaning; the colour only repeats it.
 _MARKS = {
     "ok": ("✓", ""),
     "warning": ("!", "yellow"),
@@ -28,22 +29,23 @@ _MARK_WIDTH = 4  # "FAIL" where the terminal has no ✗
 @click.option("--strict", is_flag=True, help="Exit 4 if there is any problem.")
 @options.as_json
 def command(strict: bool, as_json: bool) -> int:
-    """Look at software, device, storage and backends; change nothing."""
-    from attnbench.execute.doctor import PROBLEM, examine
-    from attnbench.cli.screen import data
+    """Check software, device, timing, storage and backends; change nothing."""
+    from attnbench import api
+    from attnbench.render.documents import json_text
+    from attnbench.render.screen import stdout_console
 
-    findings = list(examine())
+    findings = api.doctor()
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in findings], indent=1, ensure_ascii=False))
+        click.echo(json_text([asdict(one) for one in findings], allow_nan=True))
     else:
-        show(findings, data())
-    bad = any(one.state == PROBLEM for one in findings)
+        _show(findings, stdout_console())
+    bad = any(one.state == "problem" for one in findings)
     return exit_codes.ENVIRONMENT if strict and bad else exit_codes.DONE
 
 
-def show(findings: list[Finding], screen: Screen) -> None:
-    """Print the findings under their sections, then what they add up to."""
-    from attnbench.cli.summary import counted
+def _show(findings: Sequence[Finding], screen: Screen) -> None:
+    """Print the findings by section, then a summary."""
+    from attnbench.render.values import counted
 
     section = ""
     for one in findings:
@@ -56,12 +58,10 @@ def show(findings: list[Finding], screen: Screen) -> None:
             screen.line(f"  {'':<{_MARK_WIDTH}}   {one.fix}")
     states = [one.state for one in findings]
     problems, warnings = states.count("problem"), states.count("warning")
-    screen.line()
-    total = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}"
-    screen.line(f"{total}. {_verdict(problems, warnings)}")
-
-
-def _verdict(problems: int, warnings: int) -> str:
+    advice = "You can measure."
     if problems:
-        return "Mend what is marked ✗ before you measure."
-    return "You can measure; small differences may be noise." if warnings else "You can measure."
+        advice = "Fix what is marked ✗ before you measure."
+    elif warnings:
+        advice = "You can measure; small differences may be noise."
+    screen.line()
+    screen.line(f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}. {advice}")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from attnbench.measurement import BAD_STATUSES
+
+if TYPE_CHECKING:
+    from attnbench.analysis.gate import Ruling
 
 DONE = 0
 BAD_CASE = 1
@@ -20,7 +24,7 @@ _WORST_FIRST = (INTERRUPTED, BUG, ENVIRONMENT, BAD_CASE)
 
 
 def of_counts(counts: Mapping[str, int], *, interrupted: bool = False) -> int:
-    """Tell the exit code of a run from how many cases carry each status."""
+    """Return the exit code of a run from its number of cases by status."""
     if interrupted:
         return INTERRUPTED
     if any(counts.get(status) for status in BAD_STATUSES):
@@ -28,7 +32,15 @@ def of_counts(counts: Mapping[str, int], *, interrupted: bool = False) -> int:
     return DONE if counts.get("ok") else ENVIRONMENT
 
 
+def of_ruling(ruling: Ruling) -> int:
+    """Return the exit code of a ruling."""
+    if ruling.outcome == "fail":
+        return BAD_CASE
+    is_open = ruling.outcome == "inconclusive" and ruling.rule.inconclusive == "fail"
+    return INCONCLUSIVE if is_open else DONE
+
+
 def highest(codes: Iterable[int]) -> int:
-    """Return the code that outranks the others."""
+    """Return the exit code that outranks the others."""
     found = set(codes)
     return next((code for code in _WORST_FIRST if code in found), max(found, default=DONE))

@@ -1,20 +1,39 @@
-"""``attnbench gate``: rule on a run against stored baselines."""
+"""``attnbench gate`` and ``baseline``: fail a build on a slowdown, and accept one on purpose."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attnbench.cli import exit_codes, options
-from attnbench.cli.share import Share
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import Ruling
-    from attnbench.analysis.selftest import Proof
+
+_SHOWN = 10
+
+
+def ruling_outputs(command: options.Command) -> options.Command:
+    """Add the flags that write a ruling to files: --junit, --comment-file, --github-summary."""
+    for option in (
+        click.option(
+            "--github-summary", is_flag=True, help="Append the ruling to $GITHUB_STEP_SUMMARY."
+        ),
+        click.option(
+            "--comment-file",
+            type=options.FILE,
+            metavar="FILE",
+            help="Write the ruling as Markdown for a PR comment.",
+        ),
+        click.option(
+            "--junit", type=options.FILE, metavar="FILE", help="Write the ruling as JUnit XML."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command("gate")
@@ -25,133 +44,125 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FILE|FOLDER",
-    help="An accepted run, or a folder of them; may be given several times.",
+    help="Accepted run to compare with, or a folder of them; may be repeated.",
 )
-@click.option("--max-slowdown", type=Share(), metavar="SHARE", help="Instead of the suite's: 3%.")
+@click.option(
+    "--max-slowdown",
+    type=options.Share(),
+    metavar="SHARE",
+    help="Largest allowed slowdown, e.g. 3%; overrides the suite's.",
+)
 @click.option(
     "--inconclusive",
     type=options.OneOf("fail", "warn", "pass"),
     metavar="fail|warn|pass",
-    help="What an undecided gate does; instead of the suite's (warn).",
+    help="Result when nothing can be decided; overrides the suite's (warn).",
 )
 @options.case_filter
-@click.option("--any-chip", is_flag=True, help="Let another chip of the same kind be the baseline.")
-@click.option("--selftest", is_flag=True, help="Plant a slowdown and prove that it is found.")
+@click.option("--any-chip", is_flag=True, help="Allow baselines of another chip of the same kind.")
+@click.option("--selftest", is_flag=True, help="Plant slowdowns and prove that they are found.")
 @click.option("--json-to", type=options.FILE, metavar="FILE", help="Write the ruling as JSON.")
-@click.option("--junit", type=options.FILE, metavar="FILE", help="Write it as JUnit XML.")
-@click.option("--comment-file", type=options.FILE, metavar="FILE", help="Write a PR comment.")
-@click.option("--github-summary", is_flag=True, help="Append to the job's $GITHUB_STEP_SUMMARY.")
+@ruling_outputs
 @options.as_json
 def command(
     *,
     run: str | None,
     baselines: tuple[str, ...],
-    max_slowdown: float | None,
-    inconclusive: str | None,
-    filter: str | None,
-    any_chip: bool,
     selftest: bool,
     json_to: Path | None,
     junit: Path | None,
     comment_file: Path | None,
     github_summary: bool,
     as_json: bool,
+    **settings: Any,
 ) -> int:
-    """Rule on RUN (a path, a name in results/, or the newest): pass, fail or inconclusive.
+    """Decide whether RUN (a path, a name in results/, or the newest) passes, fails, or neither.
+
+    A gate fails on slowdowns beyond the limit and on cases that no longer work.
 
     Exit codes: 0 pass, 1 fail, 3 inconclusive under --inconclusive fail, 4 not comparable.
     """
-    from attnbench.analysis.gate import load_baselines, load_run, rule_on
-    from attnbench.analysis.rule import rule_for
-    from attnbench.analysis.runs import find_run
+    from attnbench import api
+    from attnbench.render.documents import json_text, proof_document, ruling_document
+    from attnbench.render.ruling import show_gate, show_proof
+    from attnbench.render.screen import stdout_console
 
     summary = summary_path() if github_summary else None
-    new = load_run(find_run(run), filter)
-    base = load_baselines(_files(baselines, new.paths[0]), filter)
-    rule, source = rule_for(new, max_slowdown=max_slowdown, inconclusive=inconclusive)
     if selftest:
-        from attnbench.analysis.selftest import prove
-
-        proof = prove(base, new, rule, source, any_chip=any_chip)
-        _show_proof(proof, as_json=as_json)
+        proof = api.prove_gate(run, baselines, **settings)
+        if as_json:
+            click.echo(json_text(proof_document(proof)))
+        else:
+            show_proof(proof, stdout_console())
         return exit_codes.DONE if proof.holds else exit_codes.BAD_CASE
-    ruling = rule_on(base, new, rule, source, any_chip=any_chip)
+    ruling = api.gate(run, baselines, **settings)
     write_outputs(ruling, json_to=json_to, junit=junit, comment=comment_file, summary=summary)
-    _show(ruling, as_json=as_json)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        _annotate(ruling)
-    return exit_code(ruling)
-
-
-def exit_code(ruling: Ruling) -> int:
-    """Tell the exit code of a ruling."""
-    if ruling.outcome == "fail":
-        return exit_codes.BAD_CASE
-    is_open = ruling.outcome == "inconclusive" and ruling.rule.inconclusive == "fail"
-    return exit_codes.INCONCLUSIVE if is_open else exit_codes.DONE
-
-
-def _files(names: tuple[str, ...], run: Path) -> list[Path]:
-    """Every baseline file, without the run itself where it lies in a folder of them."""
-    from attnbench.analysis.runs import find_run
-    from attnbench.errors import InputError
-    from attnbench.store import result_files
-
-    places = [Path(name) if Path(name).is_dir() else find_run(name) for name in names]
-    files = [path for path in result_files(places) if path.resolve() != run.resolve()]
-    if not files:
-        raise InputError(f"{run} is its own only baseline", hint="name an earlier accepted run")
-    return files
-
-
-def _show(ruling: Ruling, *, as_json: bool) -> None:
     if as_json:
-        from attnbench.cli.gate_json import ruling_facts
-
-        click.echo(json.dumps(ruling_facts(ruling), indent=1, ensure_ascii=False, allow_nan=False))
-        return
-    from attnbench.cli.gate_screen import show_ruling
-    from attnbench.cli.screen import data
-
-    show_ruling(ruling, data())
-
-
-def _annotate(ruling: Ruling) -> None:
-    """Tell GitHub; it reads stderr too, and stdout is for data."""
-    from attnbench.render.annotations import workflow_commands
-
-    for line in workflow_commands(ruling):
-        click.echo(line, err=True)
-
-
-def _show_proof(proof: Proof, *, as_json: bool) -> None:
-    if as_json:
-        from attnbench.cli.gate_json import proof_facts
-
-        click.echo(json.dumps(proof_facts(proof), indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json_text(ruling_document(ruling)))
     else:
-        from attnbench.cli.gate_screen import show_proof
-        from attnbench.cli.screen import data
+        show_gate(ruling, stdout_console())
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from attnbench.render.ruling_markup import workflow_commands
 
-        show_proof(proof, data())
+        for line in workflow_commands(ruling):
+            click.echo(line, err=True)  # GitHub reads stderr too, and stdout is for data
+    return exit_codes.of_ruling(ruling)
+
+
+@click.group("baseline", context_settings={"help_option_names": ["-h", "--help"]})
+def baseline_command() -> None:
+    """Maintain the stored baselines of a gate."""
+
+
+@baseline_command.command("accept")
+@click.argument("run")
+@click.option(
+    "-k",
+    "--filter",
+    "filter",
+    required=True,
+    metavar="FILTER",
+    help="Cases to accept, e.g. 'decode backend=sdpa'.",
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Reason why they are accepted.")
+def accept_command(run: str, filter: str, reason: str) -> int:
+    """Accept cases of RUN as they are: their baseline starts anew with it.
+
+    The acceptance is written into the file of RUN; give that file to the gate as a baseline.
+    """
+    from attnbench import api
+    from attnbench.api.analysing import found
+    from attnbench.render.values import counted, more_line, shown_path
+
+    path = shown_path(found(run))
+    labels = api.accept(run, filter, reason)
+    click.echo(f"accepted {counted(len(labels), 'case')} in {path}: {reason}")
+    for line in (*labels[:_SHOWN], *more_line(len(labels), _SHOWN)):
+        click.echo(f"  {line}")
+    click.echo(f"give it to the gate: attnbench gate RUN --baseline {path}", err=True)
+    return exit_codes.DONE
 
 
 def write_outputs(
     ruling: Ruling,
     *,
-    json_to: Path | None,
-    junit: Path | None,
-    comment: Path | None,
-    summary: Path | None,
+    json_to: Path | None = None,
+    junit: Path | None = None,
+    comment: Path | None = None,
+    summary: Path | None = None,
 ) -> None:
-    """Write what was asked for beside the screen."""
-    from attnbench.cli.gate_json import ruling_facts
+    """Write the files that were asked for besides the screen.
+
+    Raises:
+        OutputError: A file cannot be written.
+
+    """
+    from attnbench.render.documents import json_text, ruling_document
     from attnbench.render.ruling_markup import SUMMARY_BYTES, junit_text, markdown
     from attnbench.store.atomic import write_text
 
     if json_to is not None:
-        facts = json.dumps(ruling_facts(ruling), indent=1, ensure_ascii=False, allow_nan=False)
-        write_text(json_to, f"{facts}\n")
+        write_text(json_to, f"{json_text(ruling_document(ruling))}\n")
     if junit is not None:
         write_text(junit, junit_text(ruling))
     if comment is not None:
@@ -163,7 +174,12 @@ def write_outputs(
 
 
 def summary_path() -> Path:
-    """Where GitHub wants a job's summary; asked before anything is read."""
+    """Return where GitHub wants a job's summary.
+
+    Raises:
+        InputError: This is not a step of a GitHub workflow.
+
+    """
     from attnbench.errors import InputError
 
     name = os.environ.get("GITHUB_STEP_SUMMARY")

@@ -26,42 +26,43 @@ _RIGHT = "    rrrrrrrr"
     default="sm_80,sm_90,sm_100",
     show_default=True,
     metavar="SM,…",
-    help="Architectures to compile for; the GPUs need not be here.",
+    help="Architectures to compile for; needs no GPU.",
 )
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Exit 1 where a kernel is worse than in this file, an earlier --json.",
+    help="Exit 1 if a kernel is worse than in FILE, an earlier --json output.",
 )
 @options.as_json
 def command(backend: str, arch: str, baseline: Path | None, as_json: bool) -> int:
-    """Compile a backend's Triton kernels offline: registers, spills, shared memory, occupancy.
+    """Compile a backend's Triton kernels without a GPU: registers, spills, memory, occupancy.
 
-    Where an SM holds fewer programs, or a kernel spills, it got slower; how fast it is, only a run
-    on a GPU tells.
+    A kernel that spills, or of which an SM holds fewer programs, is likely slower; only a run on a
+    GPU measures how fast it is.
     """
-    from attnbench.cli.screen import data, talk
-    from attnbench.cli.summary import counted
+    from attnbench import api
     from attnbench.profile import inspect as inspecting
+    from attnbench.render.screen import stderr_console, stdout_console
+    from attnbench.render.values import counted
 
     known = None if baseline is None else inspecting.read_baseline(baseline)
     archs = tuple(one.strip() for one in arch.split(",") if one.strip())
-    rows = inspecting.inspect(backend, archs)
+    rows = api.inspect(backend, archs)
     if as_json:
         click.echo(inspecting.to_json(rows), nl=False)
     else:
-        data().table([_HEAD, *map(_cells, rows)], right=_RIGHT)
+        stdout_console().table([_HEAD, *map(_cells, rows)], right=_RIGHT)
     if known is None:
         bad = [one for one in rows if one.fault is not None]
         return exit_codes.BAD_CASE if bad else exit_codes.DONE
     faults = inspecting.faults_against(known, rows)
     for fault in faults:
-        talk().line(f"worse: {fault}")
+        stderr_console().line(f"worse: {fault}")
     for key in inspecting.missing_from(rows, known):
-        talk().line(f"gone: {key}")
+        stderr_console().line(f"gone: {key}")
     total = f"{counted(len(rows), 'kernel')}, {counted(len(faults), 'fault')}"
-    talk().line(f"{total} against {baseline}")
+    stderr_console().line(f"{total} against {baseline}")
     return exit_codes.BAD_CASE if faults else exit_codes.DONE
 
 

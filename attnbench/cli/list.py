@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -13,36 +14,32 @@ from attnbench.cli import exit_codes, options
 if TYPE_CHECKING:
     from attnbench.plugin import Capabilities, OptionSpec
 
-
 _FEATURES = ("ragged", "paged", "softcap", "alibi", "sinks", "rope", "append")
-# What must not be taken for attention alone says so wherever it is listed.
+# A layer must not be mistaken for attention by itself wherever it is listed.
 _ATTENTIONS = {"layer": "layer (projections included)"}
 Rows = list[tuple[str, ...]]
 
 
 class Listing(NamedTuple):
-    """Rows of one kind of thing: the first of ``rows`` is the header."""
+    """Rows of one kind of thing with the header first, and the same as JSON objects."""
 
     rows: Rows
-    facts: list[dict[str, Any]]
+    documents: list[dict[str, Any]]
     empty: str
     right: str = ""
 
 
 def backends(*, probe: bool) -> Listing:
-    """Backends with where they are from, what they can do, and why not on this machine."""
-    from dataclasses import asdict
-
-    from attnbench.execute.doctor import probe as ask_worker
-    from attnbench.registry import Registry
+    """List backends: where they come from, what they can do, and whether they work here."""
+    from attnbench import api
 
     rows: Rows = [("backend", "from", "options", "can", "on this machine")]
-    facts = []
-    for one in Registry().listed(ask_worker if probe else None):
+    documents = []
+    for one in api.list_backends(probe=probe):
         chosen = ", ".join(map(_option_text, one.options.values()))
         can = "" if one.capabilities is None else can_text(one.capabilities)
         rows.append((one.name, one.source, chosen, can, one.state))
-        facts.append(
+        documents.append(
             {
                 "name": one.name,
                 "source": one.source,
@@ -55,83 +52,69 @@ def backends(*, probe: bool) -> Listing:
                 "gpus": list(one.gpus),
             }
         )
-    return Listing(rows, facts, "no backend")
+    return Listing(rows, documents, "no backend")
 
 
 def can_text(capabilities: Capabilities) -> str:
-    """What a backend declares beyond plain dense attention forward: ``bwd causal paged``.
+    """Write what a backend declares beyond dense forward attention: ``bwd causal paged``.
 
-    One that does no plain attention at all begins with ``only``.
+    A backend without plain attention begins with ``only``.
     """
-    facts = capabilities.to_dict()
-    words = [word for word in ("bwd", "fwd_bwd") if word in facts["modes"]]
-    words += [word for word in ("causal", "window") if word in facts["masks"]]
-    words += [name for name in _FEATURES if facts[name]]
-    others = [_ATTENTIONS.get(one, one) for one in facts["attentions"] if one != "softmax"]
-    if "softmax" not in facts["attentions"]:
+    declared = capabilities.to_dict()
+    words = [word for word in ("bwd", "fwd_bwd") if word in declared["modes"]]
+    words += [word for word in ("causal", "window") if word in declared["masks"]]
+    words += [name for name in _FEATURES if declared[name]]
+    others = [_ATTENTIONS.get(one, one) for one in declared["attentions"] if one != "softmax"]
+    if "softmax" not in declared["attentions"]:
         return " ".join(["only", *others, *words])
     return " ".join([*words, *others]) or "dense fwd"
 
 
 def suites() -> Listing:
-    """The suites that come with attnbench."""
-    from attnbench.suite import shipped
+    """List the suites that come with attnbench."""
+    from attnbench import api
 
-    found = shipped()
+    found = api.list_suites()
     rows: Rows = [("suite", "tags", "about")]
     rows += [(one.name, " ".join(one.tags), one.about) for one in found]
-    facts = [
+    documents = [
         {"name": one.name, "about": one.about, "tags": list(one.tags), "path": str(one.path)}
         for one in found
     ]
-    return Listing(rows, facts, "no suite was installed")
+    return Listing(rows, documents, "no suite was installed")
 
 
 def models() -> Listing:
-    """The named head layouts that ``model:`` knows."""
-    from attnbench.models import MODELS
+    """List the models whose head layouts ``model:`` knows."""
+    from attnbench import api
 
+    found = api.list_models()
     rows: Rows = [("model", "layers")]
-    facts = []
-    for name, model in MODELS.items():
-        rows.append((name, model.derived.removeprefix(f"{model.name}: ")))
-        facts.append({"name": name, "derived": model.derived})
-    return Listing(rows, facts, "no model")
+    rows += [(name, model.derived.removeprefix(f"{model.name}: ")) for name, model in found.items()]
+    documents = [{"name": name, "derived": model.derived} for name, model in found.items()]
+    return Listing(rows, documents, "no model")
 
 
 def metrics() -> Listing:
-    """The numbers of a row, with unit, formula and which end is better."""
-    from attnbench.metrics import METRICS
+    """List the metrics of a row, with unit, formula and direction."""
+    from attnbench import api
 
+    found = api.list_metrics()
     rows: Rows = [("metric", "unit", "better", "about")]
-    rows += [(one.name, one.unit, one.better or "", one.about) for one in METRICS.values()]
-    facts = [
-        {
-            "name": one.name,
-            "column": one.column,
-            "unit": one.unit,
-            "better": one.better,
-            "about": one.about,
-            "formula": one.formula,
-        }
-        for one in METRICS.values()
-    ]
-    return Listing(rows, facts, "no metric")
+    rows += [(one.name, one.unit, one.better or "", one.about) for one in found]
+    fields = ("name", "column", "unit", "better", "about", "formula")
+    documents = [{field: getattr(one, field) for field in fields} for one in found]
+    return Listing(rows, documents, "no metric")
 
 
 def devices() -> Listing:
-    """The device here, and those whose datasheet is known to ``plan``."""
-    from dataclasses import asdict
-
-    from attnbench.api import device_rates
-    from attnbench.device.rates import GPU_SPECS
+    """List the device here, and those whose datasheets ``plan`` knows."""
+    from attnbench import api
     from attnbench.units import bytes_text
 
-    facts = []
+    documents = []
     rows: Rows = [("device", "name", "arch", "memory", "bandwidth", "bf16")]
-    names = ["auto", *GPU_SPECS]
-    for word in names:
-        device, ceilings = device_rates(word)
+    for word, device, ceilings in api.list_devices():
         bandwidth = ceilings.peak_bandwidth_gbps
         flops = ceilings.peak_tflops("bf16", device.kind)
         known = ceilings.source == "datasheet"
@@ -145,24 +128,26 @@ def devices() -> Listing:
                 f"{flops:g} TFLOP/s" if known and flops else "",
             )
         )
-        facts.append({"device": word, **asdict(device), "ceilings": ceilings.to_dict()})
-    return Listing(rows, facts, "no device", right="   rrr")
+        documents.append({"device": word, **asdict(device), "ceilings": ceilings.to_dict()})
+    return Listing(rows, documents, "no device", right="   rrr")
 
 
 def runs() -> Listing:
-    """The runs in results/, the newest first."""
-    from attnbench.analysis.runs import list_runs
+    """List the runs in results/, newest first."""
+    from attnbench import api
     from attnbench.measurement import STATUSES
 
-    facts = []
+    documents = []
     rows: Rows = [("run", "suite", "device", "measured", "cases")]
-    for one in list_runs():
+    for one in api.list_runs():
         counts: Mapping[str, int] = one.cases or {}
-        told = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts.get(status))
+        listed = ", ".join(
+            f"{counts[status]} {status}" for status in STATUSES if counts.get(status)
+        )
         when = "" if one.started_at is None else f"{one.started_at:%Y-%m-%d %H:%M}"
-        state = one.fault or (told if one.finished else f"{told} (unfinished)")
+        state = one.fault or (listed if one.finished else f"{listed} (unfinished)")
         rows.append((str(one.path), one.suite or "", one.device or "", when, state))
-        facts.append(
+        documents.append(
             {
                 "path": str(one.path),
                 "suite": one.suite,
@@ -173,7 +158,9 @@ def runs() -> Listing:
                 "fault": one.fault,
             }
         )
-    return Listing(rows, facts, "no run in results/ yet: attnbench run measures the quick suite")
+    return Listing(
+        rows, documents, "no run in results/ yet: attnbench run measures the quick suite"
+    )
 
 
 KINDS: dict[str, Callable[[], Listing]] = {
@@ -183,26 +170,24 @@ KINDS: dict[str, Callable[[], Listing]] = {
     "devices": devices,
     "runs": runs,
 }
-_ALL = ("backends", *KINDS)
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=options.OneOf(*_ALL), metavar="[KIND]")
+@click.argument("kind", required=False, type=options.OneOf("backends", *KINDS), metavar="[KIND]")
 @click.option("--probe", is_flag=True, help="Import third-party backends to ask what they can do.")
 @options.as_json
 def command(kind: str | None, probe: bool, as_json: bool) -> int:
     """List KIND: backends (the default), suites, models, metrics, devices or runs."""
-    from attnbench.cli.screen import data
-    from attnbench.cli.stacked import show_table
-
     if kind is None:
         kind = "backends"
         click.echo(f"also: attnbench list {'|'.join(KINDS)}", err=True)
     listing = backends(probe=probe) if kind == "backends" else KINDS[kind]()
     if as_json:
-        click.echo(json.dumps(listing.facts, indent=1, ensure_ascii=False))
-    elif listing.facts:
-        show_table(data(), listing.rows, right=listing.right)
+        click.echo(json.dumps(listing.documents, indent=1, ensure_ascii=False))
+    elif listing.documents:
+        from attnbench.render.screen import stdout_console
+
+        stdout_console().table_or_stack(listing.rows, right=listing.right)
     else:
         click.echo(listing.empty, err=True)
     return exit_codes.DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,8 @@ from attnbench.cli import exit_codes, options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.cli.screen import Screen
     from attnbench.profile.profiled import Kernel, Profiled
+    from attnbench.render.screen import Screen
 
 _SHOWN = 20
 _NARROWEST = 20
@@ -31,10 +30,17 @@ _COUNTERS = ("memory_pct", "dram_pct", "l2_pct", "sm_pct")
     default="torch",
     show_default=True,
     metavar="torch|ncu|proton",
-    help="Which profiler.",
+    help="Profiler to use.",
 )
-@click.option("--out", type=options.FILE, metavar="FILE", help="The profiler's file; must be new.")
-@click.option("--show-command", is_flag=True, help="Print what would be run, and do not run it.")
+@click.option(
+    "--out",
+    type=options.FILE,
+    metavar="FILE",
+    help="File that the profiler writes; must not exist.",
+)
+@click.option(
+    "--show-command", is_flag=True, help="Print the profiler's command without running it."
+)
 @options.as_json
 def command(
     suite: str,
@@ -43,14 +49,14 @@ def command(
     out: Path | None,
     **settings: Any,
 ) -> int:
-    """Call one case of SUITE once under a profiler; -k must leave exactly one.
+    """Call one case of SUITE once under a profiler; -k must leave exactly one case.
 
-    Nothing that `run` does around a call is there: no check, no timer, no memory trace. A
-    profiler's times are never a latency.
+    Nothing else surrounds the call: no check, no timer, no memory trace. A profiler's times are
+    never a latency.
     """
     from attnbench import api
-    from attnbench.cli.screen import data
     from attnbench.profile.one_case import profile_case
+    from attnbench.render.screen import stdout_console
 
     request = api.profile_request(suite, out=out, **settings)
     if show_command:
@@ -58,15 +64,17 @@ def command(
         return exit_codes.DONE
     profiled = profile_case(request)
     if as_json:
-        click.echo(json.dumps(profiled.to_dict(), indent=1, ensure_ascii=False))
+        from attnbench.render.documents import json_text
+
+        click.echo(json_text(profiled.to_dict(), allow_nan=True))
     else:
-        show(profiled, data())
+        show(profiled, stdout_console())
     return exit_codes.of_counts({profiled.status: 1})
 
 
 def show(profiled: Profiled, screen: Screen) -> None:
-    """Print what ran, its kernels from the slowest on, and where the whole of it lies."""
-    from attnbench.cli.summary import shown_path
+    """Print what ran, its kernels from the slowest on, and where the profiler's files are."""
+    from attnbench.render.values import shown_path
 
     screen.line(f"case    {profiled.case.label}")
     screen.line(f"device  {profiled.device}")
@@ -90,8 +98,8 @@ def show(profiled: Profiled, screen: Screen) -> None:
 
 
 def kernel_rows(profiled: Profiled, width: int) -> Iterator[tuple[str, ...]]:
-    """A header and a line for each kernel; names give way to the figures."""
-    from attnbench.cli.screen import GAP, cropped, laid_out
+    """Yield a header and a row for each kernel; names are cropped, figures are not."""
+    from attnbench.render.screen import GAP, cropped, laid_out
 
     kernels = profiled.kernels[:_SHOWN]
     counted = profiled.dram_bytes is not None
@@ -106,7 +114,7 @@ def kernel_rows(profiled: Profiled, width: int) -> Iterator[tuple[str, ...]]:
 
 
 def moved_lines(profiled: Profiled) -> Iterator[str]:
-    """Bytes through device memory beside the least that the problem needs, where counted."""
+    """Compare the counted bytes through device memory with the least that the problem needs."""
     from attnbench.cost import compute_cost
     from attnbench.units import bytes_text, significant
 
@@ -118,7 +126,7 @@ def moved_lines(profiled: Profiled) -> Iterator[str]:
 
 
 def short_command(command: Sequence[str]) -> str:
-    """The command without the case, which is most of it; --show-command prints all."""
+    """Write the command without the case, which is most of it; --show-command prints all."""
     *words, job = command
     del job
     return f"{shlex.join(words)} '{{…}}'"

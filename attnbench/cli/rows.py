@@ -1,7 +1,7 @@
-"""The rows of a run: a case's label split into columns, its latency, and how near the limit it is.
+"""The rows of a run: a case's label split into columns, its latency, and its share of peak.
 
-The columns are fixed before the first row is printed, from the plan. What all cases have in common
-is said once, above; the rest has a column, so that a sweep is read downwards.
+The plan fixes the columns before the first row is printed. What all cases share is printed once,
+above; the rest has a column, so that a sweep can be read downwards.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from attnbench.case import Case
-from attnbench.cli.screen import GAP, cropped, padded
 from attnbench.cost import compute_cost
 from attnbench.execute.events import CaseFinished
 from attnbench.measurement import BAD_STATUSES, Measurement
 from attnbench.method import Method
 from attnbench.metrics import Timing, derive
+from attnbench.render.screen import GAP, cropped, padded
+from attnbench.render.values import failure_text, nearest_limit
 from attnbench.stats.summary import Summary
 from attnbench.units import spread_text, time_text
 
 HEADERS = ("phase", "lengths", "heads", "dtype", "", "timer", "backend")
 _BACKEND = HEADERS.index("backend")
 _NARROWEST = 6
-_TWO_DIGITS = 9.95  # what is below is written with one decimal
 _LATENCY, _NOISE, _SHARE = 8, 7, 9
 
 
@@ -43,7 +43,7 @@ class RowLayout:
         return self._line(names, ("latency", "noise", " ", "of peak"))
 
     def row(self, finished: CaseFinished) -> str:
-        """One ok case: what it is, how long it took, how noisy, how near the limit."""
+        """Return the line of an ok case: its label, latency, noise and share of peak."""
         measured, method, summary = finished.measurement, finished.method, finished.summary
         assert method is not None
         assert summary is not None
@@ -61,7 +61,7 @@ class RowLayout:
 
 
 def layout(pairs: Iterable[tuple[Case, Method]], width: int | None) -> RowLayout:
-    """Lay out rows for these cases; where a width is given, the widest parts are cropped to it."""
+    """Lay out rows for these cases; with a width, the widest columns are cropped to fit."""
     parts = [label_parts(case, method) for case, method in pairs] or [("",) * len(HEADERS)]
     columns = list(zip(*parts, strict=True))
     varying = [len(set(column)) > 1 for column in columns]
@@ -74,7 +74,7 @@ def layout(pairs: Iterable[tuple[Case, Method]], width: int | None) -> RowLayout
 
 
 def label_parts(case: Case, method: Method) -> tuple[str, ...]:
-    """Split what names a row: phase, lengths, heads, dtype, the rest, timer, backend."""
+    """Split a row's name: phase, lengths, heads, dtype, other fields, timer, backend."""
     phase, lengths, heads, dtype, *rest = case.problem.label.split(" ")
     return (
         *(phase, lengths, heads, dtype, " ".join(rest)),
@@ -84,14 +84,14 @@ def label_parts(case: Case, method: Method) -> tuple[str, ...]:
 
 
 def figures(measured: Measurement, summary: Summary) -> tuple[str, str, str, str]:
-    """Latency, in-process noise, the mark of a noisy one, share of the measured peak."""
+    """Return latency, in-process noise, the mark of a noisy case, and the share of peak."""
     noise = "" if summary.noise is None else spread_text(summary.noise)
     mark = "~" if "NOISY" in measured.notes else " "
     return time_text(summary.latency / 1e6), noise, mark, share_of_peak(measured, summary)
 
 
 def share_of_peak(measured: Measurement, summary: Summary) -> str:
-    """The nearer of the two limits: ``91% mem`` or ``63% flop``; empty where no peak is known."""
+    """Write the larger share of the measured peaks: ``91% mem`` or ``63% flop``, or nothing."""
     timing = Timing(
         problem=measured.case.problem,
         cost=compute_cost(measured.case.problem),
@@ -101,39 +101,23 @@ def share_of_peak(measured: Measurement, summary: Summary) -> str:
         notes=measured.notes,
     )
     derived = derive(timing)
-    shares = [
-        (derived[column], word)
-        for column, word in (("pct_peak_bandwidth", "mem"), ("pct_peak_flops", "flop"))
-        if derived[column] is not None
-    ]
-    return percent_text(*max(shares)) if shares else ""
-
-
-def percent_text(percent: float, word: str) -> str:
-    """``91% mem``, ``0.3% flop``: two digits at least."""
-    return f"{percent:.{0 if percent >= _TWO_DIGITS else 1}f}% {word}"
+    return nearest_limit(derived["pct_peak_bandwidth"], derived["pct_peak_flops"])
 
 
 def failure(measured: Measurement) -> str:
-    """A case that is not ok, on a line of its own."""
+    """Return the line of a case that is not ok."""
     return failure_text(measured.status, measured.case.label, measured.reason)
 
 
-def failure_text(status: str, label: str, reason: str | None) -> str:
-    """Status, case, and the first line of why."""
-    first, _, more = (reason or "").partition("\n")
-    return f"{status}  {label}: {first}{' …' if more.strip() else ''}"
-
-
 def case_line(event: CaseFinished, columns: RowLayout | None) -> str:
-    """The line of a finished case: a row of the table, or on its own why there is none."""
+    """Return the line of a finished case: a row of the table, or why there is none."""
     if event.measurement.status != "ok" or columns is None:
         return failure(event.measurement)
     return columns.row(event)
 
 
 def row_style(measured: Measurement) -> str:
-    """The colour of a row; it repeats what a word or a mark says."""
+    """Return the colour of a row, which repeats what a word or a mark says."""
     if measured.status in BAD_STATUSES:
         return "red"
     return "yellow" if measured.status != "ok" or "NOISY" in measured.notes else ""

@@ -1,4 +1,4 @@
-"""stdout and stderr as every verb finds them: no character, reader or room is missed."""
+"""stdout and stderr that tolerate encoding errors, closed pipes and full disks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def whoever_reads() -> Iterator[Losses]:
-    """Let a reader leave, as ``| head`` does, a disk be full, and a terminal lack a character.
+def guarded_stdio() -> Iterator[Losses]:
+    """Tolerate a closed pipe (``| head``), a full disk, and characters that a terminal lacks.
 
-    What is written to nobody goes nowhere, and the verb goes on: its exit code tells what it found,
-    and a run that is measured is kept, whoever looks on. What stdout has no place for is a loss of
-    data, and is told of; stderr is talk.
+    Output without a reader is dropped and the verb continues, so that its exit code is right and a
+    run is kept. A full disk behind stdout loses data and is reported; stderr is not.
+
+    Yields:
+        What could not be written to stdout.
+
     """
     before = sys.stdout, sys.stderr
     losses = Losses()
-    sys.stdout, sys.stderr = _lasting(sys.stdout, losses), _lasting(sys.stderr, Losses())
+    sys.stdout, sys.stderr = _guarded(sys.stdout, losses), _guarded(sys.stderr, Losses())
     try:
         yield losses
     finally:
@@ -36,13 +39,13 @@ def whoever_reads() -> Iterator[Losses]:
 
 
 class Losses:
-    """Why what was written to stdout is not there."""
+    """Remembers why output to stdout was lost."""
 
     def __init__(self) -> None:
         self.first: OSError | None = None
 
-    def told(self) -> OutputError | None:
-        """Return what to say of it; None where nothing was lost."""
+    def error(self) -> OutputError | None:
+        """Return the error to report, or None where nothing was lost."""
         try:
             sys.stdout.flush()
         except OSError as error:
@@ -51,19 +54,19 @@ class Losses:
             return None
         return OutputError(
             f"cannot write to stdout: {self.first.strerror}",
-            hint="what is there is not whole; free some space, or send stdout elsewhere",
+            hint="the output is incomplete; free some space, or redirect stdout elsewhere",
         )
 
 
 class _Pipe(io.FileIO):
-    """A descriptor that leads to nowhere once its reader has left, or its disk is full."""
+    """A file descriptor that is redirected to nowhere once its pipe is closed or its disk full."""
 
     def __init__(self, descriptor: int, losses: Losses) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self._losses = losses
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write, and never fail for want of a reader or of room."""
+        """Write, and never fail because of a closed pipe or a full disk."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -76,12 +79,12 @@ class _Pipe(io.FileIO):
         return super().write(data)
 
 
-def _lasting(stream: TextIO | None, losses: Losses) -> TextIO:
-    """Put a stream of the same descriptor in its place; a terminal has no reader that leaves."""
+def _guarded(stream: TextIO | None, losses: Losses) -> TextIO:
+    """Return a guarded stream of the same descriptor; a terminal needs no guard."""
     if stream is None:
         return io.StringIO()  # the process was started with this descriptor closed
     if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")  # rather than die of what an ASCII terminal lacks
+        stream.reconfigure(errors="replace")  # rather than fail on an ASCII terminal
     try:
         descriptor = stream.fileno()
     except (AttributeError, OSError, ValueError):

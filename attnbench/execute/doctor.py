@@ -1,7 +1,4 @@
-"""What ``attnbench doctor`` examines: software, device, timing, storage and backends.
-
-A finding says what was found and, where something is wrong, what to type.
-"""
+"""The checks of ``doctor``: each finding has a state and, where it is not ok, what to type."""
 
 from __future__ import annotations
 
@@ -11,34 +8,31 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attnbench import __version__
-from attnbench.device.local import version_of
-from attnbench.device.nvml import NoTelemetry, find_board
-from attnbench.device.rates import Ceilings
-from attnbench.environment import Device, Environment
+from attnbench.environment import device_text
 from attnbench.errors import AttnbenchError
 from attnbench.execute.executors import Executor, worker_on
-from attnbench.plugin import BackendDescription
-from attnbench.registry import Registry
-from attnbench.store.atomic import check_writable
-from attnbench.store.ceilings import store_ceilings, stored_ceilings
 from attnbench.units import bytes_text
 from attnbench.worker.client import WorkerHandle, WorkerSpec
 from attnbench.worker.protocol import RunSelfTest, SustainCeilings
 
+if TYPE_CHECKING:
+    from attnbench.device.rates import Ceilings
+    from attnbench.environment import Device, Environment
+    from attnbench.plugin import BackendDescription
+
 OK, WARNING, PROBLEM, ABSENT = "ok", "warning", "problem", "absent"
 RESULTS = Path("results")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-_BUSY_SHARE = 0.25  # load average a core above which a CPU latency is not to be trusted
+_BUSY_SHARE = 0.25  # load average per core above which CPU latencies cannot be trusted
 _DISTRIBUTIONS = ("torch", "triton", "nvidia-ml-py", "numpy", "pandas", "pyarrow")
 _NEEDED_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was examined; ``state`` is ok, warning, problem or absent."""
+    """The result of one check; ``fix`` says what to type."""
 
     section: str
     state: str
@@ -74,7 +68,7 @@ def probe(
 
 
 def examine(executor: Executor | None = None) -> Iterator[Finding]:
-    """Examine everything, one finding at a time."""
+    """Run all checks, one finding at a time."""
     yield from software()
     with worker_on(executor, WorkerSpec("auto")) as worker:
         try:
@@ -88,7 +82,10 @@ def examine(executor: Executor | None = None) -> Iterator[Finding]:
 
 
 def software() -> Iterator[Finding]:
-    """Report the versions of the packages that measure and analyse."""
+    """Report the versions of the installed packages."""
+    from attnbench import __version__
+    from attnbench.device.local import version_of
+
     yield _ok("software", f"attnbench {__version__}, python {platform.python_version()}")
     found = {name: version_of(name) for name in _DISTRIBUTIONS}
     yield _ok("software", ", ".join(f"{name} {one}" for name, one in found.items() if one))
@@ -96,14 +93,14 @@ def software() -> Iterator[Finding]:
         yield Finding(
             section="software",
             state=PROBLEM,
-            text="torch is not installed: this machine can plan and show, not measure",
+            text="torch is not installed: this machine can plan and show, but not measure",
             fix='python -m pip install "attnbench[torch]"',
         )
 
 
 def device(environment: Environment, worker: int) -> Iterator[Finding]:
-    """Report the device, and processes other than the worker that use it."""
-    yield _ok("device", environment.device.summary)
+    """Report the device, and which processes other than our worker use it."""
+    yield _ok("device", device_text(environment))
     if environment.device.kind == "cuda":
         yield from _gpu(environment.device, worker)
     else:
@@ -111,7 +108,10 @@ def device(environment: Environment, worker: int) -> Iterator[Finding]:
 
 
 def timing(worker: WorkerHandle, environment: Environment) -> Iterator[Finding]:
-    """Report whether calls of known length and known bytes are timed as such."""
+    """Report whether the timers measure known durations and known traffic correctly."""
+    from attnbench.device.rates import Ceilings
+    from attnbench.store.ceilings import store_ceilings, stored_ceilings
+
     stored = stored_ceilings(environment)
     known = None if stored is None else Ceilings(**stored)
     answer = worker.ask(RunSelfTest(ceilings=known))
@@ -130,23 +130,25 @@ def timing(worker: WorkerHandle, environment: Environment) -> Iterator[Finding]:
 
 
 def rates(ceilings: Ceilings) -> Iterator[Finding]:
-    """Report the device's best rates by name, and the rates that it holds for a second."""
+    """Report the device's best rates, and those that it sustains for a second."""
     moves = {"read": ceilings.read_gbps, "copy": ceilings.copy_gbps, "triad": ceilings.triad_gbps}
     known = [f"{name} {rate:.4g}" for name, rate in moves.items() if rate is not None]
     if known:
-        held = ceilings.sustained_gbps
-        tail = "" if held is None else f"; held for a second {held:.4g}"
+        sustained = ceilings.sustained_gbps
+        tail = "" if sustained is None else f"; sustained for a second {sustained:.4g}"
         yield _ok("timing", f"memory reaches {', '.join(known)} GB/s{tail}")
     products = [f"{dtype} {rate:.3g}" for dtype, rate in ceilings.tflops.items()]
     if products:
-        kept = [f"{dtype} {rate:.3g}" for dtype, rate in ceilings.sustained_tflops.items()]
-        tail = f"; held for a second {', '.join(kept)}" if kept else ""
+        lasting = [f"{dtype} {rate:.3g}" for dtype, rate in ceilings.sustained_tflops.items()]
+        tail = f"; sustained for a second {', '.join(lasting)}" if lasting else ""
         yield _ok("timing", f"matrix products reach {', '.join(products)} TFLOP/s{tail}")
 
 
 def storage(folder: Path) -> Iterator[Finding]:
-    """Report whether results can be written, and how much space there is."""
-    # The first run makes a missing folder; an examination must not.
+    """Report whether results can be written, and how much space is free."""
+    from attnbench.store.atomic import check_writable
+
+    # The first run makes the folder; a check must not.
     place = folder if folder.is_dir() else Path()
     try:
         check_writable(place)
@@ -160,10 +162,12 @@ def storage(folder: Path) -> Iterator[Finding]:
 
 
 def backends() -> Iterator[Finding]:
-    """Report which backends can be used here, and what the others lack."""
+    """Report which backends work here, and what the others lack."""
+    from attnbench.registry import Registry
+
     try:
         found = Registry().listed(probe)
-    except AttnbenchError:  # no worker can be opened; the section on the device has said why
+    except AttnbenchError:  # no worker can start; the device section has said why
         found = Registry().listed()
     for one in found:
         if one.fault is None:
@@ -173,7 +177,7 @@ def backends() -> Iterator[Finding]:
 
 
 def load_average(read: Callable[[], tuple[float, float, float]] | None = None) -> float | None:
-    """Return the load average of the last minute; None where the system does not say."""
+    """Return the load average of the last minute; None where the system has none."""
     ask = read or getattr(os, "getloadavg", None)
     try:
         return None if ask is None else float(ask()[0])
@@ -182,12 +186,14 @@ def load_average(read: Callable[[], tuple[float, float, float]] | None = None) -
 
 
 def _gpu(device: Device, worker: int) -> Iterator[Finding]:
+    from attnbench.device.nvml import NoTelemetry, find_board
+
     board = find_board(device.uuid)
     if isinstance(board, NoTelemetry):
         yield Finding(
             section="device",
             state=WARNING,
-            text=f"clocks, power and other processes stay unknown: {board.reason}",
+            text=f"clocks, power and other processes are unknown: {board.reason}",
             fix="python -m pip install nvidia-ml-py, or mount the driver's libnvidia-ml.so",
         )
         return
@@ -199,12 +205,12 @@ def _gpu(device: Device, worker: int) -> Iterator[Finding]:
         yield Finding(
             section="device",
             state=WARNING,
-            text=f"the device lowers its clocks: {', '.join(reading.throttled)}",
+            text=f"the device is lowering its clocks: {', '.join(reading.throttled)}",
             fix="cool it, or raise its power limit (nvidia-smi -pl)",
         )
     if board.refusals:
-        refused = ", ".join(f"{what} ({words})" for what, words in board.refusals.items())
-        yield Finding(section="device", state=WARNING, text=f"NVML does not tell {refused}")
+        refused = ", ".join(f"{what} ({why})" for what, why in board.refusals.items())
+        yield Finding(section="device", state=WARNING, text=f"NVML does not report {refused}")
     if device.power_limit_w is not None:
         yield _ok("device", f"power limit {device.power_limit_w:.0f} W")
 
@@ -244,7 +250,7 @@ def _cpu(device: Device) -> Iterator[Finding]:
         yield Finding(
             section="device",
             state=WARNING,
-            text=f"CPU frequency governor {governor}: clocks move while measuring",
+            text=f"CPU frequency governor {governor}: clocks change while measuring",
             fix="sudo cpupower frequency-set -g performance   "
             f"undo: sudo cpupower frequency-set -g {governor}",
         )

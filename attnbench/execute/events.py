@@ -15,7 +15,7 @@ from attnbench.environment import Environment
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.planning.plan import Plan
-from attnbench.stats.families import Standing
+from attnbench.stats.latency import Rank
 from attnbench.stats.summary import Summary
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class RunFinished:
     seconds: float
     rows: int
     interrupted: bool = False
-    fastest: list[Standing] = field(default_factory=list)
+    fastest: list[Rank] = field(default_factory=list)
     distrust: tuple[str, ...] = ()
 
 

@@ -14,7 +14,7 @@ from attnbench.measurement import Measurement, worst
 from attnbench.method import ROTATE
 from attnbench.planning.plan import RUN, Plan, PlannedCase
 from attnbench.planning.prediction import Key, rate_key
-from attnbench.stats.families import Standing, standings
+from attnbench.stats.latency import Rank, rank_backends
 from attnbench.stats.summary import Summary
 from attnbench.store.resume import Redo, done
 from attnbench.store.writer import RunWriter
@@ -125,13 +125,13 @@ class RunRecorder:
         """
         return dict(Counter(worst(statuses.values()) for statuses in self._statuses.values()))
 
-    def fastest(self) -> list[Standing]:
+    def fastest(self) -> list[Rank]:
         """Rank the backends over the problems that all of them finished."""
         ok = {
             problem: {label: math.exp(math.fsum(logs) / len(logs)) for label, logs in one.items()}
             for problem, one in self._logs.items()
         }
-        return standings(ok)
+        return rank_backends(ok)
 
     def finish(self) -> int:
         """Write the result file from the journal; return its rows."""

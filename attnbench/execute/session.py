@@ -169,9 +169,7 @@ class Session:
         self.preflight = preflight
         self.worker = worker
         self.plan = Plan(device=preflight.environment.device, planned=(), processes=0)
-        self.runner = CaseRunner(
-            worker, job.settings, preflight.ceilings, interrupt, progress.beat
-        )
+        self.runner = CaseRunner(worker, job.settings, preflight.ceilings, interrupt, progress.beat)
         self._progress = progress
         self._lost: list[tuple[PlannedCase, Measurement]] = []
         self._writer: RunWriter | None = None

@@ -16,8 +16,8 @@ from typing import Any
 from attnbench.case import BUILT_IN, Case, Options
 from attnbench.environment import Device
 from attnbench.errors import EnvironmentProblem, InputError, NothingSelected, OptionError
-from attnbench.kernels.spaces import space_of
-from attnbench.kernels.tilings import DecodeTile, Slot, Tile, Tiling
+from attnbench.kernels.search_space import search_space
+from attnbench.kernels.tile_table import DecodeTile, Slot, Tile, TileRow
 from attnbench.profile.inspect import Inspected, check_archs, inspect_cases
 from attnbench.profile.resources import Resources
 from attnbench.registry import BUILT_INS
@@ -101,7 +101,7 @@ def candidates_of(backend: str, cases: Iterable[Case], device: Device) -> list[C
     """
     module, number = tunable_module(backend), device.compute_capability
     assert number is not None
-    slots: dict[tuple[Slot, str], tuple[Tiling, list[Case]]] = {}
+    slots: dict[tuple[Slot, str], tuple[TileRow, list[Case]]] = {}
     for case in cases:
         options = dict(case.options)
         if case.backend != backend or case.source != BUILT_IN or _why_not(module, case, device):
@@ -123,7 +123,7 @@ def candidates_of(backend: str, cases: Iterable[Case], device: Device) -> list[C
             cases=tuple(sharing),
         )
         for (slot, option), (tiling, sharing) in slots.items()
-        for tile in (tiling.tile, *space_of(tiling))
+        for tile in (tiling.tile, *search_space(tiling))
     ]
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from attnbench.case import Case, backend_label
-from attnbench.problem import CHOICES, FIELDS, FLAGS, PHASES, Problem
+from attnbench.problem import CHOICES, FIELDS, PHASES, PROBLEM_FIELDS, Problem
 from attnbench.units import parse_count
 
 # What a case has beside its problem's fields.
@@ -18,11 +18,14 @@ DERIVED = (
 )
 WORDS: dict[str, tuple[str, ...]] = {
     **CHOICES,
-    **dict.fromkeys(FLAGS, ("true", "false")),
+    **{name: ("true", "false") for name, one in PROBLEM_FIELDS.items() if one.kind == "flag"},
     "phase": PHASES,
 }
 IDS = ("case_id", "problem_id")
-TEXTS = ("requests", "model", "backend", "backend_label", "label", "case_label", *IDS)
+TEXTS = (
+    *(name for name, one in PROBLEM_FIELDS.items() if one.kind == "text"),
+    *("model", "backend", "backend_label", "label", "case_label", *IDS),
+)
 NUMBERS = frozenset({*FIELDS, *DERIVED} - {*WORDS, *TEXTS})
 ORDERINGS = ("<", "<=", ">", ">=")
 

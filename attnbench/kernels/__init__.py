@@ -1,5 +1,5 @@
-"""Our own Triton kernels, one algorithm a file; nothing is measured here.
+"""Our own Triton kernels, one algorithm per file; nothing is measured here.
 
-``launch`` is how a kernel is called, ``configurations`` which tile sizes it gets, ``splits`` over
-how many programs a sequence is cut. docs/kernels.md says why they are as they are.
+``launch`` defines how a kernel is called, ``tile_table`` which tile sizes it gets, ``flash_plan``
+and ``decode_plan`` which kernels a problem launches. docs/kernels.md explains the design.
 """

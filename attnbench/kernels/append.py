@@ -2,10 +2,9 @@
 # mypy: disallow-untyped-decorators=False
 # ruff: noqa: ANN001, ANN201, PLR0917
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
-"""Writes new rows of K and V behind each sequence: turned, quantised, into any cache layout.
+"""Append new rows of K and V to each sequence: rotated, quantized, into any cache layout.
 
-What a serving engine does before it attends; measured together with decode where a problem has
-``append``.
+Serving engines do this before they attend; problems with ``append`` measure both together.
 """
 
 from __future__ import annotations
@@ -13,23 +12,23 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.codes import INT4, INT8
-from attnbench.kernels.decode import lengths_of
-from attnbench.kernels.rope import NONE, turned
+from attnbench.kernels.decode import cache_lengths
+from attnbench.kernels.quantized import INT4, INT8
+from attnbench.kernels.rope import NONE, load_rotated
 
-# Beside the codes' formats: the cache holds numbers as they come.
+# Besides the quantized formats: the cache stores plain floats.
 VALUES: tl.constexpr = tl.constexpr(-1)
 
 
 @triton.jit
-def rounded(x):
-    """Round half to even; fp32 has no bits left for a fraction next to 1.5 · 2^23."""
+def round_half_even(x):
+    """Round half to even: adding 1.5 · 2^23 leaves fp32 no bits for a fraction."""
     return (x + 12582912.0) - 12582912.0
 
 
 @triton.jit
-def step_of(width, LARGEST: tl.constexpr):
-    """Return the scale of a row: ``width`` over the number of codes, and 1 for a row of zeros."""
+def scale_of(width, LARGEST: tl.constexpr):
+    """Return a row's scale: ``width`` over the largest quantized value, 1 for a row of zeros."""
     return tl.where(width > 0, tl.div_rn(width, LARGEST), 1.0)
 
 
@@ -38,32 +37,33 @@ def write_row(
     row, cos_row, sin_row, to, scale_at, zero_at, DIM: tl.constexpr, PAD: tl.constexpr,
     ROPE: tl.constexpr, HALF: tl.constexpr, FORMAT: tl.constexpr,
 ):  # fmt: skip
-    """Write one row of ``DIM`` numbers, as codes with their scale where FORMAT says so."""
+    """Write one row of ``DIM`` elements, quantized with its scale (and zero) as FORMAT says."""
     kind = to.dtype.element_ty
     if FORMAT == INT4:
         column = tl.arange(0, PAD // 2)
-        held = column < DIM // 2
-        even = turned(row, 2 * column, cos_row, sin_row, held, ROPE, HALF)
-        odd = turned(row, 2 * column + 1, cos_row, sin_row, held, ROPE, HALF)
-        low = tl.min(tl.where(held, tl.minimum(even, odd), float("inf")), 0)
-        high = tl.max(tl.where(held, tl.maximum(even, odd), float("-inf")), 0)
-        scale = step_of(high - low, 15.0)
+        mask = column < DIM // 2
+        even = load_rotated(row, 2 * column, cos_row, sin_row, mask, ROPE, HALF)
+        odd = load_rotated(row, 2 * column + 1, cos_row, sin_row, mask, ROPE, HALF)
+        # Asymmetric: map [low, high] of the row to 0 … 15, two values per byte.
+        low = tl.min(tl.where(mask, tl.minimum(even, odd), float("inf")), 0)
+        high = tl.max(tl.where(mask, tl.maximum(even, odd), float("-inf")), 0)
+        scale = scale_of(high - low, 15.0)
         zero = tl.div_rn(-low, scale)
-        low_code = tl.minimum(tl.maximum(rounded(tl.div_rn(even, scale) + zero), 0.0), 15.0)
-        high_code = tl.minimum(tl.maximum(rounded(tl.div_rn(odd, scale) + zero), 0.0), 15.0)
+        low_code = tl.minimum(tl.maximum(round_half_even(tl.div_rn(even, scale) + zero), 0.0), 15.0)
+        high_code = tl.minimum(tl.maximum(round_half_even(tl.div_rn(odd, scale) + zero), 0.0), 15.0)
         code = low_code.to(tl.int32) | (high_code.to(tl.int32) << 4)
-        tl.store(to + column, code.to(kind), mask=held)
+        tl.store(to + column, code.to(kind), mask=mask)
         tl.store(scale_at, scale)
         tl.store(zero_at, zero)
     else:
         column = tl.arange(0, PAD)
-        held = column < DIM
-        values = turned(row, column, cos_row, sin_row, held, ROPE, HALF)
+        mask = column < DIM
+        values = load_rotated(row, column, cos_row, sin_row, mask, ROPE, HALF)
         if FORMAT == INT8:
-            scale = step_of(tl.max(tl.abs(values), 0), 127.0)
-            values = rounded(tl.div_rn(values, scale))
+            scale = scale_of(tl.max(tl.abs(values), 0), 127.0)
+            values = round_half_even(tl.div_rn(values, scale))
             tl.store(scale_at, scale)
-        tl.store(to + column, values.to(kind), mask=held)
+        tl.store(to + column, values.to(kind), mask=mask)
 
 
 @triton.jit
@@ -77,18 +77,21 @@ def append_rows(
     PAGE: tl.constexpr, RAGGED: tl.constexpr, LATENT: tl.constexpr, TOP_LEFT: tl.constexpr,
     ROPE: tl.constexpr, HALF: tl.constexpr, FORMAT: tl.constexpr,
 ):  # fmt: skip
-    """Grid (append, kv_heads, requests). Strides i: k_new, j: v_new, s: scales and zero points.
+    """Write k_new and v_new into the cache. Grid (append, kv_heads, requests).
 
-    The new rows are the last of each sequence, so kv_len counts them. LATENT writes K alone.
+    k_new, v_new: ``[batch, kv_heads, append, dim]`` or packed, strides i and j. k, v: the cache,
+    dense, packed or paged. k_scale … v_zero: fp32 per token and KV head, strides s. All strides are
+    in elements. The new rows are the last of each sequence, so kv_len counts them. LATENT writes
+    only K.
     """
-    number = tl.program_id(0)
+    index = tl.program_id(0)
     head = tl.program_id(1).to(tl.int64)
     request = tl.program_id(2).to(tl.int64)
-    _, q_len, first_key, kv_len = lengths_of(
+    _, q_len, first_key, kv_len = cache_lengths(
         request, q_len, kv_len, cu_q, cu_k, kv_lens, RAGGED, PAGE
     )
-    token = kv_len - append + number
-    # Row 0 stands at key kv_len - q_len; where that is below 0, the keys move up instead.
+    token = kv_len - append + index
+    # Row 0 has the position of key kv_len - q_len; if that is below 0, keys move up instead.
     position = token
     if not TOP_LEFT:
         position += tl.maximum(q_len - kv_len, 0)
@@ -111,7 +114,7 @@ def append_rows(
         if FORMAT == INT4:
             zero_at += s_from
     write_row(
-        k_new + request * stride_ib + head * stride_ih + number * stride_it,
+        k_new + request * stride_ib + head * stride_ih + index * stride_it,
         cos_row, sin_row, k + block * stride_kb + head * stride_kh + slot * stride_kt,
         scale_at, zero_at, DIM, PAD, ROPE, HALF, FORMAT,
     )  # fmt: skip
@@ -123,7 +126,7 @@ def append_rows(
             if FORMAT == INT4:
                 zero_at += s_from
         write_row(
-            v_new + request * stride_jb + head * stride_jh + number * stride_jt,
+            v_new + request * stride_jb + head * stride_jh + index * stride_jt,
             cos_row, sin_row, v + block * stride_vb + head * stride_vh + slot * stride_vt,
             scale_at, zero_at, V_DIM, V_PAD, NONE, HALF, FORMAT,
         )  # fmt: skip

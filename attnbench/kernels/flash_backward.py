@@ -2,13 +2,13 @@
 # mypy: disallow-untyped-decorators=False
 # ruff: noqa: ANN001, ANN201, FBT003, PLR0912, PLR0917
 # A kernel's parameters are Triton's to type; one kernel is one function, and its ifs are static.
-"""FlashAttention-2 backward: the scores are computed again, nothing of their size is stored.
+"""FlashAttention-2 backward: scores are recomputed, so nothing of their size is stored.
 
 Dao 2023 (arXiv 2307.08691), section 3.1.2. With p = exp(s - lse), dp = do · v and delta = sum(do ·
-o): ds = p · (dp - delta), dv = sum p do, dk = sum ds q, dq = sum ds k. dK and dV in one kernel, a
-program a tile of keys and KV head that walks over all query heads of its group, so that nothing is
-expanded and every sum has one order; dQ in another, a program a tile of rows. Or all three in the
-first, with atomic additions.
+o): ds = p · (dp - delta), dv = sum p do, dk = sum ds q, dq = sum ds k. One kernel computes dK and
+dV: a program owns a key tile of one KV head and walks over all query heads of its group, so that
+nothing is expanded and every sum has a fixed order. Another computes dQ: a program owns a tile of
+rows. With ATOMIC the first kernel computes all three, with atomic additions.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attnbench.kernels.flash import lengths_of
-from attnbench.kernels.scores import LOG2_E, bent, seen
-from attnbench.kernels.tiles import shown_tiles, tile_at
+from attnbench.kernels.softmax import (
+    LOG2_E,
+    apply_softcap_bias,
+    key_mask,
+    packed_lengths,
+    tile_at,
+    visible_tiles,
+)
 
 
 @triton.jit
@@ -28,36 +33,36 @@ def sum_of_products(
     """Delta ``[rows]`` = sum over columns of o · do ``[rows, v_dim]``, fp32. Grid (row tiles)."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tl.arange(0, V_PAD)
-    held = (row < n_rows)[:, None] & (column < V_DIM)[None, :]
+    mask = (row < n_rows)[:, None] & (column < V_DIM)[None, :]
     at = row[:, None] * V_DIM + column[None, :]
-    product = tl.load(o + at, mask=held, other=0.0).to(tl.float32)
-    product *= tl.load(do + at, mask=held, other=0.0).to(tl.float32)
+    product = tl.load(o + at, mask=mask, other=0.0).to(tl.float32)
+    product *= tl.load(do + at, mask=mask, other=0.0).to(tl.float32)
     tl.store(delta + row, tl.sum(product, 1), mask=row < n_rows)
 
 
 @triton.jit
 def scale_sum(total, dq, gradient_scale, n_elements, BLOCK: tl.constexpr):
-    """From the fp32 sum of dq to dq in its own dtype. Grid (blocks of BLOCK elements)."""
+    """Scale the fp32 sum of dq and convert it to dq's dtype. Grid (blocks of BLOCK elements)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    held = at < n_elements
-    scaled = tl.load(total + at, mask=held) * gradient_scale
-    tl.store(dq + at, scaled.to(dq.dtype.element_ty), mask=held)
+    mask = at < n_elements
+    scaled = tl.load(total + at, mask=mask) * gradient_scale
+    tl.store(dq + at, scaled.to(dq.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def weights(
+def softmax_weights(
     scores, lse, distance, slope, scale, softcap,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """From raw products to p = exp(s - lse) and ds / d(raw · scale); lse in log2 units."""
-    scores = bent(scores, scale, softcap, 0.0, distance, SOFTCAP, False, EXACT)
-    slant = 1.0
+    """Return p = exp(s - lse) and the softcap's derivative from raw products; lse in log2 units."""
+    scores = apply_softcap_bias(scores, scale, softcap, 0.0, distance, SOFTCAP, False, EXACT)
+    cap_slope = 1.0
     if SOFTCAP:
         bend = scores / (softcap * LOG2_E)
-        slant = 1.0 - bend * bend
+        cap_slope = 1.0 - bend * bend
     if ALIBI:
         scores -= slope * LOG2_E * tl.abs(distance).to(tl.float32)
-    return tl.exp2(scores - lse), slant
+    return tl.exp2(scores - lse), cap_slope
 
 
 @triton.jit
@@ -72,27 +77,28 @@ def flash_dkdv(
     RAGGED: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, PRECISION: tl.constexpr, ATOMIC: tl.constexpr,
 ):  # fmt: skip
-    """Grid (key tiles, kv_heads · requests); dk and dv contiguous in k's and v's layout.
+    """Compute dk and dv. Grid (key tiles, kv_heads · requests).
 
-    ``stride_g*`` count rows of dk and dv; do is contiguous in q's layout, as is o. ATOMIC adds this
-    tile's part of dq to dq_sum (fp32 in q's layout, zeros before; not scaled), in whichever order
-    the programs come by: five products instead of the seven of two kernels.
+    q, k, v: as in ``flash_forward``. do: contiguous in o's layout. lse, delta: fp32 per row of o.
+    dk, dv: contiguous in k's and v's layout; ``stride_g*`` count their rows. ATOMIC also adds this
+    tile's part of dq to dq_sum (fp32, q's layout, zeros before, not scaled) in no fixed order: five
+    products instead of the seven that two kernels need.
     """
     WIDTH: tl.constexpr = V_DIM + V_REST
     kv_head = tl.program_id(1) % KV_HEADS
     request = (tl.program_id(1) // KV_HEADS).to(tl.int64)
-    first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
+    first_row, q_len, first_key, kv_len = packed_lengths(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     start = tl.program_id(0) * BLOCK_N
     if start >= kv_len:
         return
     key = start + tl.arange(0, BLOCK_N)
-    held = tl.minimum(key, kv_len - 1).to(tl.int64) + first_key
+    clamped = tl.minimum(key, kv_len - 1).to(tl.int64) + first_key
     column = tl.arange(0, DIM)[None, :]
     rest = DIM + tl.arange(0, DIM_REST if DIM_REST > 0 else 1)[None, :]
     v_column = tl.arange(0, V_DIM)[None, :]
     v_rest = V_DIM + tl.arange(0, V_REST if V_REST > 0 else 1)[None, :]
-    k_at = k + request * stride_kb + kv_head.to(tl.int64) * stride_kh + held[:, None] * stride_kt
-    v_at = v + request * stride_vb + kv_head.to(tl.int64) * stride_vh + held[:, None] * stride_vt
+    k_at = k + request * stride_kb + kv_head.to(tl.int64) * stride_kh + clamped[:, None] * stride_kt
+    v_at = v + request * stride_vb + kv_head.to(tl.int64) * stride_vh + clamped[:, None] * stride_vt
     k_tile = tl.load(k_at + column)
     v_tile = tl.load(v_at + v_column)
     dk_acc = tl.zeros([BLOCK_N, DIM], tl.float32)
@@ -107,31 +113,32 @@ def flash_dkdv(
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    # Rows that see any key of this tile: from the diagonal on, up to where the window has gone by.
+    # Rows that see any key of this tile: from the diagonal to the end of the window.
     row_begin = 0
     row_stop = q_len
     if CAUSAL:
         row_begin = tl.maximum(start - shift, 0)
     if WINDOW:
         last_key = tl.minimum(start + BLOCK_N, kv_len) - 1
-        gone = tl.maximum(tl.minimum(q_len, last_key + window - shift), 0)
-        row_stop = tl.where(start < sinks, q_len, gone)
+        past_window = tl.maximum(tl.minimum(q_len, last_key + window - shift), 0)
+        row_stop = tl.where(start < sinks, q_len, past_window)
     tile_begin = row_begin // BLOCK_M
     steps = tl.maximum(tl.cdiv(row_stop, BLOCK_M) - tile_begin, 0)
     rows = tl.arange(0, BLOCK_M)
     for step in tl.range(0, steps * GROUP):
         head = kv_head * GROUP + step // steps
         token = (tile_begin + step % steps) * BLOCK_M + rows
-        real = token < q_len
+        valid = token < q_len
         at = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
         q_at = q + request * stride_qb + head.to(tl.int64) * stride_qh + at[:, None] * stride_qt
         row = request * stride_rb + head * stride_rh + at * stride_rt
         do_at = do + row[:, None] * WIDTH
         q_tile = tl.load(q_at + column)
         do_tile = tl.load(do_at + v_column)
-        # Rows past the end: p = exp(s - inf) = 0.
-        row_lse = tl.load(lse + row, mask=real, other=float("inf")) * LOG2_E
+        # Rows past the end get lse = inf, so that p = exp(s - inf) = 0.
+        row_lse = tl.load(lse + row, mask=valid, other=float("inf")) * LOG2_E
         row_delta = tl.load(delta + row)
+        # Recompute s^T = k q^T, and dp^T = v do^T.
         scores = tl.dot(k_tile, tl.trans(q_tile), input_precision=PRECISION)
         dp = tl.dot(v_tile, tl.trans(do_tile), input_precision=PRECISION)
         if DIM_REST > 0:
@@ -143,15 +150,18 @@ def flash_dkdv(
         slope = 0.0
         if ALIBI:
             slope = tl.load(slopes + head)
-        place = (token + shift)[None, :]
-        p, slant = weights(
-            scores, row_lse[None, :], place - key[:, None], slope, scale, softcap,
+        position = (token + shift)[None, :]
+        p, cap_slope = softmax_weights(
+            scores, row_lse[None, :], position - key[:, None], slope, scale, softcap,
             SOFTCAP, ALIBI, PRECISION == "ieee",
         )  # fmt: skip
-        # Keys past the end have no dk and dv to spoil, but a part of dq.
+        # Keys past the end only matter to dq: their dk and dv are not stored.
         if CAUSAL or ATOMIC:
-            p = tl.where(seen(place, key[:, None], kv_len, window, sinks, CAUSAL, WINDOW), p, 0.0)
-        ds = (p * (dp - row_delta[None, :]) * slant).to(q_tile.dtype)
+            p = tl.where(
+                key_mask(position, key[:, None], kv_len, window, sinks, CAUSAL, WINDOW), p, 0.0
+            )
+        # Softmax backward; delta replaces the sum over keys of p · dp.
+        ds = (p * (dp - row_delta[None, :]) * cap_slope).to(q_tile.dtype)
         p = p.to(q_tile.dtype)
         dv_acc = tl.dot(p, do_tile, dv_acc, input_precision=PRECISION)
         dk_acc = tl.dot(ds, q_tile, dk_acc, input_precision=PRECISION)
@@ -161,12 +171,12 @@ def flash_dkdv(
             dk_rest = tl.dot(ds, q_rest, dk_rest, input_precision=PRECISION)
         if ATOMIC:
             dq_at = dq_sum + row[:, None] * (DIM + DIM_REST)
-            turned = tl.trans(ds)
-            part = tl.dot(turned, k_tile, input_precision=PRECISION)
-            tl.atomic_add(dq_at + column, part, mask=real[:, None], sem="relaxed")
+            ds_t = tl.trans(ds)
+            part = tl.dot(ds_t, k_tile, input_precision=PRECISION)
+            tl.atomic_add(dq_at + column, part, mask=valid[:, None], sem="relaxed")
             if DIM_REST > 0:
-                part_rest = tl.dot(turned, k_rest, input_precision=PRECISION)
-                tl.atomic_add(dq_at + rest, part_rest, mask=real[:, None], sem="relaxed")
+                part_rest = tl.dot(ds_t, k_rest, input_precision=PRECISION)
+                tl.atomic_add(dq_at + rest, part_rest, mask=valid[:, None], sem="relaxed")
     inside = (key < kv_len)[:, None]
     row = request * stride_gb + kv_head * stride_gh + (first_key + key) * stride_gt
     dk_at = dk + row[:, None] * (DIM + DIM_REST)
@@ -191,27 +201,30 @@ def flash_dq(
     RAGGED: tl.constexpr, CAUSAL: tl.constexpr, TOP_LEFT: tl.constexpr, WINDOW: tl.constexpr,
     SOFTCAP: tl.constexpr, ALIBI: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Grid (m_tiles · q_heads · requests), in the order of ``flash_forward``; dq like o."""
+    """Compute dq. Grid (m_tiles · q_heads · requests), in the order of ``flash_forward``.
+
+    Inputs as in ``flash_dkdv``; dq: contiguous in q's layout.
+    """
     pid = tl.program_id(0)
     m_tile = m_tiles - 1 - pid // GROUP % m_tiles
     pair = pid // (GROUP * m_tiles)
     kv_head = pair % KV_HEADS
     request = (pair // KV_HEADS).to(tl.int64)
     head = (kv_head * GROUP + pid % GROUP).to(tl.int64)
-    first_row, q_len, first_key, kv_len = lengths_of(request, q_len, kv_len, cu_q, cu_k, RAGGED)
+    first_row, q_len, first_key, kv_len = packed_lengths(request, q_len, kv_len, cu_q, cu_k, RAGGED)
     if m_tile * BLOCK_M >= q_len:
         return
     token = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
     shift = kv_len - q_len
     if TOP_LEFT:
         shift = 0
-    place = (token + shift)[:, None]
+    position = (token + shift)[:, None]
     first = m_tile * BLOCK_M + shift
     last = tl.minimum(m_tile * BLOCK_M + BLOCK_M, q_len) - 1 + shift
-    n_sink, begin, n_tiles = shown_tiles(
+    n_sink, begin, n_tiles = visible_tiles(
         first, last, kv_len, window, sinks, BLOCK_N, CAUSAL, WINDOW
     )
-    real = token < q_len
+    valid = token < q_len
     at = tl.minimum(token, q_len - 1).to(tl.int64) + first_row
     row = request * stride_rb + head * stride_rh + at * stride_rt
     column = tl.arange(0, DIM)[None, :]
@@ -239,11 +252,12 @@ def flash_dq(
     for step in tl.range(0, n_tiles):
         start = tile_at(step, n_sink, begin, WINDOW) * BLOCK_N
         key = start + keys
-        held = tl.minimum(key, kv_len - 1) - start
-        k_at = k + start.to(tl.int64) * stride_kt + held[:, None] * stride_kt
-        v_at = v + start.to(tl.int64) * stride_vt + held[:, None] * stride_vt
+        clamped = tl.minimum(key, kv_len - 1) - start
+        k_at = k + start.to(tl.int64) * stride_kt + clamped[:, None] * stride_kt
+        v_at = v + start.to(tl.int64) * stride_vt + clamped[:, None] * stride_vt
         k_tile = tl.load(k_at + column)
         v_tile = tl.load(v_at + v_column)
+        # Recompute s = q k^T, and dp = do v^T.
         scores = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
         dp = tl.dot(do_tile, tl.trans(v_tile), input_precision=PRECISION)
         if DIM_REST > 0:
@@ -252,18 +266,21 @@ def flash_dq(
         if V_REST > 0:
             v_rest_tile = tl.load(v_at + v_rest)
             dp = tl.dot(do_rest, tl.trans(v_rest_tile), dp, input_precision=PRECISION)
-        p, slant = weights(
-            scores, row_lse, place - key[None, :], slope, scale, softcap,
+        p, cap_slope = softmax_weights(
+            scores, row_lse, position - key[None, :], slope, scale, softcap,
             SOFTCAP, ALIBI, PRECISION == "ieee",
         )  # fmt: skip
-        p = tl.where(seen(place, key[None, :], kv_len, window, sinks, CAUSAL, WINDOW), p, 0.0)
-        ds = (p * (dp - row_delta) * slant).to(k_tile.dtype)
+        p = tl.where(
+            key_mask(position, key[None, :], kv_len, window, sinks, CAUSAL, WINDOW), p, 0.0
+        )
+        # Softmax backward, then dq += ds k.
+        ds = (p * (dp - row_delta) * cap_slope).to(k_tile.dtype)
         dq_acc = tl.dot(ds, k_tile, dq_acc, input_precision=PRECISION)
         if DIM_REST > 0:
             dq_rest = tl.dot(ds, k_rest, dq_rest, input_precision=PRECISION)
     dq_at = dq + row[:, None] * (DIM + DIM_REST)
     kind = dq.dtype.element_ty
-    real = real[:, None]
-    tl.store(dq_at + column, (dq_acc * gradient_scale).to(kind), mask=real)
+    valid = valid[:, None]
+    tl.store(dq_at + column, (dq_acc * gradient_scale).to(kind), mask=valid)
     if DIM_REST > 0:
-        tl.store(dq_at + rest, (dq_rest * gradient_scale).to(kind), mask=real)
+        tl.store(dq_at + rest, (dq_rest * gradient_scale).to(kind), mask=valid)

@@ -1,29 +1,29 @@
-"""The kernels that a problem of triton_flash launches, forward and backward, and with what.
+"""Plans the kernel launches of triton_flash, forward and backward.
 
-Where there is rope, the forward turns q and k as it loads them. A backward reads both again and
-again, so that its forward first writes turned copies, which all its kernels read as if there were
-no rope; dq and dk come out turned and are turned back last. In the problem's dtype, as autograd
-would have it: with an fp32 dk the kernel of dk and dv spilled.
+With RoPE, a forward mode rotates q and k as it loads them. A backward reads both many times, so
+its forward first writes rotated copies, which all kernels read as if there were no RoPE; dq and dk
+are rotated back at the end, in the problem's dtype as autograd does (with an fp32 dk, the kernel of
+dk and dv spilled registers).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attnbench.kernels.arguments import (
+from attnbench.kernels.launch import (
+    Launch,
     cache_of,
     features_of,
     named,
     next_power_of_2,
     numbers_of,
     rope_of,
+    rope_parts_of,
     row_strides,
     strides_of,
-    turned_parts_of,
     widths_of,
 )
-from attnbench.kernels.configurations import FlashTile, FlashTiles, turns_keys
-from attnbench.kernels.launch import Launch
+from attnbench.kernels.tile_table import FlashTile, FlashTiles, rotates_keys
 from attnbench.plugin import Inputs
 
 if TYPE_CHECKING:
@@ -36,7 +36,14 @@ _ELEMENTS = 4096  # that a program of the element-wise kernels reads
 
 
 class FlashPlanner:
-    """Tiles and arguments of one problem on one device, from which launches are made."""
+    """Makes the launches of one problem from its inputs and tiles.
+
+    Args:
+        inputs: dense or packed tensors.
+        tiles: one tile per kernel.
+        atomic: whether dq is summed with atomic additions in the kernel of dk and dv.
+
+    """
 
     def __init__(self, inputs: Inputs, tiles: FlashTiles, *, atomic: bool) -> None:
         self._inputs = inputs
@@ -61,18 +68,18 @@ class FlashPlanner:
             **widths_of(problem),
         }
 
-    def turned(self) -> tuple[list[Launch], Rows]:
-        """Q and k as the kernels of a backward mode read them: copies where there is rope."""
+    def rotated(self) -> tuple[list[Launch], Rows]:
+        """Plan q and k as a backward mode reads them: rotated copies with RoPE, else q and k."""
         import torch
 
         own = self._inputs.q, cache_of(self._inputs)[0]
         if not self._copies:
             return [], own
         q, k = (torch.empty_like(one, memory_format=torch.contiguous_format) for one in own)
-        return [self._turn(own[0], q, keys=False), self._turn(own[1], k, keys=True)], (q, k)
+        return [self._rotate(own[0], q, keys=False), self._rotate(own[1], k, keys=True)], (q, k)
 
     def forward(self, read: Rows | None = None) -> tuple[list[Launch], tuple[Tensor, Tensor]]:
-        """Allocate o and lse; one kernel fills them, from the inputs or what ``turned`` gave."""
+        """Plan o (q's layout) and lse (fp32), from the inputs or from what ``rotated`` returned."""
         import torch
 
         from attnbench.kernels.flash import flash_forward
@@ -87,7 +94,7 @@ class FlashPlanner:
     def backward(
         self, read: Rows, o: Tensor, lse: Tensor, do: Tensor
     ) -> tuple[list[Launch], Gradients]:
-        """Allocate delta and the gradients; three kernels fill them, two more turn them back."""
+        """Plan dq, dk, dv from o, lse and do: three kernels, with RoPE two more to rotate back."""
         import torch
 
         from attnbench.kernels.flash_backward import flash_dq
@@ -98,42 +105,42 @@ class FlashPlanner:
         dq, dk, dv = (torch.empty_like(one, memory_format=contiguous) for one in (inputs.q, k, v))
         of_k, factor = torch.empty_like(dk) if self._copies else dk, 1.0
         delta = torch.empty_like(lse)
-        taken = {"do": do, "lse": lse, "delta": delta, "gradient_scale": scale}
-        taken |= self._reading(read)
-        of_keys = taken | {"dk": of_k, "dv": dv, "dq_sum": None}
+        shared_args = {"do": do, "lse": lse, "delta": delta, "gradient_scale": scale}
+        shared_args |= self._reading(read)
+        of_keys = shared_args | {"dk": of_k, "dv": dv, "dq_sum": None}
         if self._atomic:
             of_keys["dq_sum"] = of_q = torch.zeros_like(dq, dtype=torch.float32)
             factor, last = scale, [_scaled(of_q, dq, scale)]
         else:
             of_q = torch.empty_like(dq) if self._copies else dq
-            last = [self._over_rows(flash_dq, self._tiles.dq, taken | {"dq": of_q})]
+            last = [self._over_rows(flash_dq, self._tiles.dq, shared_args | {"dq": of_q})]
         if self._copies:
-            last = last[: not self._atomic]  # turning back scales too
-            last += [self._turn(of_q, dq, keys=False, back=True, factor=factor)]
-            last += [self._turn(of_k, dk, keys=True, back=True)]
+            last = last[: not self._atomic]  # rotating back scales too
+            last += [self._rotate(of_q, dq, keys=False, back=True, factor=factor)]
+            last += [self._rotate(of_k, dk, keys=True, back=True)]
         return [self._delta(o, do, delta), self._over_keys(of_keys), *last], (dq, dk, dv)
 
     def both(self) -> tuple[list[Launch], Gradients]:
         """Forward and backward in a row."""
-        turned, read = self.turned()
+        rotated, read = self.rotated()
         forward, (o, lse) = self.forward(read)
         assert self._inputs.grad_out is not None
         backward, gradients = self.backward(read, o, lse, self._inputs.grad_out)
-        return [*turned, *forward, *backward], gradients
+        return [*rotated, *forward, *backward], gradients
 
     def _reading(self, read: Rows | None) -> dict[str, Any]:
-        """The arguments that stand for q and k where the kernels read copies of them."""
+        """Arguments that replace q and k if the kernels read rotated copies."""
         if read is None or not self._copies:
             return {}
         problem = self._inputs.problem
         q, k = (row_strides(one, problem) for one in read)
         return {"q": read[0], "k": read[1], **named("q", q), **named("k", k)}
 
-    def _turn(
+    def _rotate(
         self, rows: Tensor, to: Tensor, *, keys: bool, back: bool = False, factor: float = 1.0
     ) -> Launch:
-        """The kernel that turns q or k, or with ``back`` a gradient the other way."""
-        from attnbench.kernels.turn import turn_rows
+        """Launch the rotation of q or k, or with ``back`` the reverse rotation of a gradient."""
+        from attnbench.kernels.rope import rotate_rows
 
         inputs, problem = self._inputs, self._inputs.problem
         longest = inputs.max_kv_len if keys else inputs.max_q_len
@@ -142,7 +149,7 @@ class FlashPlanner:
         behind = width - 2 * rope["HALF"]
         block = max(1, _ELEMENTS // next_power_of_2(width))
         return Launch(
-            kernel=turn_rows,
+            kernel=rotate_rows,
             grid=(-(-longest // block), heads * self._requests),
             arguments={
                 **{name: self._shared[name] for name in ("cu_q", "cu_k", "q_len", "kv_len")},
@@ -167,7 +174,7 @@ class FlashPlanner:
         )
 
     def _over_rows(self, kernel: Any, tile: FlashTile, more: dict[str, Any]) -> Launch:
-        """A kernel of which each program has a tile of rows of one query head."""
+        """Launch a kernel whose programs each own a row tile of one query head."""
         m_tiles = -(-self._inputs.max_q_len // tile.block_m)
         return Launch(
             kernel=kernel,
@@ -177,7 +184,7 @@ class FlashPlanner:
         )
 
     def _over_keys(self, more: dict[str, Any]) -> Launch:
-        """The kernel of which each program has a tile of keys of one KV head."""
+        """Launch the kernel whose programs each own a key tile of one KV head."""
         from attnbench.kernels.flash_backward import flash_dkdv
 
         inputs, problem = self._inputs, self._inputs.problem
@@ -219,9 +226,9 @@ class FlashPlanner:
 
 
 def _rope_in_forward(inputs: Inputs) -> dict[str, Any]:
-    """What turns q and k as the forward loads them; nothing where it reads turned copies."""
-    parts = turned_parts_of(inputs.problem)
-    if not turns_keys(inputs.problem):
+    """Arguments for rotating on load; none if the forward reads rotated copies."""
+    parts = rope_parts_of(inputs.problem)
+    if not rotates_keys(inputs.problem):
         return {"cos": None, "sin": None, "ROPE": 0, "HALF": 0, **parts}
     return {"cos": inputs.cos, "sin": inputs.sin, **rope_of(inputs.problem), **parts}
 

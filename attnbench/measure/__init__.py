@@ -1,1 +1,1 @@
-"""The measuring room: one case in, one measurement out."""
+"""Measuring: one case in, one measurement out."""

@@ -1,4 +1,4 @@
-"""From a backend's module to the call that is timed, for each mode."""
+"""A backend bound to inputs: the call that is timed, for each mode, and its outputs."""
 
 from __future__ import annotations
 
@@ -19,34 +19,40 @@ Gradients = tuple["Tensor", "Tensor", "Tensor"]
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a backend computed; ``lse`` and ``gradients`` are None where there are none."""
+    """What a backend computed; ``lse`` and ``gradients`` (dq, dk, dv) are None if not returned."""
 
     o: Tensor | None
     lse: Tensor | None
     gradients: Gradients | None
 
     def tensors(self) -> list[Tensor]:
-        """Every tensor there is."""
+        """Return every tensor that is not None."""
         return [one for one in (self.o, self.lse, *(self.gradients or ())) if one is not None]
 
     def same_bits(self, other: Outputs) -> bool:
-        """Compare bit by bit; NaN equals NaN."""
+        """Return whether both are equal to the bit; NaN equals NaN."""
         mine, theirs = self.tensors(), other.tensors()
         return len(mine) == len(theirs) and all(map(_same_bits, mine, theirs))
 
     @staticmethod
     def nbytes_of(returned: Any) -> int:
-        """Bytes of all tensors in what a call returned."""
+        """Return the bytes of all tensors in what a call returned."""
         if isinstance(returned, torch.Tensor):
             return returned.nbytes
         return sum(map(Outputs.nbytes_of, returned)) if isinstance(returned, tuple | list) else 0
 
 
 class Prepared:
-    """One backend bound to inputs: the timed call and the way to its outputs.
+    """One backend bound to inputs: the timed call, and how to get its outputs.
 
-    ``timed`` is the forward; in ``bwd`` the gradient alone (``torch.autograd.grad`` over a forward
-    made once while preparing, its graph kept); in ``fwd_bwd`` both.
+    ``timed`` is the forward; in ``bwd`` only the gradient (``torch.autograd.grad`` over a forward
+    that is made once while preparing, whose graph is kept); in ``fwd_bwd`` both.
+
+    Args:
+        module: the backend, with ``prepare`` and perhaps ``prepare_backward`` and ``teardown``.
+        inputs: the tensors of the problem.
+        options: keyword arguments of ``prepare``.
+
     """
 
     def __init__(self, module: ModuleType, inputs: Inputs, options: Mapping[str, Any]) -> None:
@@ -65,19 +71,19 @@ class Prepared:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Note codes that the backend hangs on its call, such as FALLBACK."""
+        """Note codes that the backend attaches to its call, such as FALLBACK."""
         return tuple(code for call in self._calls() for code in notes_of(call))
 
     @property
     def redrawn(self) -> str:
-        """Which input may be drawn again under the call.
+        """The input that may be redrawn in place between calls.
 
-        A backward of its own keeps o and lse, which belong to q; its gradients follow grad_out.
+        A backend's own backward keeps o and lse, which belong to q, so grad_out is redrawn.
         """
         return "q" if self._own_backward is None else "grad_out"
 
     def teardown(self) -> None:
-        """Let the backend undo what ``prepare`` did outside its own tensors."""
+        """Let the backend undo side effects of ``prepare`` outside its own tensors."""
         undo = getattr(self._module, "teardown", None)
         if undo is not None:
             for call in self._calls():
@@ -97,7 +103,7 @@ class Prepared:
         return self._gradients(_output_of(self._run_forward())[0])
 
     def outputs(self) -> Outputs:
-        """Compute everything that can be checked, from the inputs as they are now."""
+        """Compute everything that can be checked, from the current inputs."""
         if self._mode == "fwd":
             return Outputs(*_output_of(self._run_forward()), None)
         if self._own_backward is not None:
@@ -126,7 +132,7 @@ class Prepared:
 
 
 def _output_of(returned: Any) -> tuple[Tensor, Tensor | None]:
-    """Take ``o`` or ``(o, lse)``; anything else is the backend's mistake."""
+    """Accept ``o`` or ``(o, lse)``; anything else is an error of the backend."""
     if isinstance(returned, torch.Tensor):
         return returned, None
     if isinstance(returned, tuple) and len(returned) == 2:  # noqa: PLR2004

@@ -1,8 +1,8 @@
-"""Correctness before time: is an output right, and by how much is it off.
+"""Correctness before time: is an output right, and how large is its error.
 
-Right is: shape and dtype as asked, no NaN or inf where the reference is finite, rows without a key
-exactly 0, and no row further off than 2.5 times (gradients: 4 times) what plain PyTorch of the same
-dtype is off by at its worst, or a floor.
+An output is right if its shape and dtype are as asked, if it has no NaN or inf where the reference
+is finite, if rows without a key are exactly 0, and if no row's error exceeds 2.5 times (gradients:
+4 times) the worst error of plain PyTorch in the same dtype, or a floor.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from attnbench.measure.calls import Outputs
-from attnbench.measure.deviation import GRADIENTS, row_errors
-from attnbench.measure.reference import Expected, Reference
+from attnbench.measure.reference import GRADIENTS, Expected, Reference, row_errors
 from attnbench.problem import Problem
 
-# By how much an output of this dtype may be off in the plainest of implementations.
+# The relative error that even the simplest implementation in this dtype may have.
 FLOORS = {
     "fp32": 1.2e-7,
     "bf16": 2e-3,
@@ -29,15 +28,15 @@ FLOORS = {
 }
 MAX_RATIO, MAX_GRADIENT_RATIO = 2.5, 4.0
 _FP32_ROUNDING = 2.0**-24
-_AT_ONCE = 2**24  # elements looked at for NaN at a time
+_AT_ONCE = 2**24  # elements searched for NaN at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """Whether an output is right. The errors are the largest of all its tensors.
 
-    ``error_rel`` is the worst row's relative error, ``error_ratio`` the same over what plain
-    PyTorch is off by; None where the output could not be compared at all.
+    ``error_rel`` is the worst row's relative error, ``error_ratio`` that divided by the error of
+    plain PyTorch; None if the output could not be compared at all.
     """
 
     passed: bool
@@ -47,7 +46,7 @@ class CheckResult:
 
 
 def check(outputs: Outputs, reference: Reference) -> CheckResult:
-    """Compare what a backend computed with the reference of the same inputs."""
+    """Compare the output of a backend with the reference of the same inputs."""
     problem = reference.problem
     reasons, errors, ratios = [], [], []
     floor = error_floor(problem)
@@ -55,19 +54,19 @@ def check(outputs: Outputs, reference: Reference) -> CheckResult:
         expected = reference.expected.get(name)
         if expected is None:
             continue
-        if wrong := _form_fault(got, expected) or _not_finite(got, expected, problem):
+        if wrong := _wrong_form(got, expected) or _not_finite(got, expected, problem):
             return CheckResult(passed=False, reason=wrong)
-        rows = _picked(got, expected)
+        rows = _compared_rows(got, expected)
         cancels = problem.feature == "identity"
         error = row_errors(rows, expected.exact, name, expected.unit, cancels=cancels)
         worst = float(error.max())
         ratio = worst / max(expected.plain_error, floor)
         errors.append(worst)
         ratios.append(ratio)
-        if wrong := _empty_rows_fault(rows, expected, problem):
+        if wrong := _wrong_empty_rows(rows, expected, problem):
             reasons.append(wrong)
         elif ratio > (limit := MAX_GRADIENT_RATIO if name in GRADIENTS else MAX_RATIO):
-            at = _place(int(error.argmax()), expected, problem)
+            at = _position(int(error.argmax()), expected, problem)
             reasons.append(
                 f"{name} is off by {worst:.2g} at {at}: {ratio:.3g} times what plain PyTorch "
                 f"{problem.dtype} is off by (at most {limit:g})"
@@ -83,10 +82,10 @@ def check(outputs: Outputs, reference: Reference) -> CheckResult:
 
 
 def error_floor(problem: Problem) -> float:
-    """Return the error that no backend has to stay under.
+    """Return the error that no backend is required to beat.
 
-    At least that of a plain fp32 sum over the longest axis, a random walk of its roundings: PyTorch
-    may happen to add up in a better order (at 8192 keys by three times).
+    It is at least that of a plain fp32 sum over the longest axis, a random walk of its roundings
+    (2^-24 · sqrt(n / 3)), because PyTorch may add up in a better order (3 times at 8192 keys).
     """
     terms = max(request.kv_len for _, request in problem.request_groups)
     if problem.mode != "fwd":
@@ -101,7 +100,7 @@ def _named(outputs: Outputs) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in every.items() if tensor is not None}
 
 
-def _form_fault(got: Tensor, expected: Expected) -> str | None:
+def _wrong_form(got: Tensor, expected: Expected) -> str | None:
     name = expected.name
     if tuple(got.shape) != expected.shape:
         return f"{name} has the shape {tuple(got.shape)}, not {expected.shape}"
@@ -113,17 +112,17 @@ def _form_fault(got: Tensor, expected: Expected) -> str | None:
 
 
 def _not_finite(got: Tensor, expected: Expected, problem: Problem) -> str | None:
-    """NaN or inf anywhere, in rows that are not compared too; the reference is finite there.
+    """Find NaN or inf in any row, compared or not, because the reference is finite.
 
     The lse of a row without a key is -inf by definition, and +inf in some libraries.
     """
     if expected.name == "lse":
-        rows = _picked(got, expected)
+        rows = _compared_rows(got, expected)
         bad = ~rows.isfinite() & expected.exact.isfinite()
         count, total = int(bad.sum()), bad.shape[0]
         if not count:
             return None
-        at = _place(int(bad.flatten().nonzero()[0]), expected, problem)
+        at = _position(int(bad.flatten().nonzero()[0]), expected, problem)
         return f"lse is NaN or inf in {count} of {total} rows, first at {at}"
     rows = got.reshape(-1, got.shape[-1])
     step = max(1, _AT_ONCE // rows.shape[1])
@@ -136,25 +135,25 @@ def _not_finite(got: Tensor, expected: Expected, problem: Problem) -> str | None
     return f"{expected.name} has NaN or inf in {count} of {rows.shape[0]} rows, first at {words}"
 
 
-def _empty_rows_fault(rows: Tensor, expected: Expected, problem: Problem) -> str | None:
-    """Rows that see no key must be exactly 0; a gradient's may hold rounding."""
+def _wrong_empty_rows(rows: Tensor, expected: Expected, problem: Problem) -> str | None:
+    """Find rows of o that see no key and are not exactly 0; gradients may have rounding."""
     if expected.name != "o":
         return None
     bad = (expected.exact == 0).all(-1) & (rows.float() != 0).any(-1)
     if not bool(bad.any()):
         return None
-    at = _place(int(bad.nonzero()[0]), expected, problem)
+    at = _position(int(bad.nonzero()[0]), expected, problem)
     return f"o is not 0 in {int(bad.sum())} rows that see no key, first at {at}"
 
 
-def _picked(got: Tensor, expected: Expected) -> Tensor:
-    """The rows of the output that the reference has, ``[rows, dim]``."""
+def _compared_rows(got: Tensor, expected: Expected) -> Tensor:
+    """Return the rows of the output that the reference has, ``[rows, dim]``."""
     rows = got if expected.where is None else got[expected.where]
     return rows.reshape(-1, 1 if expected.name == "lse" else got.shape[-1])
 
 
-def _place(row: int, expected: Expected, problem: Problem) -> str:
-    """Say where a row of the reference is."""
+def _position(row: int, expected: Expected, problem: Problem) -> str:
+    """Return in words where a row of the reference is."""
     if expected.where is not None:
         index = [int(axis[row]) for axis in expected.where]
     else:

@@ -1,9 +1,8 @@
-"""Make the tensors of a problem: seeded, in the layout that ``plugin.Inputs`` describes, poisoned.
+"""The tensors of a problem: seeded, in the layout that ``plugin.Inputs`` describes, and poisoned.
 
-Every tensor has a random stream of its own, told by the seed and the tensor's name, so that one
-problem has the same values whatever else it holds; the streams of different devices differ. What no
-correct backend may read (unused pages, page tails, the slots that an append is about to write) is
-NaN.
+Every tensor has its own random stream, derived from the seed and the tensor's name, so that its
+values do not depend on the other tensors of the problem; CPU and CUDA streams differ. What no
+correct backend may read is NaN: unused pages, page tails, and the slots that an append must write.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from attnbench.kv_cache import TORCH_DTYPES, Quantized, page_table, quantize
-from attnbench.measure.draw import DRAWN_AT_ONCE, Channels, fill, stream, values
-from attnbench.measure.poison import CACHE_FIELDS, poison_appended, poison_pages
+from attnbench.kv_cache import TORCH_DTYPES, Quantized, by_slot, page_table, quantize, slots_of
+from attnbench.measure.random_inputs import DRAWN_AT_ONCE, Channels, fill, stream, values
 from attnbench.planning import sizes
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
@@ -28,10 +27,14 @@ from attnbench.problem import Problem
 def make_inputs(
     problem: Problem, device: str, *, seed: int | None = None, poison: bool = True
 ) -> Inputs:
-    """Allocate and fill every tensor of ``problem`` on ``device`` (``cpu``, ``cuda:0``).
+    """Allocate and fill every tensor of a problem; in a backward mode q, k and v require gradients.
 
-    ``seed`` stands instead of the problem's own. Without ``poison`` unused pages and page tails
-    hold ordinary numbers. In a backward mode q, k and v require gradients.
+    Args:
+        problem: what the tensors are for.
+        device: torch's name of the device, such as ``cpu`` or ``cuda:0``.
+        seed: replaces the problem's seed.
+        poison: False leaves ordinary numbers in unused pages and page tails.
+
     """
     seed = problem.seed if seed is None else seed
     maker = _Maker(problem, device, seed)
@@ -64,10 +67,14 @@ def make_inputs(
 
 
 def redraw(inputs: Inputs, name: str = "q", *, back: bool = False, seed: int | None = None) -> None:
-    """Draw ``q`` or ``grad_out`` anew in place, and poison again what an append must write.
+    """Redraw ``q`` or ``grad_out`` in place, and poison again what an append must write.
 
-    ``back`` draws again what ``make_inputs`` drew, so that the next backend finds everything as it
-    was.
+    Args:
+        inputs: the inputs to change.
+        name: q or grad_out.
+        back: restore what ``make_inputs`` drew, for the next backend.
+        seed: replaces the problem's seed.
+
     """
     problem = inputs.problem
     seed = problem.seed if seed is None else seed
@@ -80,20 +87,20 @@ def redraw(inputs: Inputs, name: str = "q", *, back: bool = False, seed: int | N
 
 
 def tensors_of(inputs: Inputs) -> dict[str, Tensor]:
-    """Every tensor that the inputs carry, by field name."""
+    """Return every tensor of the inputs, by field name."""
     found = {one.name: getattr(inputs, one.name) for one in fields(inputs)}
     return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 
 def input_bytes(inputs: Inputs) -> int:
-    """Bytes that the inputs hold; a view of another tensor counts nothing."""
+    """Return the bytes of the inputs; a view of another tensor counts as 0."""
     return sum(storage.numel() for storage in _storages(tensors_of(inputs)).values())
 
 
 def checksum(inputs: Inputs, *, whole: bool = False) -> int:
     """Sum every byte that a call must leave as it was; an append may write the cache.
 
-    ``whole`` sums the cache too where NaN marks what an append may write: all but integer codes.
+    ``whole`` includes the cache where NaN marks the slots of an append: all but integer values.
     """
     kept = tensors_of(inputs)
     if inputs.problem.append:
@@ -109,7 +116,7 @@ def checksum(inputs: Inputs, *, whole: bool = False) -> int:
 
 @contextmanager
 def matmul_precision(problem: Problem) -> Iterator[None]:
-    """Let torch's fp32 products be rounded to tf32 where the dtype is tf32, and nowhere else."""
+    """Allow tf32 in torch's fp32 products if, and only if, the dtype of the problem is tf32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if problem.dtype == "tf32" else "highest")
     try:
@@ -119,7 +126,10 @@ def matmul_precision(problem: Problem) -> Iterator[None]:
 
 
 def alibi_slopes(heads: int) -> list[float]:
-    """Slopes of Press et al. 2022: 2^(-8(h+1)/H), and between them where H is no power of two."""
+    """Return the ALiBi slopes 2^(-8(h+1)/H), interpolated if H is not a power of two.
+
+    Press et al. 2022, arXiv 2108.12409; head h of H.
+    """
     power = 2 ** math.floor(math.log2(heads))
     slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]
     return slopes + [2 ** (-8 * (2 * head + 1) / (2 * power)) for head in range(heads - power)]
@@ -134,7 +144,7 @@ class _Maker:
         self.seed = seed
 
     def rows(self, width: int) -> tuple[int, ...]:
-        """Shape of q, or with v_head_dim of o."""
+        """Return the shape of q, or of o if ``width`` is v_head_dim."""
         problem = self.problem
         if problem.is_ragged:
             return sizes.count_rows(problem), problem.q_heads, width
@@ -143,7 +153,7 @@ class _Maker:
         return problem.batch, problem.q_heads, problem.q_len, width
 
     def draw(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Draw a tensor of the problem's dtype from the stream of this name."""
+        """Draw a tensor in the problem's dtype from the stream of this name."""
         tensor = torch.empty(shape, dtype=TORCH_DTYPES[self.problem.dtype], device=self.device)
         dist = "normal" if name == "grad_out" else self.problem.input_dist
         channels = self._channels(name, run=math.prod(shape[2:-1]))
@@ -151,10 +161,10 @@ class _Maker:
         return tensor
 
     def _channels(self, name: str, *, run: int) -> Channels | None:
-        """Which channels of K stand out: the same in the cache and in what is appended to it.
+        """Return the outlier channels of K, the same in the cache and in the appended rows.
 
-        Not those of q: scores would be so large that plain PyTorch is off by ten times as much, and
-        a wrong output would pass.
+        q has none: scores would become so large that plain PyTorch's error grows ten times, and a
+        wrong output would pass.
         """
         problem = self.problem
         if problem.input_dist != "outliers" or name not in ("k", "k_new"):
@@ -163,14 +173,14 @@ class _Maker:
         return Channels.choose(problem.n_kv_heads, problem.head_dim, run, generator)
 
     def queries(self) -> Tensor:
-        """Draw q; of a layer, where it is the input, with the heads of a token side by side."""
+        """Draw q; a layer's q is its input, in which the heads of a token are adjacent."""
         q = self.draw("q", self.rows(self.problem.head_dim))
         if self.problem.attention != "layer":
             return q
         return q.transpose(1, 2).contiguous().transpose(1, 2)
 
     def weights(self) -> dict[str, Tensor]:
-        """Draw each weight so that what it makes of unit rows has unit variance."""
+        """Draw each weight so that it maps rows of unit variance to unit variance."""
         found = {}
         for name, shape in sizes.weight_shapes(self.problem).items():
             fan_in = 1 if name == "w_score" else self._fan_in()
@@ -183,7 +193,7 @@ class _Maker:
         return problem.head_dim * (problem.q_heads if problem.attention == "layer" else 1)
 
     def cache(self) -> dict[str, Tensor | None]:
-        """K and V with their scales; V is a view of K where the problem is latent."""
+        """Return K and V with their scales; V is a view of K if the problem is latent."""
         problem = self.problem
         k = self._stored("k", problem.head_dim)
         if problem.latent:
@@ -198,9 +208,9 @@ class _Maker:
         return found
 
     def _stored(self, name: str, width: int) -> Quantized:
-        """Draw K or V in the layout and dtype of the cache, part by part."""
+        """Draw K or V in the layout and dtype of the cache, part by part to bound memory."""
         problem = self.problem
-        lead = self._places()
+        lead = self._token_shape()
         count, packed = math.prod(lead), 2 if problem.kv_dtype == "int4" else 1
         kind = TORCH_DTYPES[problem.stored_dtype]
         stored = torch.empty(count, width // packed, dtype=kind, device=self.device)
@@ -227,8 +237,8 @@ class _Maker:
             None if zero is None else self._scale_layout(zero.view(lead)),
         )
 
-    def _places(self) -> tuple[int, ...]:
-        """Shape of the cache without its last axis."""
+    def _token_shape(self) -> tuple[int, ...]:
+        """Return the shape of the cache without its last axis."""
         problem = self.problem
         heads = problem.n_kv_heads
         if problem.page_size is not None:
@@ -241,13 +251,13 @@ class _Maker:
         return problem.batch, heads, problem.kv_len
 
     def _scale_layout(self, scale: Tensor) -> Tensor:
-        """Scales of pages lie ``[pages, kv_heads, page_size]`` in either format."""
+        """Return scales as ``[pages, kv_heads, page_size]``, in either page format."""
         if self.problem.page_format == "nhd":
             return scale.transpose(1, 2).contiguous()
         return scale
 
     def lengths(self) -> dict[str, Tensor]:
-        """cu_seqlens of packed requests; the page table and the lengths of a paged cache."""
+        """Return cu_seqlens of packed requests; page table and lengths of a paged cache."""
         problem = self.problem
         found: dict[str, Tensor] = {}
         requests = problem.request_list
@@ -261,7 +271,7 @@ class _Maker:
         return found
 
     def _page_table(self) -> Tensor:
-        """Give each sequence its pages; entries past a sequence's end name the unused page."""
+        """Return the page table; entries past a sequence's end name the unused page."""
         problem = self.problem
         total = sizes.count_pages(problem)
         order = torch.arange(total)
@@ -272,7 +282,7 @@ class _Maker:
         return page_table(needed, order).to(self.device)
 
     def position_and_bias(self) -> dict[str, Tensor]:
-        """ALiBi slopes, sink logits and the rope's angles, all fp32."""
+        """Return ALiBi slopes, sink logits and RoPE's cos and sin, all fp32."""
         problem = self.problem
         found: dict[str, Tensor] = {}
         if problem.bias == "alibi":
@@ -292,7 +302,7 @@ class _Maker:
         return found
 
     def appended(self) -> dict[str, Tensor]:
-        """Rows that the call is to write at the end of each sequence, in the problem's dtype."""
+        """Return the rows that the call appends to each sequence, in the problem's dtype."""
         problem = self.problem
         if not problem.append:
             return {}
@@ -309,7 +319,7 @@ class _Maker:
 
 
 def _storages(tensors: dict[str, Tensor]) -> dict[int, Tensor]:
-    """The memory behind the tensors as bytes, each once."""
+    """Return the storages of the tensors as bytes, each once, by address."""
     found = {}
     for tensor in tensors.values():
         storage = tensor.detach().untyped_storage()
@@ -317,3 +327,72 @@ def _storages(tensors: dict[str, Tensor]) -> dict[int, Tensor]:
             storage
         )
     return found
+
+
+NAN = float("nan")
+_FP8_NAN = 0x7F  # in e4m3fn and in e5m2
+CACHE_FIELDS = ("k", "v", "k_pages", "v_pages", "k_scale", "v_scale", "k_zero", "v_zero")
+
+
+def poison_pages(inputs: Inputs) -> None:
+    """Fill with NaN what no sequence owns: unused pages, and the tails of last pages."""
+    pages = inputs.k_pages
+    assert pages is not None
+    owned = torch.zeros(
+        pages.shape[0], inputs.problem.page_size or 1, dtype=torch.bool, device=pages.device
+    )
+    owned.view(-1)[_slots(inputs)] = True
+    _poison(inputs, ~owned)
+
+
+def poison_appended(inputs: Inputs) -> None:
+    """Fill with NaN the slots that the call has to write before it reads them."""
+    problem, device = inputs.problem, inputs.q.device
+    count = problem.append
+    if not count:
+        return
+    if inputs.k_pages is not None:
+        places = torch.zeros(
+            inputs.k_pages.shape[0], problem.page_size or 1, dtype=torch.bool, device=device
+        )
+        places.view(-1)[_slots(inputs, last=count)] = True
+    elif inputs.cu_seqlens_k is not None:
+        ends = inputs.cu_seqlens_k[1:].long().unsqueeze(1)
+        places = torch.zeros(sizes.count_slots(problem), dtype=torch.bool, device=device)
+        places[(ends - 1 - torch.arange(count, device=device)).flatten()] = True
+    else:
+        assert problem.batch is not None
+        places = torch.arange(inputs.max_kv_len, device=device) >= inputs.max_kv_len - count
+        places = places.expand(problem.batch, -1)
+    _poison(inputs, places)
+
+
+def _poison(inputs: Inputs, places: Tensor) -> None:
+    """Write NaN at ``places``, a bool mask of tokens; integer values have it in their scale."""
+    paged, dense = inputs.k_pages is not None, inputs.cu_seqlens_k is None
+    for name in CACHE_FIELDS:
+        tensor = getattr(inputs, name)
+        if tensor is None or not tensor.is_floating_point():
+            continue
+        by_token = tensor
+        if paged:
+            # Scales of pages are always [pages, kv_heads, page_size].
+            by_token = by_slot(tensor, inputs.problem.page_format) if "pages" in name else tensor.mT
+        elif dense:
+            by_token = tensor.transpose(1, 2)
+        poison(by_token, places)
+
+
+def _slots(inputs: Inputs, *, last: int | None = None) -> Tensor:
+    assert inputs.page_table is not None
+    assert inputs.kv_lens is not None
+    assert inputs.problem.page_size is not None
+    return slots_of(inputs.page_table, inputs.kv_lens, inputs.problem.page_size, last=last)
+
+
+def poison(tensor: Tensor, places: Any) -> None:
+    """Write NaN into a floating-point tensor, fp8 included, at an index."""
+    if tensor.element_size() == 1:  # fp8: torch cannot fill its numbers, only its bytes
+        tensor.view(torch.uint8)[places] = _FP8_NAN
+    else:
+        tensor[places] = NAN

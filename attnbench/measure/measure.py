@@ -1,225 +1,220 @@
 """One case in one process: prepare, first call, check, memory, warm-up, samples, check again.
 
-Nothing a backend does escapes as an exception; what came of it is the status of a Measurement, and
-no case has a latency unless its output passed.
+Nothing that a backend does escapes as an exception: the result is the status of a Measurement, and
+no case has a latency unless its output passed the check.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attnbench.case import Case
 from attnbench.cost import compute_cost
 from attnbench.errors import Unsupported
-from attnbench.measure.attempt import CaseContext, CaseSettings
 from attnbench.measure.calls import Outputs, Prepared
 from attnbench.measure.check import check
+from attnbench.measure.context import CaseContext, CaseSettings, DeviceContext, ProblemInputs
 from attnbench.measure.inputs import checksum, input_bytes, matmul_precision, redraw
-from attnbench.measure.outcome import Implausible, Incorrect, TooSlow, outcome
-from attnbench.measure.physics import excess, is_resident
+from attnbench.measure.outcome import Implausible, Incorrect, TooSlow, excess, is_resident, outcome
 from attnbench.measure.probe import why_not
 from attnbench.measure.reference import Reference
 from attnbench.measure.sampling import sample
 from attnbench.measurement import Measurement
 from attnbench.stats.summary import summarize
 
-if TYPE_CHECKING:
-    from attnbench.measure.bench import DeviceContext, ProblemInputs
-
-__all__ = ["CaseSettings", "measure", "rehearse"]
-
 _MICRO = 1e6
-# A case is about sixteen calls long: ten samples, three warm-up calls, the checks.
-_CALLS_A_CASE = 16
-# A busy machine lowers what its ceilings seem to be; only a rate above all of these is accused.
+# A case takes about as long as sixteen calls: ten samples, three warm-up calls, the checks.
+_CALLS_PER_CASE = 16
+# A busy machine lowers its measured ceilings; a rate counts as impossible only above all of these.
 _SECOND_LOOKS = 3
 _CALIBRATION_CALLS, _CALIBRATION_S = 20, 0.15
 
 
-def measure(case: Case, orders: CaseSettings, bench: DeviceContext) -> Measurement:
-    """Run one case and say what came of it."""
-    attempt = CaseContext(case, orders, bench)
-    method = orders.method
-    attempt.found |= {"timer": method.timer, "l2": method.l2, "isolation": "worker"}
-    attempt.found["started_at"] = time.time()
-    status, reason = _settle(attempt, _measure_all)
+def measure(case: Case, settings: CaseSettings, device_context: DeviceContext) -> Measurement:
+    """Measure one case; never raises what a backend raises."""
+    context = CaseContext(case, settings, device_context)
+    method = settings.method
+    context.found |= {"timer": method.timer, "l2": method.l2, "isolation": "worker"}
+    context.found["started_at"] = time.time()
+    status, reason = _run(context, _measure)
     if status != "ok":
         for name in ("samples_us", "stop_reason", "calls_per_sample"):
-            attempt.found.pop(name, None)
-    return Measurement(case=case, status=status, reason=reason, **attempt.found)
+            context.found.pop(name, None)
+    return Measurement(case=case, status=status, reason=reason, **context.found)
 
 
-def rehearse(case: Case, orders: CaseSettings, bench: DeviceContext) -> dict[str, Any]:
-    """Call and check a case without timing it: calibration, and ``attnbench check``."""
-    attempt = CaseContext(case, orders, bench)
-    status, reason = _settle(attempt, _rehearse)
+def rehearse(case: Case, settings: CaseSettings, device_context: DeviceContext) -> dict[str, Any]:
+    """Call and check a case without timing it, for a run's calibration and ``attnbench check``.
+
+    Returns:
+        status, reason, ``call_s`` (seconds of the quickest call) and what else is known.
+
+    """
+    context = CaseContext(case, settings, device_context)
+    status, reason = _run(context, _rehearse)
     names = ("notes", "error_rel", "error_ratio", "deterministic", "seconds", "first_call_us")
-    known = {name: attempt.found[name] for name in names if name in attempt.found}
-    return {"status": status, "reason": reason, "call_s": attempt.call_s, **known}
+    known = {name: context.found[name] for name in names if name in context.found}
+    return {"status": status, "reason": reason, "call_s": context.call_s, **known}
 
 
-def _settle(attempt: CaseContext, steps: Any) -> tuple[str, str | None]:
+def _run(context: CaseContext, steps: Callable[[CaseContext], None]) -> tuple[str, str | None]:
     """Take the steps and turn whatever ends them into a status and a reason."""
-    bench = attempt.bench
-    began = attempt.now_s()
+    began = context.now_s()
     status, reason = "ok", None
     try:
-        with matmul_precision(attempt.case.problem):
-            steps(attempt)
+        with matmul_precision(context.case.problem):
+            steps(context)
     except Exception as error:  # noqa: BLE001  a backend may raise anything at all
-        status, reason = outcome(error, bench.driver)
-        # The traceback holds tensors; the inputs may be what did not fit, or half written.
+        status, reason = outcome(error, context.driver)
+        # The traceback holds tensors; the inputs may be what did not fit, or half overwritten.
         del error
-        bench.forget_inputs()
-    _tear_down(attempt)
-    bench.driver.release()
-    attempt.found["seconds"] = attempt.now_s() - began
+        context.device_context.forget_inputs()
+    _tear_down(context)
+    context.driver.release()
+    context.found["seconds"] = context.now_s() - began
     return status, reason
 
 
-def _tear_down(attempt: CaseContext) -> None:
-    """A backend that fails while undoing has already said what it had to say."""
-    bound = (*attempt.others, *([attempt.prepared] if attempt.prepared else []))
-    attempt.prepared, attempt.others = None, ()
+def _tear_down(context: CaseContext) -> None:
+    bound = (*context.others, *([context.prepared] if context.prepared else []))
+    context.prepared, context.others = None, ()
     for one in bound:
-        with suppress(Exception):
+        with suppress(Exception):  # the case already has its status and reason
             one.teardown()
 
 
-def _rehearse(attempt: CaseContext) -> None:
-    prepared, shared, outputs = _start(attempt)
-    if attempt.orders.calibrate:
-        attempt.call_s = _quickest(attempt, prepared)
-    else:
-        attempt.bench.enter("check")
-        _check(attempt, outputs, shared.reference())
-
-
-def _quickest(attempt: CaseContext, prepared: Prepared) -> float:
-    """The quickest of a few calls: one alone may have met another process on its core."""
-    driver = attempt.bench.driver
-    assert attempt.call_s is not None
-    began, best = attempt.now_s(), attempt.call_s
+def _rehearse(context: CaseContext) -> None:
+    prepared, problem_inputs, outputs = _start(context)
+    if not context.settings.calibration:
+        context.enter("check")
+        _check(context, outputs, problem_inputs.reference())
+        return
+    # The quickest of a few calls, because a single one may share its core with another process.
+    driver = context.driver
+    assert context.call_s is not None
+    began, quickest_s = context.now_s(), context.call_s
     for _ in range(_CALIBRATION_CALLS):
-        if attempt.now_s() - began > _CALIBRATION_S:
+        if context.now_s() - began > _CALIBRATION_S:
             break
         driver.synchronize()
-        start = attempt.now_s()
+        start = context.now_s()
         prepared.timed()
         driver.synchronize()
-        best = min(best, attempt.now_s() - start)
-    return best
+        quickest_s = min(quickest_s, context.now_s() - start)
+    context.call_s = quickest_s
 
 
-def _measure_all(attempt: CaseContext) -> None:
-    attempt.bench.enter("prepare")
-    capabilities = attempt.bench.module_of(attempt.case).capabilities
-    if reason := capabilities.why_not_timer(attempt.orders.method.timer):
+def _measure(context: CaseContext) -> None:
+    context.enter("prepare")
+    if reason := context.module.capabilities.why_not_timer(context.settings.method.timer):
         raise Unsupported(reason)
-    prepared, shared, outputs = _start(attempt)
-    _stop_if_slow(attempt)
-    attempt.bench.enter("check")
-    start = attempt.now_s()
-    _check(attempt, outputs, shared.reference())
-    attempt.found["check_us"] = (attempt.now_s() - start) * _MICRO
+    prepared, problem_inputs, outputs = _start(context)
+    _refuse_if_too_slow(context)
+    context.enter("check")
+    start = context.now_s()
+    _check(context, outputs, problem_inputs.reference())
+    context.found["check_us"] = (context.now_s() - start) * _MICRO
     del outputs
-    attempt.bench.enter("memory")
-    _memory(attempt, prepared)
-    sample(attempt, prepared, shared)
-    attempt.bench.enter("recheck")
-    _check_redrawn(attempt, prepared, shared)
-    attempt.note(*attempt.compiling.notes())
-    _physics(attempt)
+    context.enter("memory")
+    _measure_memory(context, prepared)
+    sample(context, prepared, problem_inputs)
+    context.enter("recheck")
+    _check_redrawn(context, prepared, problem_inputs)
+    context.note(*context.compiling.notes())
+    _check_plausible(context)
 
 
-def _start(attempt: CaseContext) -> tuple[Prepared, ProblemInputs, Outputs]:
-    """Inputs, prepare, and two calls: the first pays for compilers, both must agree to the bit."""
-    case, bench, found = attempt.case, attempt.bench, attempt.found
-    options = dict(case.options)
-    bench.enter("prepare")
-    module = bench.module_of(case)
-    if reason := why_not(module, case.problem, bench.device, options):
+def _start(context: CaseContext) -> tuple[Prepared, ProblemInputs, Outputs]:
+    """Make inputs, prepare, and call twice: the first call compiles, both must agree to the bit."""
+    case, device_context, found = context.case, context.device_context, context.found
+    driver, options = context.driver, dict(case.options)
+    context.enter("prepare")
+    module = context.module
+    if reason := why_not(module, case.problem, device_context.device, options):
         raise Unsupported(reason)
-    shared = bench.shared_for(case.problem)
-    found["input_bytes"] = input_bytes(shared.inputs)
-    found["llc_bytes"] = bench.device.llc_bytes
-    start = attempt.now_s()
-    profile = bench.driver.memory_of(lambda: Prepared(module, shared.inputs, options))
-    bench.driver.synchronize()
-    found["prepare_us"] = (attempt.now_s() - start) * _MICRO
+    problem_inputs = device_context.inputs_for(case.problem)
+    found["input_bytes"] = input_bytes(problem_inputs.inputs)
+    found["llc_bytes"] = device_context.device.llc_bytes
+    start = context.now_s()
+    profile = driver.memory_of(lambda: Prepared(module, problem_inputs.inputs, options))
+    driver.synchronize()
+    found["prepare_us"] = (context.now_s() - start) * _MICRO
     found["prepared_bytes"] = max(0, profile.left_bytes)
     prepared: Prepared = profile.result
-    attempt.prepared = prepared
-    bench.enter("first_call")
-    outputs, first_s = _timed_outputs(attempt, prepared)
+    context.prepared = prepared
+    context.enter("first_call")
+    outputs, first_s = _timed_outputs(context, prepared)
     found["first_call_us"] = first_s * _MICRO
-    bench.enter("second_call")
-    again, second_s = _timed_outputs(attempt, prepared)
-    attempt.call_s = min(first_s, second_s)
-    attempt.compiling.settle()
+    context.enter("second_call")
+    again, second_s = _timed_outputs(context, prepared)
+    context.call_s = min(first_s, second_s)
+    context.compiling.settle()
     found["deterministic"] = outputs.same_bits(again)
-    # A backend may say that its sums have no fixed order; here stands what they did.
-    claimed = [code for code in prepared.notes if code != "NONDETERMINISTIC"]
-    attempt.note(*claimed, *([] if found["deterministic"] else ["NONDETERMINISTIC"]))
-    return prepared, shared, outputs
+    # A backend may declare NONDETERMINISTIC; the note says what these two calls really did.
+    declared = [code for code in prepared.notes if code != "NONDETERMINISTIC"]
+    context.note(*declared, *([] if found["deterministic"] else ["NONDETERMINISTIC"]))
+    return prepared, problem_inputs, outputs
 
 
-def _timed_outputs(attempt: CaseContext, prepared: Prepared) -> tuple[Outputs, float]:
-    driver = attempt.bench.driver
-    driver.synchronize()
-    start = attempt.now_s()
+def _timed_outputs(context: CaseContext, prepared: Prepared) -> tuple[Outputs, float]:
+    context.driver.synchronize()
+    start = context.now_s()
     outputs = prepared.outputs()
-    driver.synchronize()
-    return outputs, attempt.now_s() - start
+    context.driver.synchronize()
+    return outputs, context.now_s() - start
 
 
-def _stop_if_slow(attempt: CaseContext) -> None:
-    assert attempt.call_s is not None
-    limit_s, needed_s = attempt.orders.settings.case_limit_s, _CALLS_A_CASE * attempt.call_s
+def _refuse_if_too_slow(context: CaseContext) -> None:
+    assert context.call_s is not None
+    limit_s = context.settings.measure.case_limit_s
+    needed_s = _CALLS_PER_CASE * context.call_s
     if needed_s > 2 * limit_s:
         raise TooSlow(
-            f"one call takes {attempt.call_s:.2g} s, so the case about {needed_s:.3g} s; "
+            f"one call takes {context.call_s:.2g} s, so the case about {needed_s:.3g} s; "
             f"case_limit_s is {limit_s:g}"
         )
 
 
-def _check(attempt: CaseContext, outputs: Outputs, reference: Reference) -> None:
+def _check(context: CaseContext, outputs: Outputs, reference: Reference) -> None:
     result = check(outputs, reference)
-    attempt.found["error_rel"] = result.error_rel
-    attempt.found["error_ratio"] = result.error_ratio
-    attempt.found["check"] = "passed" if result.passed else "failed"
+    context.found["error_rel"] = result.error_rel
+    context.found["error_ratio"] = result.error_ratio
+    context.found["check"] = "passed" if result.passed else "failed"
     if not result.passed:
         raise Incorrect(result.reason)
 
 
-def _check_redrawn(attempt: CaseContext, prepared: Prepared, shared: ProblemInputs) -> None:
-    """Draw an input again in place: a call that remembered its answer is found out.
+def _check_redrawn(context: CaseContext, prepared: Prepared, problem_inputs: ProblemInputs) -> None:
+    """Redraw an input in place and check again, which catches cached results.
 
-    Where the inputs had copies, the call on the last of them must be right, too.
+    If the inputs have copies, the call on the last copy must be right too.
     """
-    looked_at = [("", prepared, shared.inputs)]
-    if attempt.others:
-        looked_at.append((" (on a copy of the inputs)", attempt.others[-1], shared.copies[-1]))
-    for where, call, inputs in looked_at:
+    calls = [("", prepared, problem_inputs.inputs)]
+    if context.others:
+        copy = problem_inputs.copies[-1]
+        calls.append((" (on a copy of the inputs)", context.others[-1], copy))
+    for where, call, inputs in calls:
         redraw(inputs, call.redrawn)
-        result = check(call.outputs(), Reference.few_rows(inputs, like=shared.reference()))
+        reference = Reference.few_rows(inputs, like=problem_inputs.reference())
+        result = check(call.outputs(), reference)
         redraw(inputs, call.redrawn, back=True)
         if not result.passed:
-            attempt.found["check"] = "failed"
+            context.found["check"] = "failed"
             raise Incorrect(f"after {call.redrawn} was drawn again{where}: {result.reason}")
-        if checksum(inputs) != shared.checksum:
-            attempt.found["check"] = "failed"
+        if checksum(inputs) != problem_inputs.checksum:
+            context.found["check"] = "failed"
             raise Incorrect(f"the call wrote its inputs{where}")
 
 
-def _memory(attempt: CaseContext, prepared: Prepared) -> None:
-    """Peak, workspace and executed kernels of one profiled call."""
-    found = attempt.found
-    profile = attempt.bench.driver.profile(prepared.timed)
+def _measure_memory(context: CaseContext, prepared: Prepared) -> None:
+    """Store peak, workspace and executed kernels of one profiled call."""
+    found = context.found
+    profile = context.driver.profile(prepared.timed)
     output_bytes = Outputs.nbytes_of(profile.result)
-    # What the call returned but did not allocate (a buffer of prepare's) is no part of its peak.
+    # An output that the call did not allocate, such as a buffer of prepare's, is not in its peak.
     allocated = min(output_bytes, profile.left_bytes)
     found["output_bytes"] = output_bytes
     found["workspace_bytes"] = max(0, profile.peak_bytes - allocated)
@@ -227,27 +222,27 @@ def _memory(attempt: CaseContext, prepared: Prepared) -> None:
     found["kernels"] = profile.kernels
 
 
-def _physics(attempt: CaseContext) -> None:
-    """Compare the rates with the device's ceilings; measure those afresh before accusing."""
-    bench, found, l2 = attempt.bench, attempt.found, attempt.found["l2"]
-    cost = compute_cost(attempt.case.problem)
+def _check_plausible(context: CaseContext) -> None:
+    """Compare the rates with the device's ceilings; measure these again before rejecting a row."""
+    device_context, found, l2 = context.device_context, context.found, context.found["l2"]
+    cost = compute_cost(context.case.problem)
     latency_s = summarize(found["samples_us"]).latency / _MICRO
-    llc = bench.device.llc_bytes or 0
+    llc = device_context.device.llc_bytes or 0
     resident = is_resident(found["input_bytes"] + found["output_bytes"], llc, l2)
     if resident:
-        attempt.note("L2_RESIDENT")
+        context.note("L2_RESIDENT")
     cached = None if resident else (llc if l2 == "warm" else 0)
-    ceilings = bench.ceilings or bench.measure_ceilings()
-    kind = bench.device.kind
+    ceilings = device_context.ceilings or device_context.measure_ceilings()
+    kind = device_context.device.kind
     reason = excess(cost, latency_s, ceilings, kind, cached_bytes=cached)
     for _ in range(_SECOND_LOOKS):
         if reason is None:
             break
-        ceilings = bench.measure_ceilings()
+        ceilings = device_context.measure_ceilings()
         reason = excess(cost, latency_s, ceilings, kind, cached_bytes=cached)
     if reason is not None:
         raise Implausible(reason)
     found["peak_bandwidth_gbps"] = ceilings.peak_bandwidth_gbps
     found["copy_gbps"] = ceilings.copy_gbps
-    found["peak_tflops"] = ceilings.peak_tflops(attempt.case.problem.dtype, kind)
+    found["peak_tflops"] = ceilings.peak_tflops(context.case.problem.dtype, kind)
     found["ceilings_source"] = ceilings.source

@@ -1,4 +1,4 @@
-"""Importing a backend in a worker and asking what it can do."""
+"""Import a backend in a worker, and ask what it supports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attnbench.case import BUILT_IN, Case
+from attnbench.case import Case
 from attnbench.environment import Device
 from attnbench.errors import AttnbenchError
 from attnbench.plugin import BackendDescription
@@ -22,13 +22,13 @@ _STANDS_IN_FOR = "sm_90"
 
 
 def backend_of(case: Case) -> BackendDescription:
-    """Look a case's backend up again where it came from."""
+    """Return the description of a case's backend, from where it came."""
     reference = case.source if case.source.endswith(".py") else case.backend
     return Registry().describe(reference, folder=Path("/"), name=case.backend)
 
 
 def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Import one backend, an adapter's library too: its capabilities, or the error in words."""
+    """Import a backend and its library; return its capabilities, or the error in words."""
     started = time.perf_counter()
     registry = Registry()
     name = wanted["name"]
@@ -50,9 +50,9 @@ def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def imported_below(folders: Iterable[str]) -> list[str]:
-    """Files below these folders that this process has imported.
+    """Return the files below these folders that this process has imported.
 
-    This package's are left out, and those of an environment that lies there itself.
+    Files of this package, and of a Python environment inside the folders, are left out.
     """
     below = [Path(folder) for folder in folders]
     prefixes = {Path(one).resolve() for one in (sys.prefix, sys.base_prefix)}
@@ -60,7 +60,7 @@ def imported_below(folders: Iterable[str]) -> list[str]:
     found = set()
     for name, module in [*sys.modules.items()]:
         file = Path(getattr(module, "__file__", None) or "")
-        # Modules that are made by hand, such as torch.classes, have paths that are none.
+        # Synthetic modules, such as torch.classes, have no real path.
         if not file.is_absolute() or name.partition(".")[0] == "attnbench":
             continue
         path = file.resolve()
@@ -72,9 +72,9 @@ def imported_below(folders: Iterable[str]) -> list[str]:
 def why_not(
     module: ModuleType, problem: Problem, device: Device, options: dict[str, Any]
 ) -> str | None:
-    """Ask a backend's capabilities, then its own rule where it has one.
+    """Return why a backend does not support a problem: by its capabilities, then its own rule.
 
-    A worker whose Triton is interpreted stands in for a GPU: its rules are those of one.
+    A worker with interpreted Triton stands in for a GPU, so a GPU's rules apply.
     """
     if is_interpreting():
         device = replace(device, kind="cuda", arch=_STANDS_IN_FOR)
@@ -85,10 +85,5 @@ def why_not(
 
 
 def is_interpreting() -> bool:
-    """Whether this worker was started to run Triton kernels in the interpreter."""
+    """Return whether this worker runs Triton kernels in the interpreter."""
     return os.environ.get("TRITON_INTERPRET") == "1"
-
-
-def is_built_in(case: Case) -> bool:
-    """Say whether a case's backend is one of ours, so that its rules may be asked in the parent."""
-    return case.source == BUILT_IN

@@ -1,7 +1,7 @@
-"""A problem small enough for Triton's interpreter, with everything that makes it itself kept.
+"""Reduce a problem to a size for Triton's interpreter, with its characteristics unchanged.
 
-The interpreter takes about 10 ms for a 64x64 tile of one head, forward; masks, widths, dtypes,
-grouping, layout and phase stay, only how much there is of them shrinks. bf16 becomes fp32, because
+The interpreter takes about 10 ms for a 64x64 tile of one head, forward. Masks, widths, dtypes,
+grouping, layout and phase stay; only batch, heads and lengths shrink. bf16 becomes fp32, because
 the interpreter multiplies bf16 operands as if they were integers.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from attnbench.batch import Request, format_requests
 from attnbench.errors import ProblemError
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request, format_requests
 
 TILE = 64
 TILE_S = 0.01
@@ -43,7 +43,7 @@ def reduced(problem: Problem, limit_s: float) -> Problem:
 
 
 def upcast(problem: Problem) -> Problem:
-    """Let what the interpreter cannot multiply be fp32."""
+    """Replace bf16, which the interpreter cannot multiply, by fp32."""
     changes: dict[str, Any] = {}
     if problem.dtype == "bf16":
         changes["dtype"] = "fp32"
@@ -53,12 +53,12 @@ def upcast(problem: Problem) -> Problem:
 
 
 def _steps(problem: Problem) -> Iterator[Problem]:
-    """Every way to have half of something, as long as it is still the same kind of problem."""
+    """Yield every way to halve something that keeps the phase of the problem."""
     for changes in (*_fewer_heads(problem), *_fewer_rows(problem)):
         try:
             step = replace(problem, **changes)
         except ProblemError:
-            continue  # half of it is no problem, as an append longer than the rows
+            continue  # half of it is invalid, such as an append longer than the rows
         if step.phase == problem.phase:
             yield step
 
@@ -92,5 +92,5 @@ def _fewer_rows(problem: Problem) -> Iterator[dict[str, Any]]:
 
 
 def _half(length: int) -> int:
-    """Half, odd so that no tile is full by chance; short lengths stay as they are."""
+    """Return half, made odd so that no tile is exactly full; short lengths stay as they are."""
     return length if length <= _SHORTEST else (length // 2) | 1

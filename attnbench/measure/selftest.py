@@ -1,7 +1,8 @@
-"""Does this machine's timing hold here? Known lengths and known bytes, read as any case is read.
+"""The timing self-test: known times and known bytes, measured like any case.
 
-Each test has an answer that is known without this package. One that fails says what to do; it is
-``grave`` where no figure of this machine may be believed, and a warning where the machine is busy.
+The right answer of each test is known independently of this package. A test that fails says what to
+do. It is ``grave`` if no figure of this machine can be trusted, else a warning that the machine is
+busy.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from attnbench.device.base import Call, Driver
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
 from attnbench.errors import Unsupported
-from attnbench.measure.outcome import Implausible
-from attnbench.measure.physics import TOLERANCE
-from attnbench.measure.timers import make_timer, refuse_stray_work
+from attnbench.measure.outcome import TOLERANCE, Implausible
+from attnbench.measure.timers import make_timer
+from attnbench.measure.timers.base import refuse_side_stream_work
 from attnbench.stats.summary import summarize
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.context import DeviceContext
 
-_TRIES = 3  # a neighbour may spoil one
+_TRIES = 3  # another process may spoil one
 _SAMPLES = 10
 _SPIN_S = {"cpu": 1e-3, "cuda": 5e-3}
-_TIMERS_SPIN_S = 1e-3  # what a timer adds to a kernel is microseconds
+_TIMERS_SPIN_S = 1e-3  # a timer adds only microseconds to a kernel
 _SPIN_ERROR, _PROPORTION_ERROR, _HOST_S = 0.01, 0.02, 100e-6
 _PAIRS, _SAME = 15, 0.01
 _MATRIX = {"cpu": 256, "cuda": 2048}
-_COPY_SHARE = 0.6  # of the ceiling; less is a machine that others use
+_COPY_SHARE = 0.6  # of the ceiling; less means that others use the machine
 _COPY_BYTES = {"cpu": 128 * 10**6, "cuda": 10**9}
 _BRIEF_BYTES = 32 * 10**6
 _BUSY = "another program uses this device: stop it, then run attnbench doctor again"
@@ -44,7 +45,7 @@ _BROKEN = "do not believe figures of this machine; report it with attnbench doct
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTest:
-    """One test: what was read and what had to be read, in words; ``advice`` where it failed."""
+    """One test: the measured and the expected value in words; ``advice`` if it failed."""
 
     name: str
     passed: bool
@@ -61,9 +62,9 @@ class SelfTest:
 def self_test(
     driver: Driver, device: Device, ceilings: Ceilings, *, brief: bool = False
 ) -> Iterator[SelfTest]:
-    """Run every test that this kind of device has; one that raises has failed, with its error.
+    """Run every test of this kind of device; a test that raises has failed, with its error.
 
-    ``brief`` is for the start of a run: on a CPU the copy is small, a fifth of a second in all.
+    ``brief`` is for the start of a run: on a CPU the copy is small, and all tests take 0.2 s.
     """
     tests: dict[str, Callable[[], SelfTest]] = {
         "spin": partial(spin, driver),
@@ -90,13 +91,15 @@ def self_test(
             )
 
 
-def answer_selftest(message: dict[str, Any], bench: DeviceContext) -> dict[str, Any]:
+def answer_selftest(message: dict[str, Any], device_context: DeviceContext) -> dict[str, Any]:
     """From a worker's ``selftest`` message to its answer, the ceilings that it used among it."""
     known = message.get("ceilings")
-    ceilings = Ceilings(**known) if known else bench.measure_ceilings(repeats=1)
-    tests = self_test(bench.driver, bench.device, ceilings, brief=message.get("brief", False))
+    ceilings = Ceilings(**known) if known else device_context.measure_ceilings(repeats=1)
+    tests = self_test(
+        device_context.driver, device_context.device, ceilings, brief=message.get("brief", False)
+    )
     done = [one.to_dict() for one in tests]
-    bench.driver.release()
+    device_context.driver.release()
     return {"selftest": done, "ceilings": ceilings.to_dict()}
 
 
@@ -145,9 +148,9 @@ def _spin_ratio(driver: Driver) -> SelfTest:
 
 
 def copy(driver: Driver, device: Device, ceilings: Ceilings, *, brief: bool = False) -> SelfTest:
-    """A copy of known bytes: near the measured ceiling, and never above it.
+    """Copy known bytes: the rate must be near the measured ceiling, and never above it.
 
-    A brief one on a CPU may fit into the last-level cache, so that only its lower end is judged.
+    A brief copy on a CPU may fit into the last-level cache, so only its lower bound is judged.
     """
     small = brief and driver.kind == "cpu"
     wanted = max(_COPY_BYTES[driver.kind], 4 * (device.llc_bytes or 0))
@@ -164,14 +167,14 @@ def copy(driver: Driver, device: Device, ceilings: Ceilings, *, brief: bool = Fa
 
 
 def judge_copy(gbps: float, ceilings: Ceilings, kind: str, *, bounded: bool = True) -> SelfTest:
-    """Compare a copy's rate with what a copy and the best access reached; None bounds nothing."""
+    """Compare a copy's rate with the copy ceiling and the peak bandwidth, where they are known."""
     least = _COPY_SHARE * (ceilings.copy_gbps or 0)
     most = TOLERANCE[kind] * (ceilings.peak_bandwidth_gbps or math.inf) if bounded else math.inf
     advice = None
     if gbps < least:
         advice = _BUSY
     elif gbps > most:
-        # On a busy CPU a ceiling comes out too low, which is no fault of the clock.
+        # On a busy CPU the ceiling may be too low, which is not the clock's fault.
         advice = "the ceilings were measured in a busy moment: run a suite, which looks again"
     return SelfTest(
         name="copy",
@@ -184,7 +187,7 @@ def judge_copy(gbps: float, ceilings: Ceilings, kind: str, *, bounded: bool = Tr
 
 
 def alike(driver: Driver, call: Call) -> SelfTest:
-    """The same call as A and as B by turns: the median difference must be none."""
+    """Interleave the same call as A and B: the median difference must be 0."""
     first, second = (make_timer(_timer(driver), driver, call, None) for _ in range(2))
     for timer in (first, second):
         timer.sample()
@@ -211,7 +214,7 @@ def _alike_briefly(driver: Driver, call: Call) -> SelfTest:
 
 @contextmanager
 def one_thread(driver: Driver) -> Iterator[None]:
-    """Compute on one core of a CPU: threads that wait for each other tell of the scheduler."""
+    """Compute on one core of a CPU: multithreaded timing would measure the scheduler."""
     threads = torch.get_num_threads()
     if driver.kind == "cpu":
         torch.set_num_threads(1)
@@ -222,7 +225,7 @@ def one_thread(driver: Driver) -> Iterator[None]:
 
 
 def events(driver: Driver) -> SelfTest:
-    """Events against the host's clock: both must see the same spin."""
+    """Compare events with the host's clock: both must see the same spin."""
     call = partial(driver.spin, _SPIN_S["cuda"])
     slack_s = _PROPORTION_ERROR * _SPIN_S["cuda"]
 
@@ -231,7 +234,7 @@ def events(driver: Driver) -> SelfTest:
         return _read(driver, call, timer="wall") - event_s
 
     gap_s = _nearest(measured, 0, slack_s)
-    # The host's clock also sees the launch and the waking up; it never sees less than the events.
+    # The host's clock also includes the launch and the wake-up, so it never sees less.
     passed = -slack_s <= gap_s <= slack_s + _HOST_S
     return SelfTest(
         name="events",
@@ -244,7 +247,7 @@ def events(driver: Driver) -> SelfTest:
 
 
 def streams(driver: Driver) -> SelfTest:
-    """Work on another stream must be noticed, and work on the current one must not be accused."""
+    """Work on another stream must be refused, and work on the current stream accepted."""
     length = _SPIN_S["cuda"]
     inside = _is_refused(driver, partial(driver.spin, length))
     outside = _is_refused(driver, lambda: driver.on_side_stream(partial(driver.spin, length)))
@@ -261,7 +264,7 @@ def streams(driver: Driver) -> SelfTest:
 
 
 def timers(driver: Driver) -> SelfTest:
-    """Every timer of a GPU must read one long kernel as ``event`` does: nothing sets them apart."""
+    """Every GPU timer must measure one long kernel like ``event``."""
     call = partial(driver.spin, _TIMERS_SPIN_S)
     said, agree, absent = [], True, ""
     for name in ("event_batched", "graph", "profiler"):
@@ -288,7 +291,7 @@ def _apart(driver: Driver, call: Call, timer: str) -> float:
 
 
 def _nearest(measure: Callable[[], float], right: float, error: float) -> float:
-    """Measure until it is right, a few times at most; return what came nearest."""
+    """Measure a few times at most, until it is right; return the nearest value."""
     found: list[float] = []
     for _ in range(_TRIES):
         found.append(measure())
@@ -299,7 +302,7 @@ def _nearest(measure: Callable[[], float], right: float, error: float) -> float:
 
 def _is_refused(driver: Driver, call: Call) -> bool:
     try:
-        refuse_stray_work(driver, call)
+        refuse_side_stream_work(driver, call)
     except Implausible:
         return True
     return False
@@ -316,7 +319,7 @@ def _timer(driver: Driver) -> str:
 
 
 def _read(driver: Driver, call: Call, count: int = _SAMPLES, *, timer: str | None = None) -> float:
-    """Time a call as a case is timed, in seconds; the first sample pays for what comes first."""
+    """Time a call like a case, in seconds; the first sample, with one-time costs, is dropped."""
     made = make_timer(timer or _timer(driver), driver, call, None)
     made.sample()
     return summarize([made.sample() for _ in range(count)]).latency

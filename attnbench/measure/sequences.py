@@ -1,7 +1,9 @@
-"""The values that a backend was given, dense and dequantised, group after group of equal requests.
+"""Any layout of the inputs as dense, dequantized values, one group of equal requests at a time.
 
-The reference reads every layout through these few views, so that its mathematics knows one layout:
-rows ``[count, kv_heads, group, q_len, dim]`` and keys ``[count, kv_heads, kv_len, dim]``.
+The reference reads every layout through these views, so that its mathematics needs only one layout:
+rows ``[count, kv_heads, group, q_len, dim]`` and keys ``[count, kv_heads, kv_len, dim]``. In the
+shapes below, n is the sequences and h the KV heads of a block, and group the query heads per KV
+head.
 """
 
 from __future__ import annotations
@@ -12,16 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnbench.batch import Request
 from attnbench.kv_cache import TORCH_DTYPES, Quantized, by_slot, dequantize, quantize
 from attnbench.planning.sizes import pages_of, rope_starts
 from attnbench.plugin import Inputs
 from attnbench.problem import Problem
+from attnbench.problem.batch import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Equal neighbouring requests: how many, and where the first of them begins."""
+    """Adjacent equal requests: how many, and where the first one begins."""
 
     request: Request
     count: int
@@ -40,7 +42,7 @@ class Block:
 
 
 def groups_of(problem: Problem) -> Iterator[Group]:
-    """The groups of a problem, in order."""
+    """Yield the groups of a problem, in order."""
     first = row = key = 0
     for count, request in problem.request_groups:
         yield Group(request=request, count=count, first=first, first_row=row, first_key=key)
@@ -50,7 +52,7 @@ def groups_of(problem: Problem) -> Iterator[Group]:
 
 
 def rows_view(tensor: Tensor, problem: Problem, group: Group) -> Tensor:
-    """View a tensor that lies like q as ``[count, kv_heads, group, q_len, ...]``."""
+    """View a tensor with the layout of q as ``[count, kv_heads, group, q_len, ...]``."""
     if problem.is_ragged:
         length = group.count * group.request.q_len
         packed = tensor.narrow(0, group.first_row, length)
@@ -67,7 +69,7 @@ def keys_view(tensor: Tensor, problem: Problem, group: Group) -> Tensor:
 
 
 def read_rows(inputs: Inputs, block: Block, kind: torch.dtype) -> Tensor:
-    """Q as ``[n, h, group, q_len, dim]`` in ``kind``, not yet rotated."""
+    """Return q as ``[n, h, group, q_len, dim]`` in ``kind``, not yet rotated."""
     q = rows_view(inputs.q.detach(), inputs.problem, block.group)
     return q[block.batch, block.heads].to(kind)
 
@@ -81,12 +83,12 @@ def rotate_rows(inputs: Inputs, block: Block, q: Tensor, rows: Tensor) -> Tensor
 
 
 def read_k(inputs: Inputs, block: Block, kind: torch.dtype) -> Tensor:
-    """K as ``[n, h, kv_len, dim]`` in ``kind``, what the call appends included, not yet rotated."""
+    """Return k as ``[n, h, kv_len, dim]`` in ``kind``, appended rows included, not rotated."""
     return _read(inputs, block, kind, "k")
 
 
 def read_v(inputs: Inputs, block: Block, kind: torch.dtype) -> Tensor:
-    """V as ``[n, h, kv_len, v_dim]`` in ``kind``, what the call appends included."""
+    """Return v as ``[n, h, kv_len, v_dim]`` in ``kind``, appended rows included."""
     problem = inputs.problem
     if problem.latent:
         return _read(inputs, block, kind, "k")[..., : problem.v_dim]
@@ -94,7 +96,7 @@ def read_v(inputs: Inputs, block: Block, kind: torch.dtype) -> Tensor:
 
 
 def rotate_keys(inputs: Inputs, block: Block, k: Tensor) -> Tensor:
-    """Rotate every key; where a call appends, the cache holds keys that were rotated before."""
+    """Rotate every key; if the call appends, the cache already holds rotated keys."""
     problem = inputs.problem
     if problem.rope == "none" or problem.append:
         return k
@@ -118,7 +120,7 @@ def _read(inputs: Inputs, block: Block, kind: torch.dtype, name: str) -> Tensor:
 
 
 def _cache(inputs: Inputs, block: Block, name: str) -> Tensor | None:
-    """One tensor of the cache as ``[n, h, kv_len, ...]``, gathered where it is paged."""
+    """Return one tensor of the cache as ``[n, h, kv_len, ...]``; pages are gathered."""
     tensor: Tensor | None = getattr(inputs, name)
     if tensor is None:
         return None
@@ -134,7 +136,7 @@ def _cache(inputs: Inputs, block: Block, name: str) -> Tensor | None:
 
 
 def _appended(inputs: Inputs, block: Block, kind: torch.dtype, name: str) -> Tensor:
-    """The new rows as the cache will hold them: rotated, and rounded to its dtype."""
+    """Return the new rows as the cache will hold them: rotated and rounded to its dtype."""
     problem, group = inputs.problem, block.group
     tensor = inputs.k_new if name == "k" else inputs.v_new
     assert tensor is not None
@@ -142,7 +144,7 @@ def _appended(inputs: Inputs, block: Block, kind: torch.dtype, name: str) -> Ten
         tensor = torch.unflatten(tensor, 0, (-1, problem.append)).transpose(1, 2)
     of_group = tensor[group.first : group.first + group.count]
     new = of_group[block.batch, block.heads].to(kind)
-    # A latent V is the first columns of the rotated K.
+    # Only K is rotated; a latent V is the first columns of the rotated K.
     if name == "k" and problem.rope != "none":
         _, start = rope_starts(problem, group.request)
         end = start + group.request.kv_len
@@ -153,15 +155,18 @@ def _appended(inputs: Inputs, block: Block, kind: torch.dtype, name: str) -> Ten
 
 
 def _rotate(inputs: Inputs, x: Tensor, positions: Tensor) -> Tensor:
-    """Rotate pairs of ``x [..., len(positions), dim]``: neighbours (gptj) or halves (neox)."""
+    """Apply RoPE (Su et al. 2021, arXiv 2104.09864) to ``x [..., len(positions), dim]``.
+
+    Pairs are adjacent columns (gptj) or columns of the two halves (neox).
+    """
     assert inputs.cos is not None
     assert inputs.sin is not None
     cos, sin = inputs.cos[positions].to(x.dtype), inputs.sin[positions].to(x.dtype)
     pairs = cos.shape[-1]
-    turned, rest = x[..., : 2 * pairs], x[..., 2 * pairs :]
+    rotated, rest = x[..., : 2 * pairs], x[..., 2 * pairs :]
     if inputs.problem.rope == "neox":
-        one, two = turned[..., :pairs], turned[..., pairs:]
+        one, two = rotated[..., :pairs], rotated[..., pairs:]
         return torch.cat((one * cos - two * sin, two * cos + one * sin, rest), -1)
-    one, two = turned[..., 0::2], turned[..., 1::2]
+    one, two = rotated[..., 0::2], rotated[..., 1::2]
     pair = torch.stack((one * cos - two * sin, two * cos + one * sin), -1)
     return torch.cat((pair.flatten(-2), rest), -1)

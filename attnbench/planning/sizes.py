@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from attnbench.batch import Request
-from attnbench.pairs import alignment_offset
 from attnbench.problem import DTYPE_BITS, Problem
+from attnbench.problem.batch import Request
+from attnbench.problem.pairs import alignment_offset
 
 FULL_CHECK_SCORES = 2**28  # above this many scores only sampled rows are checked
 SAMPLED_ROWS = 256

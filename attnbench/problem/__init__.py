@@ -6,105 +6,200 @@ nothing (page_size of a contiguous cache, window without a window mask) is None.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NoReturn
 
-from attnbench.batch import Request, format_requests, group_text, parse_requests
 from attnbench.errors import ProblemError
-from attnbench.problem.rules import attention_rules, backward_rules, head_rules, mask_rules
-from attnbench.problem.words import (
-    CHOICES,
-    DEPENDENT,
+from attnbench.problem.batch import Request, format_requests, group_text, parse_requests
+from attnbench.problem.fields import (
     DTYPE_BITS,
     DTYPES,
-    FLAGS,
     KV_DTYPES,
     MASK_ALIGNS,
     MASKS,
     MODES,
-    NOT_NEGATIVE,
     PHASES,
-    POSITIVE,
-    POSITIVE_NUMBERS,
-    REQUIRED,
-    SAME_AS,
+    ProblemField,
+    count,
+    declared,
+    flag,
+    number,
+    text,
+    word,
 )
+from attnbench.problem.rules import attention_rules, backward_rules, head_rules, mask_rules
 
 __all__ = [
     "CHOICES",
+    "DEFAULTS",
     "DTYPES",
     "DTYPE_BITS",
     "FIELDS",
-    "FLAGS",
     "KV_DTYPES",
     "MASKS",
     "MASK_ALIGNS",
     "MODES",
-    "NOT_NEGATIVE",
     "PHASES",
-    "POSITIVE",
-    "POSITIVE_NUMBERS",
+    "PROBLEM_FIELDS",
     "REQUIRED",
     "Problem",
     "digest",
 ]
+
+_ROPE = ("rope", ("neox", "gptj"))
+_LINEAR = ("attention", ("linear",))
+_ADDITIVE = ("attention", ("additive",))
+_BLOCK_SPARSE = ("attention", ("block_sparse",))
+_PAGED = ("kv_layout", ("paged",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One attention computation; lengths in tokens, dims in elements.
 
-    ``requests`` (vLLM's batch grammar) stands instead of batch, q_len and kv_len, which are then
-    None. ``latent`` says that V is the first v_head_dim columns of K, as in MLA's absorbed form, so
-    that the cache is stored and read once.
+    ``requests`` (vLLM's batch grammar) replaces batch, q_len and kv_len, which are then None.
+    ``latent`` says that V is the first v_head_dim columns of K, as in MLA's absorbed form, so that
+    the cache is stored and read once.
+
+    To add a field, declare it here with a default that means "as before", so that no id changes.
 
     Raises:
         ProblemError: fields that make no problem; its ``field`` names the one to change.
 
     """
 
-    mode: str = "fwd"
-    batch: int | None = None
-    q_len: int | None = None
-    kv_len: int | None = None
-    requests: str | None = None
-    q_heads: int
-    kv_heads: int | None = None
-    head_dim: int
-    v_head_dim: int | None = None
-    dtype: str
-    kv_dtype: str | None = None
-    mask: str = "none"
-    mask_align: str = "bottom_right"
-    window: int | None = None
-    sinks: int = 0
-    sink_logits: bool = False
-    bias: str = "none"
-    softcap: float | None = None
-    scale: float | None = None
-    rope: str = "none"
-    rope_base: float | None = None
-    rope_dim: int | None = None
-    append: int = 0
-    attention: str = "softmax"
-    feature: str | None = None
-    chunk: int | None = None
-    additive_dim: int | None = None
-    block: int | None = None
-    density: float | None = None
-    pattern: str | None = None
-    kv_layout: str = "contiguous"
-    page_size: int | None = None
-    page_order: str | None = None
-    page_format: str | None = None
-    input_dist: str = "normal"
-    seed: int = 0
-    latent: bool = False
+    mode: str = word("fwd", MODES, "forward, backward, or both in one call", label="own")
+    batch: int | None = count(None, "sequences", filled=1, label="own")
+    q_len: int | None = count(None, "query tokens a sequence", label="own")
+    kv_len: int | None = count(
+        None, "key tokens a sequence, the new ones included", same_as="q_len", label="own"
+    )
+    requests: str | None = text(
+        None,
+        "groups such as 2q2k_8q1s1k",
+        "a ragged batch such as 2q2k_8q1s1k, instead of batch, q_len and kv_len",
+        label="own",
+    )
+    q_heads: int = field(metadata=declared("count", "query heads", label="own"))
+    kv_heads: int | None = count(
+        None, "KV heads; 1 is MQA, q_heads is MHA", same_as="q_heads", label="own"
+    )
+    head_dim: int = field(metadata=declared("count", "width of q and k", label="own"))
+    v_head_dim: int | None = count(
+        None, "width of v and the output", same_as="head_dim", label="own"
+    )
+    dtype: str = field(
+        metadata=declared("word", "of q and the output", choices=DTYPES, label="own")
+    )
+    kv_dtype: str | None = word(
+        None,
+        KV_DTYPES,
+        "of k and v; a narrower one is a quantised cache with scales",
+        same_as="dtype",
+    )
+    mask: str = word(
+        "none",
+        MASKS,
+        "which keys a row sees; window is causal and at most `window` keys",
+        label="own",
+    )
+    mask_align: str = word(
+        "bottom_right",
+        MASK_ALIGNS,
+        "where a causal mask begins if q_len is not kv_len",
+        label="value",
+    )
+    window: int | None = count(
+        None, "keys a row sees, itself included; with mask: window", label="own"
+    )
+    sinks: int = count(0, "first keys that are always seen; with mask: window", low=0)
+    sink_logits: bool = flag("one learned logit a head in the denominator, as gpt-oss has")
+    bias: str = word("none", ("none", "alibi"), "what is added to the scores", label="value")
+    softcap: float | None = number(None, "scores become softcap * tanh(score / softcap)")
+    scale: float | None = number(
+        None,
+        "what the scores are multiplied by",
+        computed=lambda problem: 1 / math.sqrt(problem.head_dim),
+        default_text="1/sqrt(head_dim)",
+    )
+    rope: str = word("none", ("none", *_ROPE[1]), "rotary embedding inside the call")
+    rope_base: float | None = number(
+        None, "base of the rotation's angles; with rope", needs=_ROPE, filled=10000
+    )
+    rope_dim: int | None = count(
+        None, "rotated channels; with rope", needs=_ROPE, same_as="head_dim"
+    )
+    append: int = count(
+        0, "new k, v rows that the call first writes at the end of the cache", low=0
+    )
+    attention: str = word(
+        "softmax",
+        ("softmax", "linear", "additive", "block_sparse", "layer"),
+        "which mathematics",
+        label="value",
+    )
+    feature: str | None = word(
+        None,
+        ("elu1", "identity"),
+        "feature map; with attention: linear",
+        needs=_LINEAR,
+        filled="elu1",
+    )
+    chunk: int | None = count(
+        None, "tokens a chunk; with attention: linear", needs=_LINEAR, filled=64
+    )
+    additive_dim: int | None = count(
+        None, "width of the additive score; with attention: additive", needs=_ADDITIVE, filled=64
+    )
+    block: int | None = count(
+        None, "tokens a block; with attention: block_sparse", needs=_BLOCK_SPARSE, filled=128
+    )
+    density: float | None = number(
+        None,
+        "share of the blocks that is kept; with attention: block_sparse",
+        high=1,
+        needs=_BLOCK_SPARSE,
+        filled=0.25,
+    )
+    pattern: str | None = word(
+        None,
+        ("random", "local_global"),
+        "which blocks; with attention: block_sparse",
+        needs=_BLOCK_SPARSE,
+        filled="random",
+    )
+    kv_layout: str = word(
+        "contiguous", ("contiguous", "paged"), "how the cache lies in memory", label="value"
+    )
+    page_size: int | None = count(
+        None, "tokens a page; with kv_layout: paged", needs=_PAGED, filled=16
+    )
+    page_order: str | None = word(
+        None,
+        ("identity", "shuffled"),
+        "of the pages in memory; with kv_layout: paged",
+        needs=_PAGED,
+        filled="shuffled",
+    )
+    page_format: str | None = word(
+        None,
+        ("nhd", "hnd"),
+        "axes of a page; with kv_layout: paged",
+        needs=_PAGED,
+        filled="nhd",
+        label="value",
+    )
+    input_dist: str = word(
+        "normal", ("normal", "uniform", "zeros", "outliers"), "how the inputs are drawn"
+    )
+    seed: int = count(0, "of the inputs", low=0)
+    latent: bool = flag("v is the first v_head_dim columns of k, as in MLA's absorbed form")
 
     def __post_init__(self) -> None:
         _check_values(self)
@@ -166,7 +261,7 @@ class Problem:
     def fields(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults; ``Problem(**fields)`` is equal."""
         differing: dict[str, Any] = {}
-        for name, default in _DEFAULTS.items():
+        for name, default in DEFAULTS.items():
             value = getattr(self, name)
             if value != default and value != _contextual_default(self, name):
                 differing[name] = value
@@ -223,22 +318,21 @@ def _check_values(problem: Problem) -> None:
     for name in REQUIRED:
         if getattr(problem, name) is None:
             _refuse(name, f"a problem needs {name}")
-    for name, (is_right, words) in _RULES.items():
+    for name, one in PROBLEM_FIELDS.items():
         value = getattr(problem, name)
-        if not is_right(value) and not (value is None and _DEFAULTS[name] is None):
-            _refuse(name, f"{name} is {words}; got {value!r}")
+        if not one.admits(value) and not (value is None and DEFAULTS[name] is None):
+            _refuse(name, f"{name} is {one.domain}; got {value!r}")
 
 
 def _fill(problem: Problem) -> None:
     """Fill in what follows from other fields, so that equal problems are equal values."""
     _fill_lengths(problem)
-    for name in ("kv_heads", "v_head_dim", "kv_dtype", "scale", *DEPENDENT):
+    for name in _FOLLOWING:
         value, default = getattr(problem, name), _contextual_default(problem, name)
         if value is None:
             _set(problem, name, default)
-        elif default is None:
-            key, words, _ = DEPENDENT[name]
-            _refuse(name, f"{name} needs {key}: {words.replace(' ', ' or ')}")
+        elif default is None and (needs := PROBLEM_FIELDS[name].needs) is not None:
+            _refuse(name, f"{name} needs {needs[0]}: {' or '.join(needs[1])}")
     if problem.mask == "none":
         # Without a mask the alignment says nothing; one problem must not have two ids.
         _set(problem, "mask_align", "bottom_right")
@@ -252,47 +346,37 @@ def _fill_lengths(problem: Problem) -> None:
             if getattr(problem, name) is None:
                 _set(problem, name, _contextual_default(problem, name))
         return
-    for name in ("batch", "q_len", "kv_len"):
+    for name in _LENGTHS:
         if getattr(problem, name) is not None:
             _refuse(name, f"requests stands instead of {name}; give one of them")
     _set(problem, "requests", format_requests(parse_requests(problem.requests)))
 
 
 def _contextual_default(problem: Problem, name: str) -> Any:
-    """Return what a field is where it is not given, as the others stand."""
-    if name in DEPENDENT:
-        key, words, default = DEPENDENT[name]
-        if getattr(problem, key) not in words.split():
-            return None
-        return problem.head_dim if name == "rope_dim" else default
-    if name == "scale":
-        return 1 / math.sqrt(problem.head_dim)
-    if name == "batch":
-        return 1
-    return getattr(problem, SAME_AS[name]) if name in SAME_AS else _DEFAULTS[name]
+    """Return the value of a field that is not given, which may depend on the other fields."""
+    return PROBLEM_FIELDS[name].default_in(problem, DEFAULTS[name])
 
 
 def _check_together(problem: Problem) -> None:
     """Check the fields against each other."""
     for rules in (head_rules, mask_rules, attention_rules, backward_rules):
-        for field, is_wrong, message in rules(problem):
+        for name, is_wrong, message in rules(problem):
             if is_wrong:
-                _refuse(field, message)
+                _refuse(name, message)
 
 
 def _label_words(problem: Problem) -> list[str]:
-    """Everything after the dtype that differs from its default."""
+    """List everything after the dtype that differs from its default."""
     words = [problem.mode] if problem.mode != "fwd" else []
     if problem.is_ragged:
         words.append("packed")
     if problem.mask != "none":
         words.append(f"window={problem.window}" if problem.mask == "window" else problem.mask)
-    said = {"mode", "batch", "q_len", "kv_len", "requests", "q_heads", "kv_heads", "head_dim"}
-    said |= {"v_head_dim", "dtype", "mask", "window"}
     for name, value in problem.fields().items():
-        if name in said:
+        shown = PROBLEM_FIELDS[name].label
+        if shown == "own":
             continue
-        if name in ("mask_align", "bias", "kv_layout", "page_format", "attention"):
+        if shown == "value":
             words.append(str(value))
         elif value is True:
             words.append(name)
@@ -301,24 +385,21 @@ def _label_words(problem: Problem) -> list[str]:
     return words
 
 
-_DEFAULTS: dict[str, Any] = {
-    field.name: None if field.name in REQUIRED else field.default for field in fields(Problem)
+PROBLEM_FIELDS: dict[str, ProblemField] = {
+    one.name: one.metadata["declared"] for one in dataclasses.fields(Problem)
 }
-FIELDS: tuple[str, ...] = tuple(_DEFAULTS)
-
-
-def _is_positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf
-
-
-_WHOLE = "a whole number of at least "
-# What a field may hold by itself: (test, how a message says it).
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **{name: (words.__contains__, f"one of {', '.join(words)}") for name, words in CHOICES.items()},
-    **dict.fromkeys(POSITIVE, (lambda v: type(v) is int and v > 0, _WHOLE + "1")),
-    **dict.fromkeys(NOT_NEGATIVE, (lambda v: type(v) is int and v >= 0, _WHOLE + "0")),
-    **dict.fromkeys(POSITIVE_NUMBERS, (_is_positive, "a number above 0")),
-    "density": (lambda v: _is_positive(v) and v <= 1, "a number above 0 and at most 1"),
-    **dict.fromkeys(FLAGS, (lambda v: type(v) is bool, "true or false")),
-    "requests": (lambda v: type(v) is str, "groups such as 2q2k_8q1s1k"),
+FIELDS: tuple[str, ...] = tuple(PROBLEM_FIELDS)
+# The words of each field that is one of a few.
+CHOICES: dict[str, tuple[str, ...]] = {
+    name: one.choices for name, one in PROBLEM_FIELDS.items() if one.kind == "word"
 }
+REQUIRED: tuple[str, ...] = tuple(
+    one.name for one in dataclasses.fields(Problem) if one.default is dataclasses.MISSING
+)
+DEFAULTS: dict[str, Any] = {
+    one.name: None if one.name in REQUIRED else one.default for one in dataclasses.fields(Problem)
+}
+_LENGTHS = ("batch", "q_len", "kv_len")
+_FOLLOWING = tuple(
+    name for name, one in PROBLEM_FIELDS.items() if one.follows and name not in _LENGTHS
+)

@@ -1,7 +1,8 @@
-"""The child process of ``inspect``: compiles a backend's kernels and tells what they take.
+"""The child process of ``inspect``: compiles a backend's kernels and reports their resources.
 
-``python -m attnbench.profile.compiler`` reads one JSON object from stdin and writes one a kernel to
-stdout. A process of its own, because a compiler may crash and because several share the work.
+``python -m attnbench.profile.compiler`` reads one JSON object from stdin and writes one per kernel
+to stdout. It is a separate process because a compiler may crash, and so that several can share the
+work.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from typing import Any
 
 from attnbench.environment import arch_number
 from attnbench.errors import InputError
-from attnbench.kernels.launch import Launch, assumed_target
-from attnbench.kernels.offline import compile_launch
+from attnbench.kernels.launch import Launch, assumed_target, compile_launch
 from attnbench.measure.inputs import make_inputs
 from attnbench.problem import Problem
 from attnbench.profile.resources import read_resources
@@ -28,13 +28,14 @@ Row = dict[str, Any]
 
 
 def compile_share(request: Row) -> Iterator[Row]:
-    """Compile every n-th (case, architecture) of a backend; one row a kernel.
+    """Compile every n-th (case, architecture) of a backend; yield one row per kernel.
 
-    Without ``cases`` the backend's own are taken. ``index`` of a row is its case's.
+    Without ``cases`` in the request, the backend's own cases are compiled. ``index`` in a row is
+    the index of its case.
     """
     registry = Registry()
-    facts = registry.describe(request["reference"], folder=Path(request["folder"]))
-    module = registry.load(facts)
+    backend = registry.describe(request["reference"], folder=Path(request["folder"]))
+    module = registry.load(backend)
     part, parts = request["share"]
     cases = inspected_cases(module)
     if "cases" in request:
@@ -46,7 +47,7 @@ def compile_share(request: Row) -> Iterator[Row]:
 
 
 def inspected_cases(module: ModuleType) -> list[tuple[Problem, dict[str, Any]]]:
-    """Ask a backend for the (problem, options) that stand for what it ships.
+    """Return the (problem, options) that represent what a backend ships.
 
     Raises:
         InputError: the backend has no Triton kernels to show.
@@ -92,7 +93,7 @@ def _rows(
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    """Tell launches of one kernel apart: a baseline knows each by its name, and compiles differ."""
+    """Number repeated launches of one kernel, because a baseline knows each by its name."""
     seen: Counter[str] = Counter()
     found = []
     for name in names:

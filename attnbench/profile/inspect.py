@@ -1,7 +1,7 @@
-"""Compile a backend's Triton kernels with no GPU at hand, and hold them against a baseline.
+"""Compile a backend's Triton kernels without a GPU, and compare them with a baseline.
 
-A kernel that starts to spill, or of which an SM suddenly holds one program less, is slower on every
-GPU; that much can be known on a laptop. How fast it is cannot.
+A kernel that starts to spill registers, or fits fewer times on an SM, is slower on every GPU. That
+much can be known on a laptop; how fast the kernel is cannot.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOOL = "attnbench inspect"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """One kernel of one case on one architecture; ``fault`` where it does not compile."""
+    """One kernel of one case on one architecture; ``fault`` is why it does not compile."""
 
     arch: str
     problem: str
@@ -39,7 +39,7 @@ class Inspected:
 
     @property
     def key(self) -> str:
-        """What a baseline knows this kernel by."""
+        """The name of this kernel in a baseline."""
         options = ",".join(f"{name}={one}" for name, one in sorted(self.options.items()))
         bracket = f"[{options}]" if options else ""
         return f"{self.arch} {self.problem}{bracket} {self.kernel}"
@@ -49,24 +49,24 @@ class Inspected:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Inspected:
-        """Rebuild what ``facts`` wrote."""
-        resources = facts["resources"]
+    def from_dict(cls, plain: Mapping[str, Any]) -> Inspected:
+        """Rebuild what ``to_dict`` returned."""
+        resources = plain["resources"]
         return cls(
-            arch=facts["arch"],
-            problem=facts["problem"],
-            kernel=facts["kernel"],
-            options=facts["options"],
-            tile=facts["tile"],
+            arch=plain["arch"],
+            problem=plain["problem"],
+            kernel=plain["kernel"],
+            options=plain["options"],
+            tile=plain["tile"],
             resources=None if resources is None else Resources(**resources),
-            fault=facts.get("fault"),
+            fault=plain.get("fault"),
         )
 
 
 def inspect_cases(
     backend: str, arch: str, cases: Sequence[tuple[Problem, Mapping[str, Any]]]
 ) -> list[list[Inspected]]:
-    """Compile these problems with these options; the kernels of each, in the order of ``cases``.
+    """Compile these problems with these options; return the kernels of each, in order.
 
     Raises:
         OptionError, InputError, EnvironmentProblem: as ``inspect``.
@@ -93,13 +93,13 @@ def inspect(
     Args:
         backend: a name, or ``./file.py`` seen from ``folder`` (the working directory).
         archs: such as ``sm_90``; the GPUs need not be here.
-        folder: where a file is looked for.
-        jobs: worker processes; as many as there are cores where None.
+        folder: where to look for a file.
+        jobs: worker processes; None means one per core.
 
     Raises:
-        OptionError: an architecture that Triton does not compile for, or no such backend.
+        OptionError: Triton does not compile for an architecture, or there is no such backend.
         InputError: a backend without Triton kernels.
-        EnvironmentProblem: no triton here, or a worker that died.
+        EnvironmentProblem: triton is not installed, or a worker died.
 
     """
     check_archs(archs)
@@ -109,10 +109,10 @@ def inspect(
 
 
 def check_archs(archs: Sequence[str]) -> None:
-    """See that Triton compiles for these.
+    """Check that Triton compiles for these architectures.
 
     Raises:
-        OptionError: it does not for one.
+        OptionError: it does not compile for one of them.
 
     """
     for arch in archs:
@@ -123,7 +123,7 @@ def check_archs(archs: Sequence[str]) -> None:
 
 
 def _answers(request: dict[str, Any], jobs: int | None) -> list[dict[str, Any]]:
-    """Share the work among processes and gather their rows."""
+    """Distribute the work over processes and collect their rows."""
     parts = max(1, jobs or os.cpu_count() or 1)
     workers = [_start({**request, "share": [part, parts]}) for part in range(parts)]
     return [row for worker in workers for row in _rows_of(worker)]
@@ -160,16 +160,16 @@ def _rows_of(worker: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def to_json(rows: Iterable[Inspected]) -> str:
-    """Write the rows as a document that may serve as a baseline; a line a kernel, for diffs."""
+    """Return the rows as a JSON document, usable as a baseline: one line per kernel, for diffs."""
     lines = ",\n".join(json.dumps(one.to_dict(), sort_keys=True) for one in rows)
     return f'{{"made_by": "{_TOOL}", "kernels": [\n{lines}\n]}}\n'
 
 
 def read_baseline(path: Path) -> list[Inspected]:
-    """Read what ``attnbench inspect --json`` printed.
+    """Read a document that ``attnbench inspect --json`` printed.
 
     Raises:
-        InputError: no such file, or one that is no such document.
+        InputError: there is no such file, or it is not such a document.
 
     """
     hint = f"write one: {_TOOL} BACKEND --json > {path}"
@@ -183,10 +183,10 @@ def read_baseline(path: Path) -> list[Inspected]:
 
 
 def faults_against(baseline: Iterable[Inspected], rows: Sequence[Inspected]) -> list[str]:
-    """Say what got worse, a line a fault; kernels that only one side has are not ruled on.
+    """Return what got worse, one line per fault; kernels that only one side has are skipped.
 
-    Worse is: it no longer compiles, spills more, an SM holds fewer programs, it lost its tensor
-    cores or its 16 byte loads. A register or an instruction more is not.
+    A kernel is worse if it no longer compiles, spills more, fits fewer times on an SM, or lost its
+    tensor core instructions or 16 byte loads. An additional register or instruction is not worse.
     """
     before = {one.key: one.resources for one in baseline}
     faults = []
@@ -200,7 +200,7 @@ def faults_against(baseline: Iterable[Inspected], rows: Sequence[Inspected]) -> 
 
 
 def missing_from(rows: Sequence[Inspected], baseline: Iterable[Inspected]) -> list[str]:
-    """Keys of the baseline, of the architectures looked at, that were not found any more."""
+    """Return the baseline's keys, for the inspected architectures, that have disappeared."""
     archs, keys = {one.arch for one in rows}, {one.key for one in rows}
     return sorted(one.key for one in baseline if one.arch in archs and one.key not in keys)
 

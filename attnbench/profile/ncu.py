@@ -1,8 +1,8 @@
-"""Nsight Compute: bytes through DRAM and each kernel's shares of the device's limits.
+"""Nsight Compute: DRAM bytes, and each kernel's percentage of the device's limits.
 
-ncu runs every kernel several times and saves and restores memory between:
-its durations are never a latency, and its bytes are those of an execution of their own. Options and
-metric names are those of the Nsight Compute CLI manual.
+ncu replays every kernel several times and saves and restores memory in between, so its durations
+are never a latency, and its bytes come from a separate execution. Options and metric names are from
+the Nsight Compute CLI manual.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attnbench.profile.profiled import READ_BYTES, WRITTEN_BYTES, Kernel, slowes
 
 DURATION = "gpu__time_duration.sum"
 BYTES = {READ_BYTES: "dram__bytes_read.sum", WRITTEN_BYTES: "dram__bytes_write.sum"}
-# The speed-of-light section: per cent of what the device can sustain.
+# The speed-of-light section: percentages of what the device can sustain.
 SHARES = {
     "memory_pct": "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed",
     "dram_pct": "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed",
@@ -31,7 +31,7 @@ SHARES = {
 _METRICS = (DURATION, *BYTES.values(), *SHARES.values())
 _NAME = "Kernel Name"
 _FOUND_IN = ("/usr/local/cuda/bin/ncu", "/opt/nvidia/nsight-compute/*/ncu")
-# Asked for in base units; a version that scales all the same must not be misread.
+# Base units are requested; a version that scales anyway must still be read correctly.
 _PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 _BYTES_UNIT = re.compile(r"([kmgt]?)byte", re.IGNORECASE)
 _SECONDS = {
@@ -55,7 +55,7 @@ _NO_KERNEL = (
 
 
 class Ncu:
-    """Wraps the process and counts in the stretch that it marks with cudaProfilerStart."""
+    """Wraps the process, and profiles what it marks with cudaProfilerStart."""
 
     name = "ncu"
     about = "DRAM bytes and speed-of-light table through Nsight Compute, CUDA only"
@@ -63,7 +63,7 @@ class Ncu:
     slowdown = 40.0
 
     def lacks(self) -> tuple[str, str] | None:
-        """Look on the PATH and where the installers put it."""
+        """Look on the PATH and where installers put it."""
         if program() is not None:
             return None
         return (
@@ -75,20 +75,20 @@ class Ncu:
         )
 
     def command(self, target: Sequence[str], out: Path, *, cold: bool) -> list[str]:
-        """Ask for the raw page as CSV, in base units, of what is between start and stop."""
+        """Request the raw page as CSV, in base units, of what runs between start and stop."""
         return [
             program() or "ncu",
             *("--csv", "--page", "raw", "--print-units", "base"),
             *("--profile-from-start", "off", "--target-processes", "all"),
             *("--cache-control", "all" if cold else "none"),
-            *("--clock-control", "none"),  # the clocks are the machine's owner's
+            *("--clock-control", "none"),  # the clocks belong to the machine's owner
             *("--metrics", ",".join(_METRICS)),
             *("--log-file", str(out)),
             *target,
         ]
 
     def refusal(self, out: Path, said: str) -> tuple[str, str | None] | None:
-        """Turn what ncu says of a refusal into what to do about it."""
+        """Translate ncu's errors into what to do about them."""
         text = said
         if out.exists():
             text += out.read_text(encoding="utf-8", errors="replace")
@@ -105,7 +105,7 @@ class Ncu:
         """Sum the launches of each kernel.
 
         Raises:
-            InputError: no table, or a metric or unit that is not there.
+            InputError: no table, or a missing metric or unit.
 
         """
         del answer
@@ -114,13 +114,13 @@ class Ncu:
 
 
 def program() -> str | None:
-    """Return where ncu is."""
+    """Return the path of ncu, or None."""
     found = (str(path) for place in _FOUND_IN for path in sorted(Path("/").glob(place[1:])))
     return next(chain(filter(None, [shutil.which("ncu")]), found), None)
 
 
 def kernels_of(lines: Iterator[str], place: str) -> tuple[Kernel, ...]:
-    """Read the raw page: a header, a line of units, then one line a launch."""
+    """Read the raw page: a header, a line of units, then one line per launch."""
     table = csv.reader(line for line in lines if not line.startswith("=="))
     header = next((row for row in table if _NAME in row), None)
     units = None if header is None else next(table, None)
@@ -141,7 +141,7 @@ def kernels_of(lines: Iterator[str], place: str) -> tuple[Kernel, ...]:
 
 
 def _launch(header: list[str], units: list[str], row: list[str], place: str) -> dict[str, float]:
-    """The metrics of one launch: seconds, bytes, and shares times the seconds they held for."""
+    """Return the metrics of one launch: seconds, bytes, and percentages times seconds."""
 
     def cell(metric: str) -> tuple[float, str]:
         try:

@@ -1,4 +1,4 @@
-"""Profiling one case: which one, by what command, and what came of it."""
+"""Profile one case: select it, build the command, run it and read the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TAIL = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileRequest:
-    """One case under one profiler; ``out`` is the file that the profiler leaves."""
+    """One case under one profiler; ``out`` is the file that the profiler writes."""
 
     case: Case
     settings: Measure
@@ -43,13 +43,14 @@ class ProfileRequest:
 
     @property
     def cold(self) -> bool:
-        """Whether the case is called with an empty last-level cache, as its first method is."""
+        """Whether the last-level cache is flushed before the call, as in its first method."""
         return self.settings.l2_states[0] != "warm"
 
     def command(self, *, out: Path | None = None, answer: Path | None = None) -> list[str]:
-        """Return the whole command, the profiler's own words included.
+        """Return the whole command, including the profiler's.
 
-        ``out`` stands in for ``place`` until the file is whole.
+        ``out`` replaces ``place`` until the file is complete; ``answer`` is where the profiled
+        process reports.
         """
         out = out or self.place
         job: dict[str, Any] = {
@@ -67,10 +68,10 @@ class ProfileRequest:
 
 
 def tool_named(name: str) -> Tool:
-    """Look a profiler up.
+    """Return a profiler by name.
 
     Raises:
-        OptionError: there is none of that name.
+        OptionError: there is none with this name.
 
     """
     if name not in TOOLS:
@@ -162,7 +163,7 @@ def _run(request: ProfileRequest, command: list[str]) -> str:
 
 
 def _answer(path: Path, made: Path, request: ProfileRequest, said: str) -> dict[str, Any]:
-    """Read what the profiled process said, or say why it said nothing."""
+    """Read the report of the profiled process, or raise why there is none."""
     printed = said.strip()[-_TAIL:] or "nothing"
     if not path.exists():
         _require_no_refusal(request.tool, made, said)

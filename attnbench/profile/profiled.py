@@ -1,4 +1,4 @@
-"""What a profiler said of one call of one case: kernels, counters, and where its files are."""
+"""What a profiler reported about one call of one case: kernels, counters and files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ READ_BYTES, WRITTEN_BYTES = "dram_read_bytes", "dram_written_bytes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """One kernel (on a CPU an operator); ``total_s`` is its own time over all its calls.
+    """One kernel (on a CPU an operator); ``total_s`` is its own time, summed over its calls.
 
-    ``counters`` are what only a hardware profiler knows: bytes summed over the calls, shares of
-    the device's limits in percent as a mean over them weighted by time.
+    ``counters`` hold what only a hardware profiler knows: bytes summed over the calls, and
+    percentages of the device's limits, averaged over the calls weighted by time.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Kernel:
 class Profiled:
     """One case under one profiler.
 
-    ``status`` is ok, or what kept the call from being profiled (unsupported, oom, failed), with a
-    ``reason``. ``command`` is what was run, ``files`` what it left. The times are a profiler's:
-    never a latency.
+    ``status`` is ok, or why the call was not profiled (unsupported, oom, failed), with a
+    ``reason``. ``command`` is what was run, ``files`` what it wrote. A profiler's times are never a
+    latency.
     """
 
     case: Case
@@ -52,7 +52,7 @@ class Profiled:
 
     @property
     def dram_bytes(self) -> int | None:
-        """Bytes read from and written to device memory; None where the profiler counts none."""
+        """Bytes read from and written to device memory; None if the profiler counts none."""
         counted = [
             one.counters[READ_BYTES] + one.counters[WRITTEN_BYTES]
             for one in self.kernels
@@ -62,12 +62,12 @@ class Profiled:
 
     @property
     def moved_over_minimum(self) -> float | None:
-        """Bytes moved over the least that the problem needs (cost model 1)."""
+        """Bytes moved divided by the minimum that the problem needs (cost model 1)."""
         moved = self.dram_bytes
         return None if moved is None else moved / compute_cost(self.case.problem).min_bytes
 
     def share(self, kernel: Kernel) -> float:
-        """A kernel's part of the time of all."""
+        """Return a kernel's share of the total time."""
         return kernel.total_s / self.total_s if self.total_s else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,5 +98,5 @@ class Profiled:
 
 
 def slowest_first(kernels: list[Kernel]) -> tuple[Kernel, ...]:
-    """Sort by time, then by name where the profiler saw none."""
+    """Sort by time, then by name."""
     return tuple(sorted(kernels, key=lambda one: (-one.total_s, one.name)))

@@ -1,8 +1,8 @@
-"""What a compiled kernel takes of an SM, read from its machine code.
+"""The resources of an SM that a compiled kernel uses, read from its machine code.
 
 Registers, stack and static shared memory come from ``cuobjdump -res-usage``, instructions from
-``cuobjdump -sass``; the tool is shipped with Triton. Dynamic shared memory and the number of warps
-are the compiler's to say.
+``cuobjdump -sass``; Triton ships the tool. Dynamic shared memory and the number of warps come from
+the compiler.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _INSTRUCTION = re.compile(
 )
 _TENSOR_CORES = ("HMMA", "IMMA", "QMMA", "HGMMA", "IGMMA", "QGMMA", "DMMA", "UTCHMMA", "UTCQMMA")
 _SPILLS = ("STL", "LDL")
-# Of one SM: registers, threads, resident programs, and shared memory of which each program takes
-# 1 KB for the system (CUDA programming guide, compute capabilities).
+# Limits of one SM (CUDA programming guide, compute capabilities). Each resident program also takes
+# 1 KB of shared memory for the system.
 _REGISTERS, _WARP, _REGISTER_UNIT, _SYSTEM_BYTES = 65536, 32, 8, 1024
 _SM_SHARED = {80: 167936, 86: 102400, 87: 167936, 89: 102400, 90: 233472, 100: 233472, 103: 233472}
 _SM_SHARED_ELSEWHERE = 102400
@@ -35,10 +35,10 @@ _SM_PROGRAMS_ELSEWHERE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """One kernel on one architecture; ``spill_instructions`` count STL and LDL.
+    """One kernel on one architecture; ``spill_instructions`` counts STL and LDL.
 
-    ``stack_bytes`` are a thread's, ``resident`` is how many programs an SM can hold at once,
-    ``wide_loads`` are loads of 16 bytes a thread, asynchronous and TMA's included.
+    ``stack_bytes`` is per thread, ``resident`` is how many programs an SM can hold at once, and
+    ``wide_loads`` are loads of 16 bytes per thread, including asynchronous ones and TMA.
     """
 
     registers: int
@@ -55,10 +55,10 @@ class Resources:
 
 
 def read_resources(cubin: bytes, *, arch: int, dynamic_shared: int, warps: int) -> Resources:
-    """Read what a cubin takes.
+    """Read the resources of a cubin.
 
     Raises:
-        EnvironmentProblem: cuobjdump is not there or does not understand the file.
+        EnvironmentProblem: cuobjdump is missing or cannot read the file.
 
     """
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -89,7 +89,7 @@ def read_resources(cubin: bytes, *, arch: int, dynamic_shared: int, warps: int) 
 
 
 def resident_programs(arch: int, *, registers: int, warps: int, shared: int) -> int:
-    """How many programs (blocks) of this size an SM holds: the scarcest resource decides."""
+    """Return how many programs (thread blocks) an SM holds; the scarcest resource decides."""
     a_warp = -(-registers // _REGISTER_UNIT) * _REGISTER_UNIT * _WARP
     return min(
         _REGISTERS // (a_warp * warps),
@@ -100,7 +100,7 @@ def resident_programs(arch: int, *, registers: int, warps: int, shared: int) -> 
 
 
 def count_loads(names: list[str]) -> tuple[int, int]:
-    """Loads from global memory that take 16 bytes a thread (or a tile), and those that do not."""
+    """Count the global loads of 16 bytes per thread (or of a tile), and the others."""
     loads = [name.split(".") for name in names if name.startswith(("LDG", "LDGSTS", "UTMALDG"))]
     wide = [one for one in loads if one[0] == "UTMALDG" or "128" in one]
     return len(wide), len(loads) - len(wide)

@@ -1,8 +1,8 @@
-"""The process that a profiler looks at: one case, prepared and warm, called once.
+"""The process that a profiler profiles: one case, prepared and warm, called once.
 
 ``python -m attnbench.profile.target '{"case": …, "tool": "torch", "out": …}'``. Nothing of what
-``run`` does around a call happens here: no check, no memory trace, no timer, no telemetry. What it
-has to say goes as one JSON object to the file ``answer``, or to stdout without one.
+``run`` does around a call happens here: no check, no memory trace, no timer, no telemetry. It
+reports one JSON object to the file ``answer``, or to stdout without one.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import Any
 from attnbench.case import Case
 from attnbench.device.base import Driver
 from attnbench.errors import AttnbenchError, DeviceMissing, EnvironmentProblem, Unsupported
-from attnbench.measure.bench import DeviceContext
 from attnbench.measure.calls import Prepared
+from attnbench.measure.context import DeviceContext
 from attnbench.measure.inputs import matmul_precision
 from attnbench.measure.outcome import outcome
 from attnbench.measure.probe import why_not
 from attnbench.method import Measure
 
-Facts = dict[str, Any]
-Capture = Callable[[Driver, Path, Facts], AbstractContextManager[None]]
+Json = dict[str, Any]
+Capture = Callable[[Driver, Path, Json], AbstractContextManager[None]]
 _WARM_CALLS = 3
 _MICRO = 1e-6
 
 
 @contextmanager
-def under_torch(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
-    """Trace the block; leave the Chrome trace in ``out`` and the sums in the answer."""
+def under_torch(driver: Driver, out: Path, answer: Json) -> Iterator[None]:
+    """Trace the block; write the Chrome trace to ``out`` and the sums to the answer."""
     from torch.profiler import ProfilerActivity, profile
 
     activities = [ProfilerActivity.CPU]
@@ -47,12 +47,12 @@ def under_torch(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
     answer["kernels"] = list(_sums(trace, driver.kind))
 
 
-def _sums(trace: Any, kind: str) -> Iterator[Facts]:
-    """Each kernel's own time; on a CPU each operator's, without what it called."""
+def _sums(trace: Any, kind: str) -> Iterator[Json]:
+    """Yield each kernel's own time; on a CPU each operator's, without what it called."""
     times: dict[str, float] = defaultdict(float)
     calls: dict[str, int] = defaultdict(int)
     for event in trace.events():
-        # On a GPU's line a range of the host's own making is no kernel.
+        # A range that the host annotated also appears on the GPU, and is not a kernel.
         if event.is_user_annotation or (event.device_type.name == "CUDA") != (kind == "cuda"):
             continue
         own_us = event.self_device_time_total if kind == "cuda" else event.self_cpu_time_total
@@ -63,8 +63,8 @@ def _sums(trace: Any, kind: str) -> Iterator[Facts]:
 
 
 @contextmanager
-def under_ncu(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
-    """Mark the block for a profiler that looks from outside."""
+def under_ncu(driver: Driver, out: Path, answer: Json) -> Iterator[None]:
+    """Mark the block for a profiler outside the process."""
     import torch
 
     del out, answer
@@ -78,8 +78,8 @@ def under_ncu(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
 
 
 @contextmanager
-def under_proton(driver: Driver, out: Path, answer: Facts) -> Iterator[None]:
-    """Have Triton's profiler count the block; it adds an ending of its own to every name."""
+def under_proton(driver: Driver, out: Path, answer: Json) -> Iterator[None]:
+    """Profile the block with Triton's profiler, which appends its own suffix to the name."""
     _needs_cuda(driver, "proton")
     import triton.profiler as proton
 
@@ -110,39 +110,39 @@ CAPTURES: dict[str, Capture] = {
 }
 
 
-def answer_to(job: Facts) -> Facts:
-    """Call one case once under a profiler; say what device it was, and what went wrong."""
-    answer: Facts = {"status": "ok", "reason": None}
+def answer_to(job: Json) -> Json:
+    """Call one case once under a profiler; report the device, and what went wrong."""
+    answer: Json = {"status": "ok", "reason": None}
     try:
-        bench = DeviceContext.open(job["device"], stage=lambda _: None)
+        context = DeviceContext.open(job["device"], stage=lambda _: None)
     except DeviceMissing as error:
         return {"error": error.message, "hint": error.hint}
-    answer["device"] = bench.device.name
+    answer["device"] = context.device.name
     case = Case.from_dict(job["case"])
     try:
         with matmul_precision(case.problem):
-            _call_once(case, job, bench, answer)
+            _call_once(case, job, context, answer)
     except AttnbenchError as error:
         return {"error": error.message, "hint": error.hint}
     except Exception as error:  # noqa: BLE001  a backend may raise anything at all
-        answer["status"], answer["reason"] = outcome(error, bench.driver)
+        answer["status"], answer["reason"] = outcome(error, context.driver)
     return answer
 
 
-def _call_once(case: Case, job: Facts, bench: DeviceContext, answer: Facts) -> None:
-    driver = bench.driver
-    module = bench.module_of(case)
+def _call_once(case: Case, job: Json, context: DeviceContext, answer: Json) -> None:
+    driver = context.driver
+    module = context.module_of(case)
     options = dict(case.options)
-    if reason := why_not(module, case.problem, bench.device, options):
+    if reason := why_not(module, case.problem, context.device, options):
         raise Unsupported(reason)
-    shared = bench.shared_for(case.problem)
-    prepared = Prepared(module, shared.inputs, options)
+    problem_inputs = context.inputs_for(case.problem)
+    prepared = Prepared(module, problem_inputs.inputs, options)
     try:
         for _ in range(_WARM_CALLS):
             prepared.timed()
-        method = Measure.from_dict(job["measure"]).methods(case.problem, bench.device)[0]
+        method = Measure.from_dict(job["measure"]).methods(case.problem, context.device)[0]
         if method.l2 == "cold":
-            bench.flush()()
+            context.flush()()
         driver.synchronize()
         with CAPTURES[job["tool"]](driver, Path(job["out"]), answer):
             prepared.timed()
@@ -152,7 +152,7 @@ def _call_once(case: Case, job: Facts, bench: DeviceContext, answer: Facts) -> N
 
 
 def main() -> None:
-    """Do one job."""
+    """Run one job."""
     job = json.loads(sys.argv[1])
     text = json.dumps(answer_to(job))
     if "answer" in job:

@@ -2,10 +2,10 @@
 
 ``pytest --attnbench suites/ci.yaml`` turns each case into a test that checks the output against the
 reference and then records its time through pytest-benchmark's own ``benchmark`` fixture. Without
-the flag nothing of attnbench is imported but this file.
+the flag, only this file of attnbench is imported.
 
-The tests compute in pytest's own process, because that is where pytest-benchmark takes its time: a
-backend that crashes takes pytest with it, and the figures are pytest-benchmark's, of one process.
+The tests compute in pytest's own process, because pytest-benchmark measures there: a backend that
+crashes takes pytest with it, and the times are pytest-benchmark's, from one process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from attnbench.pytest_plugin.own import Attention
+    from attnbench.pytest_plugin.fixture import Attention
     from attnbench.pytest_plugin.suites import SuiteFile
 
 _MARKER = (
-    "attnbench(q_len=1, kv_len=4096, …): the problem that the attnbench fixture is about, by the "
-    "fields of a suite; a list of values makes a test of each"
+    "attnbench(q_len=1, kv_len=4096, …): the problem of the attnbench fixture, by the fields of a "
+    "suite; a list of values makes one test for each"
 )
 _SUFFIXES = (".yaml", ".yml")
 _INSTALL = 'python -m pip install "attnbench[torch,pytest]"'
@@ -35,25 +35,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--attnbench",
         action="store_true",
-        help="collect attnbench's suites (YAML files) too: a test for each case",
+        help="collect attnbench's suites (YAML files), one test for each case",
     )
     group.addoption(
         "--attnbench-device",
         default="auto",
         metavar="auto|cpu|cuda:N",
-        help="where attnbench's tests compute (default: auto)",
+        help="device for attnbench's tests (default: auto)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, and say at once what --attnbench lacks here."""
+    """Register the marker, and report at once what --attnbench lacks here."""
     config.addinivalue_line("markers", _MARKER)
     if config.getoption("attnbench"):
         _require(config)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
-    """Collect a suite: a YAML file that was named, or one that says it is a suite."""
+    """Collect a suite: a YAML file that was named, or one with a ``suite:`` key."""
     if file_path.suffix not in _SUFFIXES or not parent.config.getoption("attnbench"):
         return None
     from attnbench.pytest_plugin.suites import SuiteFile, is_suite
@@ -64,11 +64,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a test of each problem that the marker spans."""
+    """Make one test for each problem of the marker."""
     marker = metafunc.definition.get_closest_marker("attnbench")
     if marker is None or "attnbench" not in metafunc.fixturenames:
         return
-    from attnbench.pytest_plugin.own import problems_of
+    from attnbench.pytest_plugin.fixture import problems_of
 
     problems = problems_of(marker)
     ids = [problem.label for problem in problems]
@@ -79,7 +79,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Name the suite, not this package, as the place where a case was skipped."""
+    """Report the suite, not this package, as the place where a case was skipped."""
     del call
     report = yield
     if report.skipped and item.config.getoption("attnbench"):
@@ -92,32 +92,34 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def attnbench(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[Attention]:
-    """The inputs of the marker's problem, and a call that checks an output and records its time."""
-    from attnbench.pytest_plugin.own import Attention, refuse_no_problem
-    from attnbench.pytest_plugin.place import place_of
+    """Yield the inputs of the marker's problem, and a call that checks and times an output."""
+    from attnbench.pytest_plugin.fixture import Attention, refuse_no_problem
+    from attnbench.pytest_plugin.session_device import device_of
 
     _require(request.config)
     if not hasattr(request, "param"):
-        benchmark(refuse_no_problem)  # through it, so that it does not complain of being unused
-    place = place_of(request.config)
-    yield Attention(request.param, place, benchmark)
-    place.bench.driver.release()
+        benchmark(
+            refuse_no_problem
+        )  # called through benchmark, so that it does not warn about being unused
+    device = device_of(request.config)
+    yield Attention(request.param, device, benchmark)
+    device.context.driver.release()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """Say which device the figures are of, where it was opened."""
-    from attnbench.pytest_plugin.place import opened
+    """Add the device to pytest-benchmark's machine info, if it was opened."""
+    from attnbench.pytest_plugin.session_device import opened
 
-    if (place := opened(config)) is not None:
-        machine_info["attnbench"] = place.to_dict()
+    if (device := opened(config)) is not None:
+        machine_info["attnbench"] = device.to_dict()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Give back what a device holds."""
-    from attnbench.pytest_plugin.place import close
+    """Release what a device holds."""
+    from attnbench.pytest_plugin.session_device import close
 
     close(config)
 

@@ -1,4 +1,4 @@
-"""A suite as a file of tests: one a case, skipped in the words that a run would use."""
+"""A suite as a file of tests: one for each case, skipped with the reasons of a run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pytest
 from attnbench.case import Case
 from attnbench.errors import AttnbenchError
 from attnbench.method import Measure
-from attnbench.pytest_plugin.place import Place, place_of
+from attnbench.pytest_plugin.session_device import SessionDevice, device_of
 
 _SUITE = re.compile(r"^suite\s*:", re.MULTILINE)
-# What a run counts as no fault of the backend.
+# Statuses that are not the backend's fault.
 _SKIPS = ("unsupported", "skipped", "oom")
 
 
 def is_suite(path: Path) -> bool:
-    """Whether a YAML file says that it is a suite; no YAML parser is loaded for it."""
+    """Return whether a YAML file has a ``suite:`` key, without loading a YAML parser."""
     try:
         return _SUITE.search(path.read_text(encoding="utf-8-sig")) is not None
     except (OSError, UnicodeDecodeError):
@@ -33,10 +33,10 @@ class SuiteFile(pytest.File):
     """One suite."""
 
     def collect(self) -> Iterator[CaseItem]:
-        """Make a test of each case.
+        """Yield a test for each case.
 
         Raises:
-            CollectError: the suite has faults; each with its place.
+            CollectError: The suite has errors; each is reported with its place.
 
         """
         from attnbench.registry import Registry
@@ -56,43 +56,43 @@ class CaseItem(pytest.Function):
     """One case as a test that asks for pytest-benchmark's fixture."""
 
     def place_of_skip(self, report: pytest.TestReport) -> None:
-        """Let a skip stand in the suite, too: there it can be changed."""
+        """Report a skip at the suite, where it can be changed."""
         if report.skipped and isinstance(report.longrepr, tuple):
             report.longrepr = (str(self.path), None, report.longrepr[2])  # type: ignore[assignment]  # as pytest has it for marks
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
-        """Stand in the suite, not in this file."""
+        """Report the test at the suite, not at this file."""
         return self.path, 0, self.name
 
     def setup(self) -> None:
-        """Open the device before pytest-benchmark waits to be used."""
-        place_of(self.config)
+        """Open the device before pytest-benchmark expects to be used."""
+        device_of(self.config)
         super().setup()
 
 
 def _test_of(case: Case, measure: Measure) -> Any:
     def test(request: pytest.FixtureRequest, benchmark: Any) -> None:
-        _try_case(case, measure, place_of(request.config), benchmark)
+        _try_case(case, measure, device_of(request.config), benchmark)
 
     return test
 
 
-def _try_case(case: Case, measure: Measure, place: Place, benchmark: Any) -> None:
-    """Check and time a case; whatever ends it is a skip or a failure in one line."""
+def _try_case(case: Case, measure: Measure, device: SessionDevice, benchmark: Any) -> None:
+    """Check and time a case; report whatever ends it as a skip or a failure in one line."""
     from attnbench.measure.outcome import outcome
-    from attnbench.pytest_plugin.trial import try_out
+    from attnbench.pytest_plugin.checked_call import check_and_time
 
-    bench = place.bench
+    context = device.context
     ended: tuple[str, str] | None = None
     try:
-        module = bench.module_of(case)
-        ended = _why_not(case, measure, place)
+        module = context.module_of(case)
+        ended = _why_not(case, measure, device)
         if ended is None:
-            try_out(
+            check_and_time(
                 module,
                 case.problem,
                 dict(case.options),
-                bench,
+                context,
                 benchmark,
                 case_id=case.id,
                 case_label=case.label,
@@ -102,24 +102,24 @@ def _try_case(case: Case, measure: Measure, place: Place, benchmark: Any) -> Non
     except AttnbenchError as error:
         ended = "failed", str(error)
     except Exception as error:  # noqa: BLE001  a backend may raise anything at all
-        ended = outcome(error, bench.driver)
-        bench.forget_inputs()
-    bench.driver.release()
+        ended = outcome(error, context.driver)
+        context.forget_inputs()
+    context.driver.release()
     if ended is not None:
         _end(*ended)
 
 
-def _why_not(case: Case, measure: Measure, place: Place) -> tuple[str, str] | None:
-    """What a plan says of the case on this device, where it says that it will not run."""
+def _why_not(case: Case, measure: Measure, device: SessionDevice) -> tuple[str, str] | None:
+    """Return the status and reason if a plan for this device says that the case cannot run."""
     from attnbench.device.rates import default_ceilings
     from attnbench.planning.plan import RUN, make_plan
     from attnbench.planning.prediction import Predictor
     from attnbench.plugin import BackendDescription
 
-    bench = place.bench
-    module = bench.module_of(case)
+    context = device.context
+    module = context.module_of(case)
     backend = BackendDescription(name=case.backend, source=case.source).with_rules_of(module)
-    predictor = Predictor(bench.device, default_ceilings(bench.device))
+    predictor = Predictor(context.device, default_ceilings(context.device))
     plan = make_plan([case], predictor, measure, {(case.backend, case.source): backend})
     planned = plan.planned[0]
     return None if planned.status == RUN else (planned.status, planned.reason or "")

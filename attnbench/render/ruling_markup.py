@@ -1,13 +1,18 @@
-"""A ruling for machines: JUnit XML, and Markdown for a job summary or a pull request."""
+"""A ruling as Markdown, JUnit XML and workflow commands of GitHub Actions.
+
+Workflow commands: https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
-from attnbench.render import ruling_text as words
+from attnbench.render import ruling_text
+from attnbench.render.values import change_text, interval_text, percent_text, reading_text
 
 if TYPE_CHECKING:
     from junitparser import TestCase
@@ -18,6 +23,8 @@ COMMENT_BYTES = 60_000  # GitHub refuses a comment above 65,536 characters
 SUMMARY_BYTES = 1_000_000  # and a job summary above 1 MiB
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
 _MARKER_LENGTH = 60
+MOST_ANNOTATIONS = 10  # GitHub shows ten errors and ten warnings of a step
+_SUITE_ENDINGS = (".yaml", ".yml")
 _SIGNS = {PASS: "✅", FAIL: "❌", INCONCLUSIVE: "⚠️"}
 
 
@@ -29,7 +36,7 @@ def junit_text(ruling: Ruling) -> str:
     """
     from junitparser import JUnitXml, TestSuite
 
-    verb, unit = "gate" if ruling.ab is None else "ab", words.unit_of(ruling)
+    verb, unit = "gate" if ruling.ab is None else "ab", ruling_text.unit_of(ruling)
     suite = TestSuite(f"attnbench {verb} {ruling.compared.new.name}")
     strict = ruling.rule.inconclusive == "fail"
     ruled = [one for one in ruling.judged if one.ruling != LISTED]
@@ -64,7 +71,7 @@ def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
     parts = [head]
     for kind, title, judged in tables:
         if judged:
-            table = "\n".join(_table(kind, title, judged, room, words.unit_of(ruling)))
+            table = "\n".join(_table(kind, title, judged, room, ruling_text.unit_of(ruling)))
             room -= len(table.encode())
             parts.append(table)
     text = "\n\n".join([*parts, tail]) + "\n"
@@ -89,23 +96,24 @@ def _test_case(one: CaseRuling, unit: str, *, strict: bool) -> TestCase:
 def _line(one: CaseRuling, unit: str) -> str:
     case = one.case
     if one.ruling == INCONCLUSIVE or case.change is None:
-        return words.remedy(one, unit=unit)
-    return f"{words.signed(case.change)} {words.interval(case)} limit {words.percent(case.limit)}"
+        return ruling_text.remedy(one, unit=unit)
+    interval, limit = interval_text(case.low, case.high), percent_text(case.limit)
+    return f"{change_text(case.change)} {interval} limit {limit}"
 
 
 def _head(ruling: Ruling) -> Iterator[str]:
     yield marker(ruling)
     sign = _SIGNS[ruling.outcome]
-    yield f"### attnbench: {sign} {ruling.outcome}: {words.headline(ruling)}"
+    yield f"### attnbench: {sign} {ruling.outcome}: {ruling_text.headline(ruling)}"
     yield ""
-    yield f"{words.tallies(ruling)}."
+    yield f"{ruling_text.outcome_counts(ruling)}."
 
 
 def _tail(ruling: Ruling) -> Iterator[str]:
-    yield f"Limits from {ruling.rule_source}. {_prose(words.baseline_text(ruling))}."
+    yield f"Limits from {ruling.rule_source}. {_prose(ruling_text.baseline_text(ruling))}."
     yield ""
-    closing = words.closing(ruling)
-    yield f"{words.sight(ruling)}. {closing[0].upper()}{closing[1:]}."
+    closing = ruling_text.method_text(ruling)
+    yield f"{ruling_text.sensitivity(ruling)}. {closing[0].upper()}{closing[1:]}."
     for entry in ruling.accepted:
         why = f"{_prose(entry['only'])} ({_prose(entry['reason'])})"
         yield f"\nAccepted on {entry['at'][:10]}: {why}."
@@ -135,15 +143,15 @@ def _table(
 
 def _row(one: CaseRuling, unit: str) -> str:
     case = one.case
-    change = "" if case.change is None else words.signed(case.change)
-    why = "" if case.verdict == "slower" else words.remedy(one, unit=unit)
+    change = "" if case.change is None else change_text(case.change)
+    why = "" if case.verdict == "slower" else ruling_text.remedy(one, unit=unit)
     cells = (
         _code(case.label),
-        _prose(words.reading(case.base, case.base_status)),
-        _prose(words.reading(case.new, case.new_status)),
+        _prose(reading_text(case.base, case.base_status)),
+        _prose(reading_text(case.new, case.new_status)),
         f"**{change}**" if case.verdict == "slower" else change,
-        words.interval(case),
-        words.percent(case.limit),
+        interval_text(case.low, case.high),
+        percent_text(case.limit),
         _prose(why),
     )
     return "| " + " | ".join(cells) + " |"
@@ -165,3 +173,64 @@ def _prose(text: str) -> str:
 def _printable(text: str) -> str:
     """One line without control characters, which XML cannot even say."""
     return "".join(one if one.isprintable() else " " for one in text)
+
+
+def workflow_commands(ruling: Ruling) -> list[str]:
+    """Return an error for each failing case and a warning for each open one.
+
+    An open case is an error where the rule says that inconclusive fails, and nothing where it says
+    that it passes.
+    """
+    place = _place(ruling)
+    level = {"fail": "error", "warn": "warning"}.get(ruling.rule.inconclusive)
+    lines = list(_listed("error", ruling.of(FAIL), place))
+    if level is not None:
+        room = MOST_ANNOTATIONS - len(lines) if level == "error" else MOST_ANNOTATIONS
+        lines += _listed(level, ruling.of(INCONCLUSIVE), place, most=room)
+    return lines
+
+
+def _listed(
+    level: str, judged: Sequence[CaseRuling], place: dict[str, str], *, most: int = MOST_ANNOTATIONS
+) -> Iterator[str]:
+    shown = judged if len(judged) <= most else judged[: max(most - 1, 0)]
+    for one in shown:
+        yield workflow_command(level, _message(one), **place, title=f"attnbench: {one.case.label}")
+    if (left := len(judged) - len(shown)) and most > 0:
+        text = f"{left:,} more cases; the job's summary and the JSON have them"
+        yield workflow_command(level, text, **place, title=f"attnbench: {left:,} more")
+
+
+def _message(one: CaseRuling) -> str:
+    case = one.case
+    if case.verdict != "slower" or case.change is None:
+        return ruling_text.remedy(one)
+    limit = percent_text(case.limit)
+    return f"{change_text(case.change)} slower {interval_text(case.low, case.high)}, limit {limit}"
+
+
+def _place(ruling: Ruling) -> dict[str, str]:
+    """The suite's file where the run was asked for by one, so that GitHub shows it there."""
+    for footer in ruling.compared.new.metadata:
+        try:
+            named = str(json.loads(footer.get("run_args") or "{}").get("suite", ""))
+        except (AttributeError, ValueError):
+            continue
+        if named.endswith(_SUITE_ENDINGS):
+            return {"file": named, "line": "1"}
+    return {}
+
+
+def workflow_command(name: str, message: str = "", **properties: str) -> str:
+    """Write one workflow command of GitHub Actions, with everything escaped that would end it."""
+    named = ",".join(f"{key}={_escaped_property(value)}" for key, value in properties.items())
+    return f"::{name}{f' {named}' if named else ''}::{_escaped(message)}"
+
+
+def _escaped(text: str) -> str:
+    plain = "".join(one for one in text if one.isprintable() or one in "\r\n")
+    return plain.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escaped_property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from attnbench.report.comparisons import Comparisons
 
 _HEAVY_BYTES = 5_000_000
-_ONE_DEVICE = "prices were given, but no two devices are compared here: work a dollar has no figure"
+_ONE_DEVICE = "prices were given, but no two devices are compared, so work per dollar is not shown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A report that was written; ``compared`` has a sentence for each pair of runs.
+    """A report that was written.
 
-    ``refused`` says what could not be compared, and why.
+    ``compared`` has a sentence for each pair of runs, ``refused`` one for each refused comparison.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class Written:
 
     @property
     def is_heavy(self) -> bool:
-        """Too large to be mailed about."""
+        """Too large to send by mail."""
         return self.bytes > _HEAVY_BYTES
 
 
@@ -53,14 +53,22 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     threshold: float | None = None,
     prices: Mapping[str, float] | None = None,
 ) -> Written:
-    """Write one offline HTML file about one run or several.
+    """Write one offline HTML file about one or several runs.
 
-    ``filter`` is a filter, ``baseline`` the label that speed-ups are against, ``colours`` gives
-    labels a place in the palette, from 1 to 10. Of several runs the first is compared with each
-    other one; ``by``, ``against``, ``threshold`` and ``prices`` are those of ``compare``.
+    Args:
+        runs: files, folders or names of runs; the first is compared with each other one.
+        out: path of the HTML file.
+        filter: keep only the cases that match.
+        title: heading of the page; None makes one of suite and device.
+        baseline: label that speed-ups are relative to; None chooses one.
+        colours: place in the palette, 1 to 10, by label.
+        by: as in ``compare``.
+        against: as in ``compare``.
+        threshold: as in ``compare``.
+        prices: dollars per hour by device name.
 
     Raises:
-        InputError: a run that cannot be read, a filter, label, colour or price that is wrong.
+        InputError: a run cannot be read, or a filter, label, colour or price is wrong.
         NothingSelected: no row is left.
         OutputError: the file cannot be written.
 
@@ -69,16 +77,18 @@ def report(  # noqa: PLR0913  as many as the command line has flags
     from attnbench.report.page import make_page
     from attnbench.store.atomic import check_writable, write_text
 
-    loaded = _loaded(runs, filter, by=by, against=against, threshold=threshold, prices=prices)
+    frame, metadata, compared = _load(
+        runs, filter, by=by, against=against, threshold=threshold, prices=prices
+    )
     path = Path(out).expanduser()
     check_writable(path.parent)
     page = make_page(
-        loaded.frame,
-        loaded.metadata,
+        frame,
+        metadata,
         title=title,
         baseline=baseline,
         colours=colours,
-        comparisons=loaded.comparisons,
+        comparisons=compared,
     )
     text = render(page)
     write_text(path, text)
@@ -88,7 +98,7 @@ def report(  # noqa: PLR0913  as many as the command line has flags
         cases=len(page.cases.rows),
         verdict=page.verdict,
         compared=page.compared,
-        refused=loaded.comparisons.refused,
+        refused=compared.refused,
     )
 
 
@@ -103,12 +113,21 @@ def picture(
     colours: Mapping[str, int] | None = None,
     prices: Mapping[str, float] | None = None,
 ) -> Path:
-    """Write one figure of a report as an SVG file, in light or dark colours.
+    """Write one figure of a report as an SVG file.
+
+    Args:
+        runs: files, folders or names of runs.
+        out: path of the SVG file.
+        figure: one of ``attnbench.report.figures.FIGURES``.
+        mode: ``light`` or ``dark``.
+        filter: keep only the cases that match.
+        baseline: label that speed-ups are relative to; None chooses one.
+        colours: place in the palette, 1 to 10, by label.
+        prices: dollars per hour by device name.
 
     Raises:
-        InputError: a run that cannot be read, or a figure, mode, filter, label or price that is
-            wrong.
-        NothingSelected: no row is left, or the figure has no data; it says why.
+        InputError: a run cannot be read, or a figure, mode, filter, label or price is wrong.
+        NothingSelected: no row is left, or the figure has no data; the message says why.
         OutputError: the file cannot be written.
 
     """
@@ -124,11 +143,8 @@ def picture(
     for word, known, what in ((figure, FIGURES, "figure"), (mode, MODES, "mode")):
         if word not in known:
             raise OptionError(f"{what} is one of {', '.join(known)}; got {word!r}")
-    loaded = _loaded(runs, filter, prices=prices)
-    data = make_report_data(
-        gather(loaded.frame), loaded.metadata, baseline=baseline, colours=colours or {}
-    )
-    data = replace(data, comparisons=loaded.comparisons)
+    frame, metadata, compared = _load(runs, filter, prices=prices)
+    data = make_report_data(gather(frame), metadata, baseline, colours, compared)
     with figure_style():
         drawn = FIGURES[figure](data)
     if isinstance(drawn, MissingFigure):
@@ -139,16 +155,7 @@ def picture(
     return path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
-    """The rows of a report, the footers of their runs, and how they compare."""
-
-    frame: pd.DataFrame
-    metadata: dict[str, dict[str, Any]]
-    comparisons: Comparisons
-
-
-def _loaded(
+def _load(
     runs: Source | Iterable[Source],
     filter: str | None,
     *,
@@ -156,16 +163,18 @@ def _loaded(
     against: str | None = None,
     threshold: float | None = None,
     prices: Mapping[str, float] | None = None,
-) -> _Loaded:
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]], Comparisons]:
+    """Return the rows of a report, the footers of their runs by run id, and their comparisons."""
+    from attnbench.analysis.cases import filtered
     from attnbench.analysis.compare import THRESHOLD
-    from attnbench.analysis.dollars import prices_by_device
-    from attnbench.analysis.table import selected
+    from attnbench.analysis.running_cost import prices_by_device
     from attnbench.report.comparisons import comparisons
     from attnbench.store import load, read, result_files
 
     files = result_files(runs)
-    frame = selected(load(files), filter)
-    by_device = prices_by_device(prices or {}, _device_names(frame))
+    frame = filtered(load(files), filter)
+    names = [str(name) for name in frame["device_name"].dropna().unique()]
+    by_device = prices_by_device(prices or {}, names)
     found = comparisons(
         files,
         devices=frame["device_id"].nunique(),
@@ -178,12 +187,5 @@ def _loaded(
     if by_device and not found.across:
         found = replace(found, refused=(*found.refused, _ONE_DEVICE))
     footers = [read(file).metadata for file in files]
-    return _Loaded(
-        frame=frame,
-        metadata={str(footer["run_id"]): footer for footer in footers if "run_id" in footer},
-        comparisons=found,
-    )
-
-
-def _device_names(frame: pd.DataFrame) -> list[str]:
-    return [str(name) for name in frame["device_name"].dropna().unique()]
+    by_run = {str(footer["run_id"]): footer for footer in footers if "run_id" in footer}
+    return frame, by_run, found

@@ -1,4 +1,4 @@
-"""Which runs of a report are compared with which: everything comes from ``analysis.compare``."""
+"""The comparisons of a report: which runs are compared, and one sentence about each pair."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, sides_of
-from attnbench.analysis.dollars import priced
+from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, priced, sides_of
 from attnbench.analysis.sides import Side
 from attnbench.errors import NotComparable, NothingSelected, ResultFileError
-from attnbench.render.verdicts import verdict_line
+from attnbench.render.comparison import verdict_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparisons:
-    """Each pair of a base and another side, and why sides are missing from them."""
+    """Each pair of a base and another side, and why other pairs were refused."""
 
     pairs: tuple[RunComparison, ...] = ()
     refused: tuple[str, ...] = ()
@@ -23,17 +22,17 @@ class Comparisons:
 
     @property
     def judged(self) -> list[RunComparison]:
-        """The pairs on one kind of device: they have verdicts."""
+        """The pairs on one kind of device, which have verdicts."""
         return [one for one in self.pairs if not one.ratios_only]
 
     @property
     def across(self) -> list[RunComparison]:
-        """The pairs of different devices: they have ratios alone."""
+        """The pairs of different devices, which have only ratios."""
         return [one for one in self.pairs if one.ratios_only]
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """A sentence a pair: who against whom, and what came of it."""
+        """One sentence per pair: the sides and the outcome."""
         return tuple(_sentence(one, self.threshold) for one in self.pairs)
 
 
@@ -47,15 +46,23 @@ def comparisons(
     threshold: float = THRESHOLD,
     prices: Mapping[str, float] | None = None,
 ) -> Comparisons:
-    """Compare the first of several files with each other one, or what ``by`` tells apart.
+    """Compare the first file with each other one, or the values of the column ``by``.
 
-    One file alone is compared where it holds several ``devices``, as a merged one does. Pairs that
-    may not be compared are named with the reason. ``prices`` are dollars for an hour of a device by
-    its name.
+    A single file is compared with itself only where it holds several devices, as a merged file
+    does. Pairs that cannot be compared are refused with a reason.
+
+    Args:
+        files: result files, the base first.
+        devices: number of distinct devices in the files.
+        filter: keep only the cases that match.
+        by: column whose values are the sides; None makes each file a side.
+        against: the base among the values of ``by``.
+        threshold: change that matters, as a share.
+        prices: dollars per hour by device name.
 
     Raises:
-        InputError: a file, filter or column that cannot be used.
-        NothingSelected: ``by`` was given and leaves one side alone.
+        InputError: a file, filter or column cannot be used.
+        NothingSelected: ``by`` was given and leaves only one side.
 
     """
     if by is None and len(files) == 1:
@@ -80,7 +87,7 @@ def comparisons(
 
 
 def _named(sides: Sequence[Side]) -> list[Side]:
-    """Call sides what the rest of the page calls their runs, where that tells them apart."""
+    """Name the sides as the page names their runs, if those names are distinct."""
     for column in ("device_name", "run_name"):
         names = [side.values(column) for side in sides]
         alone = [str(one[0]) for one in names if len(one) == 1]
@@ -100,7 +107,7 @@ def _sentence(one: RunComparison, threshold: float) -> str:
         )
         cases = "case" if one.mean.n == 1 else "cases"
         if (work := one.prices.work(one.mean.ratio)) is not None and one.ratios_only:
-            what += f" and {work:.2f}x the work a dollar"
+            what += f" and {work:.2f}x the work per dollar"
         mean = f"; geometric mean {what} over {one.mean.n:,} {cases}"
-    why = "; different devices, so ratios and no verdicts" if one.ratios_only else ""
+    why = "; different devices have ratios but no verdicts" if one.ratios_only else ""
     return f"{one.new.name} against {one.base.name}: {counts}{mean}{why}"

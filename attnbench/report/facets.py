@@ -1,7 +1,7 @@
-"""Which points stand in one panel, and what a panel is called.
+"""Split points into panels and title the panels.
 
-A panel holds points that differ in what its axes show and in the backend, and in nothing else. Its
-title names only what differs between the panels; what all points share is said once, for the page.
+The points of a panel differ only in the fields that its axes show and in the backend. A title names
+only the fields that differ between panels; what all points share is listed once per page.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from attnbench.report import svg
 from attnbench.report.points import Point
 from attnbench.units import count_text
 
-# In the order in which a title says them; heads stands for q_heads and kv_heads.
+# In the order of a title; heads stands for q_heads and kv_heads.
 _FIRST = ("run", "phase", "mode", "batch", "length", "q_len", "kv_len", "heads", "head_dim")
 _HANDLED = {*_FIRST, "q_heads", "kv_heads", "scale", "seed"}
 CONTEXT = (*_FIRST, *(name for name in FIELDS if name not in _HANDLED), "timing")
-_LONGEST = 48  # letters of one word: what comes after it tells panels apart, too
+_LONGEST = 48  # letters of one word, which leaves room for the words after it
 _BARE = ("run", "phase", "mode", "dtype", "attention", "kv_layout", "timing")
 
 
-# Fields of the context that are no column, and columns that say something only where they differ.
+# Fields that are not columns, and columns that are named only if they differ from another.
 _OWN: dict[str, Callable[[Point], Any]] = {
     "run": lambda point: point.run,
     "timing": lambda point: point.case.timing,
@@ -42,7 +42,7 @@ class Facet:
 
 
 def value(point: Point, name: str) -> Any:
-    """Return what a point is in one field of its context."""
+    """Return the value of a field of a point; None if the title need not name it."""
     if name in _OWN:
         return _OWN[name](point)
     if name in ("q_len", "kv_len") and _is_length(point, name):
@@ -54,7 +54,13 @@ def value(point: Point, name: str) -> Any:
 
 
 def split(points: Sequence[Point], axes: Collection[str]) -> list[Facet]:
-    """Part points into panels whose ``axes`` are fields of the context."""
+    """Split points into panels.
+
+    Args:
+        points: what to show.
+        axes: fields of ``CONTEXT`` that may differ within a panel.
+
+    """
     names = [name for name in CONTEXT if name not in axes]
     groups: dict[tuple[Any, ...], list[Point]] = {}
     for point in points:
@@ -69,8 +75,8 @@ def split(points: Sequence[Point], axes: Collection[str]) -> list[Facet]:
 def largest(facets: Sequence[Facet], most: int) -> tuple[list[Facet], int]:
     """Return at most ``most`` panels in their order, and how many are left out.
 
-    Those with most points come first; among equals they are taken evenly from all of them, so that
-    not one batch or one number of heads stands for everything.
+    Panels with the most points are kept. Among equal ones the kept panels are spread evenly, so
+    that they do not all show the same batch or heads.
     """
     if len(facets) <= most:
         return list(facets), 0
@@ -84,7 +90,7 @@ def largest(facets: Sequence[Facet], most: int) -> tuple[list[Facet], int]:
 
 
 def shared(points: Sequence[Point]) -> list[str]:
-    """Say what all points of each phase have in common, a line a phase."""
+    """Return one line per phase with the fields that all its points share."""
     names = ("batch", "heads", "head_dim", "dtype", "kv_dtype", "mask", "mode", "timing")
     lines = []
     for phase in dict.fromkeys(point.phase for point in points):
@@ -115,7 +121,7 @@ def words_of(name: str, what: Any) -> str:
 
 
 def _varying(names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[Any, list[int]]:
-    """For each phase the places that tell its panels apart; the phase's own where it differs."""
+    """Return, for each phase, the places in a key that differ between its panels."""
     by_phase: dict[Any, list[tuple[Any, ...]]] = {}
     for key in keys:
         by_phase.setdefault(_phase(names, key), []).append(key)
@@ -138,7 +144,7 @@ def _phase(names: Sequence[str], key: tuple[Any, ...]) -> Any:
 
 
 def _is_length(point: Point, name: str) -> bool:
-    """Whether the axis of lengths says this field already."""
+    """Whether the axis of lengths already shows this field."""
     if point.phase == "prefill":
         return name == "q_len" or point.row["kv_len"] == point.row["q_len"]
     return name == "kv_len" or point.phase == "decode"

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-MOST_ROWS = 2000  # above it the table begins with RENDERED rows and the rest is data
+MOST_ROWS = 2000  # a longer table renders its first RENDERED rows and embeds the rest as data
 RENDERED = 500
 
-# One shape for each marker of the palette, in a box of 10 by 10.
+# SVG path of each marker of the palette, in a box of 10 by 10.
 SHAPES = {
     "o": "M5 1.5A3.5 3.5 0 1 1 4.99 1.5Z",
     "s": "M1.8 1.8H8.2V8.2H1.8Z",
@@ -38,7 +38,7 @@ SHAPES = {
 
 
 def render(page: Page) -> str:
-    """Return the file's text."""
+    """Return the page as HTML text."""
     rest = page.cases.rows[RENDERED:] if len(page.cases.rows) > MOST_ROWS else ()
     text: str = (
         environment()
@@ -59,7 +59,7 @@ def render(page: Page) -> str:
 
 
 def embedded(value: Any) -> Markup:
-    """Return JSON that may stand in a script element: nothing in it can end the element."""
+    """Return JSON for a script element; nothing in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for mark in "<>&\u2028\u2029":
         text = text.replace(mark, f"\\u{ord(mark):04x}")
@@ -67,7 +67,7 @@ def embedded(value: Any) -> Markup:
 
 
 def _columns(table: CaseTable, rows: tuple[tuple[tuple[str, Any], ...], ...]) -> list[Any]:
-    """Rows as columns: a text column is a list, a number column is texts and values."""
+    """Turn rows into columns: each has its texts (t) and, for numbers, its values (v)."""
     columns = []
     for place, column in enumerate(table.columns):
         texts = [row[place][0] for row in rows]
@@ -78,7 +78,7 @@ def _columns(table: CaseTable, rows: tuple[tuple[tuple[str, Any], ...], ...]) ->
 
 @cache
 def environment() -> Environment:
-    """Return the templates; every value is escaped, and an unknown one is an error."""
+    """Return the templates; values are escaped and unknown names are errors."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -94,12 +94,12 @@ def environment() -> Environment:
 
 
 def _visible(value: Any) -> Any:
-    """A name from a file must not turn the sentence that it stands in; markup is our own."""
+    """Replace control characters in texts from a file; markup is our own."""
     return svg.visible(value) if type(value) is str else value
 
 
 def _static(name: str) -> Markup:
-    """Return a file of the package; it is ours, and goes in as it is."""
+    """Return a file of the package, unescaped because it is ours."""
     path = resources.files("attnbench.report").joinpath("static", name)
     return Markup(path.read_text(encoding="utf-8"))  # noqa: S704
 
@@ -114,7 +114,7 @@ _VARIABLE = re.compile(r"var\(--(\w+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Something at its place in the picture; pixels from the upper left."""
+    """A panel or legend key at its place in a picture, in pixels from the upper left."""
 
     x: float
     y: float
@@ -124,7 +124,16 @@ class Placed:
 
 
 def picture(figure: Figure, source: str, mode: str) -> str:
-    """Return the SVG text: heading, legend, panels in rows, and where the figures come from."""
+    """Return one figure as SVG text: heading, legend, panels in rows and source line.
+
+    Colours are written out, because an image has no page whose variables it could use.
+
+    Args:
+        figure: what to draw.
+        source: origin of the data, shown at the bottom.
+        mode: one of ``MODES``.
+
+    """
     legend, below = _flow_keys(figure.keys, _HEADING + _MARGIN)
     panels, bottom, right = _flow_panels(figure.panels, below)
     colours = palette.variables(MODES.index(mode))

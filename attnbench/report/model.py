@@ -1,4 +1,4 @@
-"""What a page is made of, as values: ``html`` only lays it out."""
+"""The parts of a page as values; ``html`` lays them out."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MOST_DATA_ROWS = 300  # of the table under a figure; the table of all cases has 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
-    """What every figure is made from.
+    """The input of every figure.
 
-    ``styles`` has every backend, the best first. ``baseline`` is what speed-ups are against, and
-    ``baseline_why`` says where it comes from; None where no backend can be it.
+    ``styles`` has every backend, the best first. Speed-ups are relative to ``baseline``, None if
+    there is none; ``baseline_why`` says why it was chosen, or why there is none.
     """
 
     points: tuple[Point, ...]
@@ -42,7 +42,7 @@ class ReportData:
 
 @dataclass(frozen=True, slots=True)
 class DataTable:
-    """Numbers behind a figure, as texts; the first line names the columns."""
+    """The data of a figure, as texts."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -54,7 +54,7 @@ class DataTable:
 
     @property
     def left_out(self) -> int:
-        """How many it does not."""
+        """The number of rows that the page leaves out."""
         return max(0, len(self.rows) - MOST_DATA_ROWS)
 
 
@@ -68,7 +68,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One line of a legend: ``style`` for a backend, or ``sign`` for anything else."""
+    """One entry of a legend: ``style`` for a backend, ``sign`` for anything else."""
 
     text: str
     style: Style | None = None
@@ -77,7 +77,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One question, its drawings, how to read them, and their numbers."""
+    """A question, its drawings, how to read them, and their data."""
 
     name: str
     title: str
@@ -90,7 +90,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class MissingFigure:
-    """A figure that there is no data for, and why."""
+    """A figure without data, and why it has none."""
 
     name: str
     title: str
@@ -108,7 +108,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table of cases; a minor one says again what the problem's label says."""
+    """A column of the table of cases; a minor one repeats a part of the problem's label."""
 
     name: str
     about: str
@@ -126,7 +126,7 @@ class CaseTable:
 
 @dataclass(frozen=True, slots=True)
 class ReasonGroup:
-    """Cases that share a status, a backend and a reason up to its figures."""
+    """Cases that share a status, a backend and a reason except for its numbers."""
 
     status: str
     backend: str
@@ -136,7 +136,7 @@ class ReasonGroup:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where one run comes from: names and values, the suite's text, the command."""
+    """The origin of one run: named facts and the text of its suite."""
 
     run: str
     facts: tuple[tuple[str, str], ...]
@@ -171,7 +171,7 @@ class Page:
 
 
 def backend_keys(data: ReportData, shown: Sequence[str]) -> tuple[Key, ...]:
-    """Return the legend of the backends that a figure shows, the greys as one line."""
+    """Return the legend of the backends that a figure shows; grey ones share an entry."""
     present = set(shown)
     named = [style for label, style in data.styles.items() if label in present]
     keys = [Key(style.label, style) for style in named if not style.is_grey]

@@ -1,16 +1,15 @@
-"""From rows to a page: the verdict, what to beware of, figures, tables and provenance."""
+"""From rows to a page: verdict, warnings, figures, tables and provenance."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.advise import advise_rows, document
-from attnbench.analysis.doubts import doubts, flattering
-from attnbench.analysis.published import published_lines
-from attnbench.analysis.table import ranked
+from attnbench.analysis.cases import rank_cases
+from attnbench.analysis.runs import published_lines
+from attnbench.analysis.warnings import input_warnings, note_warnings
 from attnbench.errors import NothingSelected, OptionError
 from attnbench.filter import did_you_mean
 from attnbench.measurement import STATUSES
@@ -37,22 +36,27 @@ def make_page(
     colours: Mapping[str, int] | None = None,
     comparisons: Comparisons | None = None,
 ) -> Page:
-    """Make the page of all rows of ``frame``; ``metadata`` holds the runs' footers by run id.
+    """Make the page of all rows of ``frame``.
 
-    ``comparisons`` are of the runs with each other, where there are several.
+    Args:
+        frame: rows of one run or several.
+        metadata: the footers of the runs' files, by run id.
+        title: heading; None makes one of suite and device.
+        baseline: label that speed-ups are relative to; None chooses one.
+        colours: place in the palette, 1 to 10, by label.
+        comparisons: the runs compared with each other.
 
     Raises:
-        NothingSelected: there is no row.
-        OptionError: ``baseline`` or a colour names a backend that is not there.
+        NothingSelected: ``frame`` is empty.
+        OptionError: ``baseline`` or a colour names a backend without a case.
 
     """
     from attnbench import __version__
 
     if frame.empty:
-        raise NothingSelected("there is no row to report on", hint="attnbench list runs")
+        raise NothingSelected("there are no rows to report", hint="attnbench list runs")
     found = comparisons or Comparisons()
-    data = make_report_data(gather(frame), metadata, baseline=baseline, colours=colours or {})
-    data = replace(data, comparisons=found)
+    data = make_report_data(gather(frame), metadata, baseline, colours, found)
     return Page(
         title=title or _title(data.points),
         verdict=winners.verdict(data.points, data.contests),
@@ -76,7 +80,7 @@ def make_page(
 def _published(
     points: Sequence[Point], metadata: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the figures that suites quote of these problems, and our fastest beside each."""
+    """Yield the results that suites quote for these problems, each with our fastest."""
     for footer in metadata.values():
         own = [p for p in points if p.case.rows[0]["run_id"] == footer.get("run_id")]
         for line in published_lines(footer, [point.case for point in own]):
@@ -87,7 +91,7 @@ def _published(
 
 
 def _advice(frame: pd.DataFrame) -> str:
-    """What ``attnbench advise`` says of these rows; nothing where no case is ok."""
+    """The output of ``attnbench advise`` for these rows; empty if no case is ok."""
     try:
         return document.text(advise_rows(frame))
     except NothingSelected:
@@ -97,19 +101,19 @@ def _advice(frame: pd.DataFrame) -> str:
 def make_report_data(
     points: Sequence[Point],
     metadata: Mapping[str, Mapping[str, Any]],
-    *,
-    baseline: str | None,
-    colours: Mapping[str, int],
+    baseline: str | None = None,
+    colours: Mapping[str, int] | None = None,
+    comparisons: Comparisons | None = None,
 ) -> ReportData:
-    """Decide once, for all figures, who is fastest, who is the baseline and who looks how.
+    """Rank the backends, choose the baseline and give each backend its style, for all figures.
 
     Raises:
-        OptionError: ``baseline`` or a colour names a backend that is not there.
+        OptionError: ``baseline`` or a colour names a backend without a case.
 
     """
     found = winners.contests(points)
     labels = _best_first(points, found)
-    for named in (*([baseline] if baseline else []), *colours):
+    for named in (*([baseline] if baseline else []), *(colours or {})):
         _check_label(named, labels)
     asked = [footer.get("baseline") for footer in metadata.values()]
     base, why = _baseline(baseline, asked, points, found)
@@ -119,11 +123,12 @@ def make_report_data(
         styles=palette.styles(labels, colours),
         baseline=base,
         baseline_why=why,
+        comparisons=comparisons or Comparisons(),
     )
 
 
 def _best_first(points: Sequence[Point], found: Sequence[winners.Contest]) -> list[str]:
-    """Backends by how many problems they win, then by how often they are near the best."""
+    """Order backends by wins, then by the sum of best latency over own latency."""
     wins = Counter(one.winner for one in found if one.winner)
     near: Counter[str] = Counter()
     for one in found:
@@ -138,8 +143,8 @@ def _check_label(label: str, labels: Sequence[str]) -> None:
         advice = did_you_mean(label, labels)
         known = ", ".join(sorted(labels)[:8])
         raise OptionError(
-            f"no backend of these runs is called {label!r}{f', {advice}' if advice else ''}",
-            hint=f"there are {known}",
+            f"these runs have no backend {label!r}{f', {advice}' if advice else ''}",
+            hint=f"backends: {known}",
         )
 
 
@@ -149,22 +154,23 @@ def _baseline(
     points: Sequence[Point],
     found: Sequence[winners.Contest],
 ) -> tuple[str | None, str]:
-    """The one that was named, else the suite's, else the slowest of those that share problems."""
+    """Return the baseline and where it comes from: named, from the suite, or the slowest."""
     finished = {point.backend for point in drawn(points)}
     if chosen is not None:
-        return chosen, "what --baseline names"
+        return chosen, "the backend named by --baseline"
     for name in asked:
         if isinstance(name, str) and name in finished:
             return name, "the suite's baseline"
     if len(finished) < 2:  # noqa: PLR2004  one backend has no speed-up
-        return None, "speed-ups need two backends that finished something"
-    standing = ranked([point.case for point in drawn(points)])
+        return None, "a speed-up needs two backends with completed cases"
+    standing = rank_cases([point.case for point in drawn(points)])
     if standing:
-        return standing[-1].label, "the slowest over the problems that all backends finished"
+        return standing[-1].label, "the slowest on the problems that all backends completed"
     shared_by = Counter(p.backend for one in found if not one.is_alone for p in one.points)
     if not shared_by:
-        return None, "no problem was finished by two backends"
-    return shared_by.most_common(1)[0][0], "the backend that finished most problems with others"
+        return None, "no two backends completed the same problem"
+    [(label, _)] = shared_by.most_common(1)
+    return label, "the backend that shares the most completed problems with others"
 
 
 def _title(points: Sequence[Point]) -> str:
@@ -174,7 +180,7 @@ def _title(points: Sequence[Point]) -> str:
 
 
 def source_line(points: Sequence[Point]) -> str:
-    """Where a picture comes from: suite, device, day, how many ok cases and processes."""
+    """Return the origin of a picture: suite, device, day, ok cases and processes."""
     ok = drawn(points)
     day = dict(_chips(points)).get("measured", "")
     processes = max((p.latency.processes for p in ok if p.latency), default=0)
@@ -190,20 +196,20 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _warnings(points: Sequence[Point]) -> list[str]:
-    """What stands above the verdict: bad cases first, then doubts about the ok ones."""
+    """Return what is shown above the verdict: failures first, then warnings about ok cases."""
     ok = drawn(points)
     lines = []
     bad = Counter(p.case.status for p in points if p.case.status in STATUSES[5:])
     if bad:
         said = ", ".join(f"{count} {status}" for status, count in bad.most_common())
-        lines.append(f"{said}: these cases have no latency and stand in no figure")
+        lines.append(f"{said}: these cases have no latency and appear in no figure")
     cases = [point.case for point in ok]
-    lines += [*flattering(cases), *doubts(cases)]
+    lines += [*input_warnings(cases), *note_warnings(cases)]
     return lines
 
 
 def _chips(points: Sequence[Point]) -> list[tuple[str, str]]:
-    """Short facts below the title: what, where, when and how many."""
+    """Return the short facts below the verdict: device, day, counts."""
     statuses = Counter(point.case.status for point in points)
     moments = [
         row["started_at"] for p in points for row in p.case.rows if row["started_at"] is not None

@@ -1,11 +1,11 @@
-"""Colours: one for each backend on the whole page, told apart by marker and dash as well.
+"""Colours: one for each backend on the whole page, with a marker and a dash of its own.
 
-Figures are drawn in sentinel colours, which ``svg`` replaces with CSS variables, so that one
-drawing serves light, dark and print. The backends' colours began as petroff10 (Petroff,
-Accessible color sequences, 2021). Four of its ten are too pale on white; darkened one by one they
-fall together for colour-blind readers, so all ten were moved at once, on white and on dark, until
-each has a contrast of 3 to 1 and any two stay apart under simulated protanopia, deuteranopia and
-tritanopia.
+Figures are drawn in sentinel colours, which ``svg`` replaces with CSS variables, so one drawing
+serves light, dark and print. The backends' colours started from petroff10 (Petroff, "Accessible
+Color Sequences for Data Visualization", 2021, arXiv:2107.02270). Four of its ten are too pale on
+white, and darkening those four makes them alike for colour-blind readers. So all ten were
+optimised together, on white and on dark: each has a contrast of 3:1, and any two differ under
+simulated protanopia, deuteranopia and tritanopia.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SLOTS = 10
-MOST_COLOURED = 8  # beyond it lines cannot be told apart: the rest is grey
+MOST_COLOURED = 8  # more colours cannot be distinguished; the rest is grey
 
 # On white and on dark, in the order of petroff10.
 BACKENDS = (
@@ -31,7 +31,7 @@ BACKENDS = (
     ("#2f3f8e", "#566b81"),
     ("#009bf2", "#b0f6ff"),
 )
-# Orange is slower, blue faster, the middle is no change; the outer two of each side carry white.
+# From slower (orange) over no change to faster (blue); the outer two steps carry white text.
 DIVERGING = (
     ("#8a3f00", "#a04a00"),
     ("#b85c00", "#b85c00"),
@@ -65,7 +65,7 @@ _SENTINELS = {
 }
 _SENTINEL = re.compile("|".join(_SENTINELS))
 
-# Markers with the size at which each looks as large as the others.
+# Markers, each with the size at which all look equally large.
 _MARKERS = (
     *(("o", 6.0), ("s", 5.4), ("^", 6.6), ("D", 5.0), ("v", 6.6)),
     *(("P", 7.0), ("X", 7.0), ("<", 6.6), (">", 6.6), ("p", 7.4)),
@@ -75,7 +75,7 @@ _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.5), (6, 1.5, 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How one backend looks everywhere; ``variable`` is None for those that are grey."""
+    """How one backend looks in every figure; ``variable`` is the CSS name of its colour."""
 
     label: str
     code: str
@@ -89,10 +89,15 @@ class Style:
 
 
 def styles(labels: Sequence[str], chosen: Mapping[str, int] | None = None) -> dict[str, Style]:
-    """Give each backend its colour, marker and dash; ``labels`` come with the best first.
+    """Give each backend its colour, marker and dash.
 
-    A colour follows from the label alone, so that it is the same in every report; where two labels
-    meet, the later one takes the next that is free. ``chosen`` overrides: label to slot, from 1.
+    A colour is a hash of the label, so it is the same in every report; when two labels collide,
+    the later one takes the next free colour.
+
+    Args:
+        labels: all backends, the best first.
+        chosen: places in the palette, from 1, by label; they override the hash.
+
     """
     slots: dict[str, int] = {
         label: (slot - 1) % SLOTS for label, slot in (chosen or {}).items() if label in labels
@@ -112,17 +117,17 @@ def styles(labels: Sequence[str], chosen: Mapping[str, int] | None = None) -> di
 
 
 def step_colour(step: int) -> str:
-    """Return the sentinel of one step of the diverging scale."""
+    """Return the sentinel colour of a step of the diverging scale, 0 (slower) to 8 (faster)."""
     return f"#0303{step:02x}"
 
 
 def step_text(step: int) -> str:
-    """Return the sentinel of text on that step."""
+    """Return the sentinel colour of text on that step."""
     return ON if step in (0, 1, len(DIVERGING) - 2, len(DIVERGING) - 1) else FG
 
 
 def with_variables(style: str) -> str:
-    """Replace the sentinels of a piece of CSS by variables."""
+    """Replace sentinel colours in CSS by variables."""
     return _SENTINEL.sub(lambda match: f"var(--{_SENTINELS[match[0]]})", style)
 
 
@@ -148,7 +153,7 @@ def readable_on(colour: str) -> str:
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours as WCAG 2 defines it, from 1 to 21."""
+    """Return the contrast ratio of two colours, 1 to 21 (WCAG 2.1, section 1.4.3)."""
     dark, light = sorted((_luminance(one), _luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 
@@ -197,7 +202,7 @@ def _free(slot: int, taken: set[int]) -> int:
 
 
 def _codes(labels: Sequence[str]) -> dict[str, str]:
-    """One to three letters for each label, none twice: naive N, triton_flash TF."""
+    """One to three distinct letters per label: naive N, triton_flash TF."""
     codes: dict[str, str] = {}
     for label in labels:
         words = re.findall(r"[^\W_]+", label) or ["?"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.table import CaseRows, Latency, case_rows
+from attnbench.analysis.cases import CaseResult, by_run, cases_of
+from attnbench.stats.latency import Latency
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ class Point:
     """One case of one run; ``run`` is what the page calls that run."""
 
     run: str
-    case: CaseRows
+    case: CaseResult
     row: Mapping[str, Any]
 
     @property
@@ -40,7 +40,7 @@ class Point:
     def seconds(self) -> float:
         """The latency of a case that is drawn."""
         assert self.case.latency is not None
-        return self.case.latency.centre
+        return self.case.latency.seconds
 
     @property
     def phase(self) -> str:
@@ -83,8 +83,7 @@ class Point:
 
     def middle(self, column: str) -> float | None:
         """Return the median of a column over the processes; None where no row has it."""
-        known = [row[column] for row in self.case.rows if row[column] is not None]
-        return float(median(known)) if known else None
+        return self.case.median(column)
 
 
 def gather(frame: pd.DataFrame) -> list[Point]:
@@ -92,25 +91,21 @@ def gather(frame: pd.DataFrame) -> list[Point]:
 
     Two runs that measured one case are two points: they are never averaged.
     """
-    groups = [
-        (rows["run_name"].iloc[0], rows["device_name"].iloc[0], rows)
-        for _, rows in frame.groupby(["run_id", "side"], sort=False, dropna=False)
-    ]
-    names = _names([(_said(run), _said(device)) for run, device, _ in groups])
+    found = cases_of(frame, each_run=True)
+    runs: dict[tuple[Any, ...], tuple[str, str]] = {}
+    for one in found:
+        run = (one.rows[0]["run_id"], one.rows[0]["side"])
+        runs.setdefault(run, (_said(one.rows[0]["run_name"]), _said(one.rows[0]["device_name"])))
     return [
-        Point(run=name, case=one, row=_telling(one))
-        for name, (_, _, rows) in zip(names, groups, strict=True)
-        for one in case_rows(rows)
+        Point(run=name, case=one, row=one.telling)
+        for name, members in zip(_names(list(runs.values())), by_run(found), strict=True)
+        for one in members
     ]
 
 
 def drawn(points: Sequence[Point]) -> list[Point]:
     """Return the points that figures may show."""
     return [one for one in points if one.latency is not None]
-
-
-def _telling(one: CaseRows) -> Mapping[str, Any]:
-    return next(row for row in one.rows if row["status"] == one.status)
 
 
 def _names(runs: Sequence[tuple[str, str]]) -> list[str]:

@@ -1,7 +1,7 @@
-"""From a matplotlib figure to a piece of SVG that may stand in the page.
+"""From a matplotlib figure to inline SVG for a page.
 
-Text stays text, colours become CSS variables, ids are the panel's own, and the same data gives the
-same bytes. Names from a result file are drawn literally: no mathematics is read out of them.
+Text stays text, colours become CSS variables, ids are unique on the page, and the same data gives
+the same bytes. Names from a result file are drawn literally, never as mathematics.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LEAST_SCALE = 0.9  # the smallest texts have 10 px, and below 9 px nobody reads them
+_LEAST_SCALE = 0.9  # the smallest text is 10 px, and below 9 px it is unreadable
 POINTS_AN_INCH = 72  # one SVG unit is one point, shown as one pixel
 _RC: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -60,7 +60,7 @@ _RC: dict[str, Any] = {
     "ytick.labelsize": 10,
     "ytick.minor.visible": False,
 }
-# How many ticks a decade has, by how many decades an axis shows.
+# Ticks per decade, by the number of decades that an axis shows.
 _FACTORS = ((0.7, (1, 1.5, 2, 3, 4, 5, 7)), (2.0, (1, 2, 5)), (math.inf, (1,)))
 _UNWANTED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
 _TAG = re.compile(r"<[^<>]+>")
@@ -68,27 +68,27 @@ _NUMBER = re.compile(r"(\d+\.\d{2})\d+")
 _ATTRIBUTE = re.compile(r'(fill|stroke)="(#[0-9a-f]{6})"')
 _FONT = re.compile(r"font: ([^;\"']*?)([\d.]+)px [^;\"]*")
 _STYLE = re.compile(r'style="[^"]*"')
-# Besides what XML cannot hold, what turns the direction of all that is written after it.
+# Characters that XML cannot hold, and those that switch the writing direction.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Set the style of every figure of the page, whatever the user's own settings are."""
+    """Set matplotlib's style for all figures of a page, whatever the user's settings are."""
     import matplotlib as mpl
 
     with warnings.catch_warnings(), mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)  # type: ignore[arg-type]  # it wants a literal of all names
-        # The browser has the fonts; matplotlib only guesses how wide a letter is.
+        # The browser has the fonts; matplotlib only estimates the widths.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        # seaborn sets limits of its own, which a figure of one value replaces afterwards.
+        # seaborn sets equal limits for a single value; the figure replaces them.
         warnings.filterwarnings("ignore", message="Attempting to set identical low and high")
         yield
 
 
 def new_panel(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return an empty figure of this many pixels and its axes."""
+    """Return an empty figure, its size in pixels, and its axes."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -101,21 +101,26 @@ def new_panel(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def render(figure: Figure, name: str, title: str, about: str) -> Markup:
-    """Return the figure as inline SVG with a title and a description for those who cannot see it.
+    """Return a figure as inline SVG.
 
-    ``name`` is unique on the page: every id inside begins with it.
+    Args:
+        figure: a figure of ``new_panel``.
+        name: unique on the page; every id in the SVG begins with it.
+        title: title for screen readers.
+        about: description for screen readers.
+
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
-    # What savefig does besides, a first drawing for the layout alone, would double the time.
+    # savefig would draw twice, first only for the layout.
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasSVG)
     print_svg: Any = canvas.print_svg  # matplotlib gives it no types
     print_svg(text, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
-    # matplotlib's style element would apply to the whole page; report.css has what it says.
+    # matplotlib's style element would apply to the whole page; report.css has its rules.
     svg = _UNWANTED.sub("", svg)
     ids = {f'"{old}"': f'"{name}-{number}"' for number, old in _used_ids(svg)}
     svg = _TAG.sub(lambda tag: _tag(tag[0], ids), svg)
@@ -126,17 +131,17 @@ def render(figure: Figure, name: str, title: str, about: str) -> Markup:
 
 
 def visible(text: str) -> str:
-    """Write a mark for each character that cannot be seen and would change what follows it."""
+    """Replace control characters, and those that switch the writing direction, by a mark."""
     return _CONTROL.sub("�", text)
 
 
 def escaped(json_text: str) -> str:
-    """Write the same characters of a JSON text as escapes, so that it means what it meant."""
+    """Write the same characters of a JSON text as escapes, which keeps its meaning."""
     return _CONTROL.sub(lambda mark: f"\\u{ord(mark[0]):04x}", json_text)
 
 
 def literal(text: str, longest: int = 40) -> str:
-    """Shorten a name from a file in its middle, without what a terminal or XML cannot hold."""
+    """Shorten a name from a file in its middle and replace its control characters."""
     shown = visible(text)
     if len(shown) <= longest:
         return shown
@@ -145,7 +150,7 @@ def literal(text: str, longest: int = 40) -> str:
 
 
 def lengths_axis(axes: Axes, lengths: Sequence[int], label: str) -> None:
-    """Make x an axis of tokens: logarithmic, ticks at powers of two that stand in the data."""
+    """Make x a logarithmic axis of tokens with ticks at powers of two."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(lengths), max(lengths)
@@ -159,14 +164,14 @@ def lengths_axis(axes: Axes, lengths: Sequence[int], label: str) -> None:
 
 
 def powers_of_two(low: int, high: int, most: int) -> list[int]:
-    """Return powers of two (of four, of eight, …) around a range, at most so many."""
+    """Return at most ``most`` powers of two (or four, eight, …) that cover a range."""
     exponents = [e for e in range(41) if low / 1.31 <= 2**e <= high * 1.31]
     step = next(step for step in count(1) if len(exponents[::step]) <= most)
     return [2**e for e in exponents[::step]] or [low]
 
 
 def time_axis(axes: Axes, low: float, high: float) -> None:
-    """Make y an axis of seconds: logarithmic, labelled 1 µs, 10 µs, 1 ms."""
+    """Make y a logarithmic axis of seconds, labelled 1 µs, 10 µs, 1 ms."""
     from attnbench.units import time_text
 
     _log_axis(axes, low, high, lambda y: _plain_unit(time_text(y)))
@@ -174,7 +179,7 @@ def time_axis(axes: Axes, low: float, high: float) -> None:
 
 
 def bytes_axis(axes: Axes, low: float, high: float) -> None:
-    """Make y an axis of bytes: logarithmic."""
+    """Make y a logarithmic axis of bytes."""
     from attnbench.units import bytes_text
 
     _log_axis(axes, low, high, lambda y: _plain_unit(bytes_text(y)))
@@ -208,7 +213,7 @@ def _used_ids(svg: str) -> Iterator[tuple[int, str]]:
 
 
 def _tag(tag: str, ids: dict[str, str]) -> str:
-    """Rewrite one tag; what stands between tags is text and is left alone."""
+    """Rewrite one tag: sizes, ids, colours and decimals; text between tags stays."""
     if tag.startswith("<svg"):
         box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', tag)
         assert box is not None

@@ -23,33 +23,33 @@ _FIGURE = re.compile(r"\d+(?:[.,]\d+)*(?: [kMGT]?B\b| m?s\b| min\b| h\b)?")
 _LONGEST_REASON = 600
 
 _COLUMNS = (
-    Column("problem", "phase, requests, query/KV heads x head_dim, dtype, what is not a default"),
-    Column("backend", "with the options that are not its defaults"),
+    Column("problem", "phase, requests, query/KV heads x head_dim, dtype, non-default fields"),
+    Column("backend", "label with its non-default options"),
     Column("status", "ok, or why there is no latency"),
     Column("phase", "prefill, decode, extend or mixed", is_minor=True),
-    Column("batch", "sequences", is_number=True, is_minor=True),
-    Column("q_len", "query tokens a sequence", is_number=True, is_minor=True),
-    Column("kv_len", "key tokens a sequence", is_number=True, is_minor=True),
+    Column("batch", "number of sequences", is_number=True, is_minor=True),
+    Column("q_len", "query tokens per sequence", is_number=True, is_minor=True),
+    Column("kv_len", "key tokens per sequence", is_number=True, is_minor=True),
     Column("q_heads", "query heads", is_number=True, is_minor=True),
     Column("kv_heads", "key-value heads", is_number=True, is_minor=True),
-    Column("head_dim", "width of a head", is_number=True, is_minor=True),
-    Column("dtype", "of queries and output", is_minor=True),
+    Column("head_dim", "size of a head", is_number=True, is_minor=True),
+    Column("dtype", "dtype of queries and output", is_minor=True),
     Column("latency_us", "µs, geometric mean over processes; lower is better", is_number=True),
     Column("interval", "±%, half of the 95 % interval between processes", is_number=True),
-    Column("vs_best", "latency over that of the fastest backend of the problem", is_number=True),
-    Column("gbps", "GB/s of the least traffic; higher is better", is_number=True),
-    Column("pct_bandwidth", "% of the best bandwidth measured", is_number=True),
+    Column("vs_best", "latency relative to the fastest backend on the problem", is_number=True),
+    Column("gbps", "GB/s of the minimum traffic; higher is better", is_number=True),
+    Column("pct_bandwidth", "% of the best measured bandwidth", is_number=True),
     Column("tflops", "TFLOP/s; higher is better", is_number=True),
-    Column("peak_bytes", "most memory during a call; lower is better", is_number=True),
-    Column("processes", "fresh processes", is_number=True),
-    Column("notes", "what the measurement carries"),
-    Column("repro", "the command that measures this case alone"),
+    Column("peak_bytes", "peak memory during a call; lower is better", is_number=True),
+    Column("processes", "number of fresh processes", is_number=True),
+    Column("notes", "notes on the measurement"),
+    Column("repro", "command that measures only this case"),
 )
-_RUN = Column("run", "which of the runs")
+_RUN = Column("run", "name of the run")
 
 
 def case_table(data: ReportData) -> CaseTable:
-    """Make a line of every case; a run's name is a column only where there are several."""
+    """Make one row per case; the run is a column only where there are several runs."""
     several = len({point.run for point in data.points}) > 1
     best = {id(point): one.best.seconds for one in data.contests for point in one.points}
     rows = []
@@ -60,7 +60,7 @@ def case_table(data: ReportData) -> CaseTable:
 
 
 def failures(points: Sequence[Point]) -> tuple[ReasonGroup, ...]:
-    """Gather cases by status, backend and reason; reasons that differ in figures alone are one."""
+    """Group failed cases by status, backend and reason, ignoring the numbers in a reason."""
     groups: dict[tuple[str, str, str], list[Point]] = {}
     for point in points:
         if point.case.status != "ok":
@@ -72,7 +72,7 @@ def failures(points: Sequence[Point]) -> tuple[ReasonGroup, ...]:
         ReasonGroup(
             status,
             backend,
-            (members[0].case.reason or "no reason was kept")[:_LONGEST_REASON],
+            (members[0].case.reason or "no reason recorded")[:_LONGEST_REASON],
             tuple(point.case.problem for point in members),
         )
         for (status, backend, _), members in ordered
@@ -101,9 +101,9 @@ def _measured(point: Point, best: float | None) -> tuple[tuple[str, Any], ...]:
         return (("", None),) * 8
     half = latency.half_width
     peak = point.middle("peak_bytes")
-    ratio = None if best is None else latency.centre / best
+    ratio = None if best is None else latency.seconds / best
     return (
-        _number(latency.centre * 1e6),
+        _number(latency.seconds * 1e6),
         ("", None) if half is None else (f"±{100 * half:.1f}", round(100 * half, 3)),
         ("", None) if ratio is None else (f"{ratio:.2f}x", round(ratio, 4)),
         _number(point.bandwidth_gbps),
@@ -135,7 +135,13 @@ Row = Mapping[str, Any]
 def provenance(
     points: Sequence[Point], metadata: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Provenance, ...]:
-    """Describe each run; ``metadata`` holds the footers by run id."""
+    """Describe the origin of each run.
+
+    Args:
+        points: the points of all runs.
+        metadata: footers of the runs' files, by run id.
+
+    """
     found = []
     for run in dict.fromkeys(point.run for point in points):
         rows = [row for point in points if point.run == run for row in point.case.rows]
@@ -149,11 +155,11 @@ def provenance(
 def _facts(rows: Sequence[Row], footer: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "run", _several(rows, "run_name")
     yield "suite", _suite(rows)
-    yield "asked for as", _arguments(rows[0]["run_args"])
+    yield "arguments", _arguments(rows[0]["run_args"])
     yield "measured", _when(rows)
     yield "attnbench", _several(rows, "attnbench_version")
     yield "device", _device(rows)
-    yield "this very device", _several(rows, "device_uuid")
+    yield "device UUID", _several(rows, "device_uuid")
     yield "power limit", _with_unit(rows, "power_limit_w", "W")
     yield "driver", _several(rows, "driver")
     for name, column in (
@@ -169,22 +175,22 @@ def _facts(rows: Sequence[Row], footer: Mapping[str, Any]) -> Iterable[tuple[str
     yield "timer", _several(rows, "timer")
     yield "last-level cache", _several(rows, "l2")
     yield "ceilings", _ceilings(rows)
-    yield "clocks seen", _range(rows, "sm_clock_mhz", "MHz")
-    yield "temperature seen", _range(rows, "temperature_c", "°C")
-    yield "power seen", _range(rows, "power_w", "W")
-    yield "throttling seen", _several(rows, "throttle_reasons")
-    yield "rules", _rules(footer.get("method"))
+    yield "SM clock", _range(rows, "sm_clock_mhz", "MHz")
+    yield "temperature", _range(rows, "temperature_c", "°C")
+    yield "power", _range(rows, "power_w", "W")
+    yield "throttling", _several(rows, "throttle_reasons")
+    yield "method", _rules(footer.get("method"))
     yield "seed", _text(footer.get("seed"))
     yield "ids", _ids(rows)
 
 
 def _suite(rows: Sequence[Row]) -> str:
     digest = (rows[0]["suite_sha256"] or "")[:12]
-    return f"{_several(rows, 'suite')}{f', text {digest}' if digest else ''}"
+    return f"{_several(rows, 'suite')}{f', sha256 {digest}' if digest else ''}"
 
 
 def _arguments(text: Any) -> str:
-    """The arguments that were given; JSON that says nothing is left out."""
+    """The arguments of the run, without empty ones."""
     try:
         given = json.loads(text)
     except (TypeError, ValueError):
@@ -210,7 +216,11 @@ def _device(rows: Sequence[Row]) -> str:
 
 def _commit(rows: Sequence[Row]) -> str:
     text = _several(rows, "git_commit")
-    return f"{text} with changes" if text and any(row["git_dirty"] for row in rows) else text
+    return (
+        f"{text} with uncommitted changes"
+        if text and any(row["git_dirty"] for row in rows)
+        else text
+    )
 
 
 def _backends(rows: Sequence[Row]) -> str:
@@ -250,9 +260,9 @@ def _ids(rows: Sequence[Row]) -> str:
 
 
 def _several(rows: Sequence[Row], column: str) -> str:
-    """Every value that a column has, or how many more there are than can be read."""
+    """The distinct values of a column; beyond six, how many more there are."""
     values = [_text(v) for v in dict.fromkeys(row[column] for row in rows) if v not in (None, "")]
-    more = f" and {len(values) - 6} others" if len(values) > 6 else ""  # noqa: PLR2004
+    more = f" and {len(values) - 6} more" if len(values) > 6 else ""  # noqa: PLR2004
     return ", ".join(values[:6]) + more
 
 

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from attnbench.analysis.ties import is_tie
 from attnbench.report.points import Point, drawn
+from attnbench.stats.latency import is_tie
 from attnbench.units import count_text, time_text
 
 _MOST_RULES = 8

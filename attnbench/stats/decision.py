@@ -16,11 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.stats.difference import Array, Difference, paired
-from attnbench.stats.families import adjusted
+from attnbench.stats.difference import Array, Difference, centre, paired, quantile
+from attnbench.stats.latency import CONFIDENCE
+from attnbench.stats.prior import FEWEST_CASES as FEWEST_OF_PRIOR
 from attnbench.stats.prior import NO_PRIOR, VariancePrior
 
 FALSE_DISCOVERIES = 0.05  # share of the accusations that may be false
+POWER = 0.80  # how often a slowdown of the smallest effect is found
 MARGIN = 0.005  # a change smaller than this is never asked about
 SUSPECT_P = 0.10
 MOST_ROUNDS, FEWEST_ROUNDS = 30, 6  # of a confirmation
@@ -99,6 +101,59 @@ def confirm(screened: Screened, fresh: Array, limit: Array | float) -> tuple[Dif
     return _replaced(screened.difference, judged, suspects), words
 
 
+def adjusted(p: Array) -> Array:
+    """Adjust the p-values of one family by the step-up rule of Benjamini and Hochberg.
+
+    Calling those at most q changed errs in a share q of them (Y. Benjamini and Y. Hochberg,
+    Controlling the false discovery rate, JRSS B 57, 1995). The same numbers as
+    ``scipy.stats.false_discovery_control``, whose import alone takes as long as a comparison.
+
+    Args:
+        p: p-values, [hypothesis].
+
+    """
+    order = np.argsort(p)
+    ranks = np.arange(1, p.size + 1)
+    # p of rank i times m / i, and never more than that of any higher rank.
+    stepped = np.minimum.accumulate((p[order] * (p.size / ranks))[::-1])[::-1]
+    found = np.empty_like(p)
+    found[order] = np.clip(stepped, 0.0, 1.0)
+    return found
+
+
+def minimum_effect(difference: Difference, limit: Array | float, *, family: int) -> Array:
+    """Smallest slowdown (share) that is found four times in five, a case; NaN without an interval.
+
+    It must pass two rules: beyond doubt as the only one slower of ``family`` cases, the hardest
+    place in the Benjamini-Hochberg order; and at or past ``limit``, which an effect equal to the
+    limit does in half of the runs.
+    """
+    found = quantile(difference.df, POWER) * difference.se
+    strict = quantile(difference.df, 1 - FALSE_DISCOVERIES / max(family, 1)) * difference.se
+    inside = np.log1p(np.broadcast_to(limit, difference.estimate.shape))
+    effect: Array = np.expm1(
+        np.maximum(np.minimum(np.log1p(MARGIN), inside) + strict + found, inside + found)
+    )
+    return effect
+
+
+def processes_needed(difference: Difference, limit: Array | float) -> Array:
+    """How many processes of the new side would bring the whole interval to one side of the limit.
+
+    Infinite where no number would: what is in the way is the difference between sessions, or the
+    estimate lies on the limit itself. NaN without an interval. The estimate is taken as it is, so
+    that this is a guess and not a promise.
+    """
+    inside = np.log1p(np.broadcast_to(limit, difference.estimate.shape))
+    room = np.abs(inside - difference.estimate)
+    # More processes bring more degrees of freedom; the present ones are on the safe side.
+    allowed = (room / quantile(difference.df, (1 + CONFIDENCE) / 2)) ** 2
+    left = allowed - difference.fixed_variance
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count = np.where(left > 0, np.ceil(difference.process_variance / left), np.inf)
+    return np.where(np.isfinite(difference.se), np.maximum(count, difference.kept), np.nan)
+
+
 def _significant(p: Array, asked: Flags) -> Flags:
     """Which hypotheses fall at the false-discovery rate, among those that were asked."""
     family = asked & np.isfinite(p)
@@ -109,12 +164,9 @@ def _significant(p: Array, asked: Flags) -> Flags:
 
 def _prior_of(rounds: Array) -> VariancePrior:
     """Neighbours' variance for a confirmation: too few cases to fit, enough for a middle."""
-    from attnbench.stats.difference import centre
-    from attnbench.stats.prior import FEWEST_CASES
-
     known = centre(rounds).variance
     known = known[np.isfinite(known)]
-    if len(known) < FEWEST_CASES:
+    if len(known) < FEWEST_OF_PRIOR:
         return NO_PRIOR
     return VariancePrior(_CONFIRM_DF, float(np.median(known)))
 

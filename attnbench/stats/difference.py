@@ -7,20 +7,22 @@ round of `ab`: what happens inside a process is not replication.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.stats.latency import CONFIDENCE, FEWEST_PROCESSES
 from attnbench.stats.prior import VariancePrior, fit_prior, moderated
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-CONFIDENCE = 0.95
 TRIM = 0.1  # the share cut off at either end, and at least one value
 FEWEST_TRIMMED = 8  # rounds below which none is cut off: the interval would be too narrow
 FEWEST_TRIMMED_PROCESSES = 5  # of one run, whose interval is taken from other runs
+RESAMPLES = 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +198,48 @@ def _winsorised(ordered: Array, count: Counts, cut: Counts) -> Array:
         squares = np.where(present, (clipped - middle[:, None]) ** 2, 0.0).sum(axis=1)
         variance: Array = squares / (count - 1)
     return variance
+
+
+def bootstrap_interval(
+    base: Sequence[float], new: Sequence[float], *, paired: bool = False, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of new / base by resampling whole processes.
+
+    A second opinion that assumes neither a t distribution nor a common variance: percentiles of the
+    bootstrap distribution (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 13.3). It
+    knows of no other session than those it was given, and below about ten processes a side it is
+    too narrow; it is a cross-check and never a verdict.
+
+    Args:
+        base: the latency of each process, in any unit.
+        new: the same of the other side, in the same unit.
+        paired: whether process i of both sides ran side by side.
+        seed: of the resampling.
+
+    Returns:
+        The interval of the ratio of geometric means; None below three processes on a side.
+
+    Raises:
+        ValueError: paired sides of different lengths.
+
+    """
+    from scipy.stats import bootstrap
+
+    if min(len(base), len(new)) < FEWEST_PROCESSES:
+        return None
+
+    def gap(base: Array, new: Array, axis: int = -1) -> Array:
+        difference: Array = new.mean(axis=axis) - base.mean(axis=axis)
+        return difference
+
+    found = bootstrap(
+        (np.log(np.asarray(base)), np.log(np.asarray(new))),
+        gap,
+        paired=paired,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(np.exp(found.low)), float(np.exp(found.high))

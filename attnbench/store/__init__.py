@@ -1,6 +1,5 @@
 """The result file: its columns, its journal, reading, writing, repairing, joining, exporting."""
 
-from attnbench.store.export import EXPORTERS, Exported, export
 from attnbench.store.merge import merge_runs
 from attnbench.store.repair import Repaired, repair_run
 from attnbench.store.resume import Difference, Done, Unfinished, differences, done, unfinished_runs
@@ -8,17 +7,14 @@ from attnbench.store.run import Run, load, read, result_files
 from attnbench.store.writer import RunWriter
 
 __all__ = [
-    "EXPORTERS",
     "Difference",
     "Done",
-    "Exported",
     "Repaired",
     "Run",
     "RunWriter",
     "Unfinished",
     "differences",
     "done",
-    "export",
     "load",
     "merge_runs",
     "read",

@@ -24,6 +24,7 @@ from attnbench.measurement import (
     TIMERS,
 )
 from attnbench.metrics import METRICS
+from attnbench.problem import PROBLEM_FIELDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +44,7 @@ CLOSED: dict[str, tuple[str, ...]] = {
 }
 
 # (group, (column, …)); the order is the order in the file. A column is (name, type, meaning), or
-# only a name: that of a metric's column.
+# only a name: that of a metric's column or of a problem's field.
 _TABLE: tuple[tuple[str, tuple[str | tuple[str, str, str], ...]], ...] = (
     (
         "identity",
@@ -71,44 +72,44 @@ _TABLE: tuple[tuple[str, tuple[str | tuple[str, str, str], ...]], ...] = (
     (
         "problem",
         (
-            ("mode", "string", "fwd, bwd or fwd_bwd"),
+            "mode",
             ("phase", "string", "prefill, decode, extend or mixed"),
-            ("batch", "int64", "sequences"),
-            ("q_len", "int64", "query tokens a sequence"),
-            ("kv_len", "int64", "key tokens a sequence"),
-            ("requests", "string", "a ragged batch in the batch grammar"),
-            ("q_heads", "int64", "query heads"),
-            ("kv_heads", "int64", "key-value heads"),
+            "batch",
+            "q_len",
+            "kv_len",
+            "requests",
+            "q_heads",
+            "kv_heads",
             ("group_size", "int64", "query heads a key-value head"),
-            ("head_dim", "int64", "width of q and k"),
-            ("v_head_dim", "int64", "width of v and o"),
-            ("dtype", "string", "of q and o"),
-            ("kv_dtype", "string", "of the stored k and v"),
-            ("mask", "string", "none, causal or window"),
-            ("mask_align", "string", "bottom_right or top_left"),
-            ("window", "int64", "keys a row sees at most"),
-            ("sinks", "int64", "first keys always seen"),
-            ("sink_logits", "bool", "one learned logit a head in the denominator"),
-            ("bias", "string", "none or alibi"),
-            ("softcap", "float64", "scores are softcap · tanh(score / softcap)"),
-            ("scale", "float64", "factor of the scores"),
-            ("rope", "string", "none, neox or gptj"),
-            ("rope_base", "float64", "base of the rotation's angles"),
-            ("rope_dim", "int64", "dimensions that rotate"),
-            ("append", "int64", "new k, v rows that the call writes first"),
-            ("attention", "string", "softmax, linear, additive, block_sparse or layer"),
-            ("feature", "string", "feature map of linear attention"),
-            ("chunk", "int64", "tokens a chunk of linear attention"),
-            ("additive_dim", "int64", "hidden width of additive attention"),
-            ("block", "int64", "tokens a block of block_sparse"),
-            ("density", "float64", "share of kept blocks"),
-            ("pattern", "string", "which blocks are kept"),
-            ("kv_layout", "string", "contiguous or paged"),
-            ("page_size", "int64", "tokens a page"),
-            ("page_order", "string", "identity or shuffled"),
-            ("page_format", "string", "nhd or hnd"),
-            ("input_dist", "string", "what inputs are drawn from"),
-            ("seed", "int64", "of the inputs"),
+            "head_dim",
+            "v_head_dim",
+            "dtype",
+            "kv_dtype",
+            "mask",
+            "mask_align",
+            "window",
+            "sinks",
+            "sink_logits",
+            "bias",
+            "softcap",
+            "scale",
+            "rope",
+            "rope_base",
+            "rope_dim",
+            "append",
+            "attention",
+            "feature",
+            "chunk",
+            "additive_dim",
+            "block",
+            "density",
+            "pattern",
+            "kv_layout",
+            "page_size",
+            "page_order",
+            "page_format",
+            "input_dist",
+            "seed",
             ("model", "string", "the model that the heads come from"),
             ("tp", "int64", "tensor-parallel ranks"),
             ("weight", "float64", "layers of the model that look like this"),
@@ -259,7 +260,7 @@ _TABLE: tuple[tuple[str, tuple[str | tuple[str, str, str], ...]], ...] = (
     ),
     (
         "problem",
-        (("latent", "bool", "absorbed MLA: v is the first v_head_dim columns of k"),),
+        ("latent",),
     ),
     (
         "method",
@@ -280,16 +281,20 @@ class Column:
 
 def _columns() -> Iterator[Column]:
     """Yield the columns of the table; then, by version, those that are declared only elsewhere."""
-    declared = {one.column: one for one in METRICS.values()}
+    metrics = {one.column: (one.type, "derived", one.meaning) for one in METRICS.values()}
+    fields = {name: (one.column_type, "problem", one.about) for name, one in PROBLEM_FIELDS.items()}
+    declared = {**metrics, **fields}
     for group, members in _TABLE:
         for member in members:
             if isinstance(member, str):
-                one = declared.pop(member)
-                yield Column(member, one.type, group, one.meaning)
+                kind, _, meaning = declared.pop(member)
+                yield Column(member, kind, group, meaning)
             else:
                 yield Column(member[0], member[1], group, member[2])
-    for one in sorted(declared.values(), key=lambda one: one.since):
-        yield Column(one.column, one.type, "derived", one.meaning)
+    since = {one.column: one.since for one in METRICS.values()}
+    since |= {name: one.since for name, one in PROBLEM_FIELDS.items()}
+    for name in sorted(declared, key=since.__getitem__):
+        yield Column(name, *declared[name])
 
 
 COLUMNS: tuple[Column, ...] = tuple(_columns())

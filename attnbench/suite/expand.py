@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from attnbench import models
-from attnbench.batch import Request, parse_requests
 from attnbench.case import Case
 from attnbench.errors import InputError, ProblemError
 from attnbench.filter import plain_fields
-from attnbench.problem import FIELDS, REQUIRED, Problem
+from attnbench.problem import DEFAULTS, REQUIRED, Problem
+from attnbench.problem.batch import Request, parse_requests
 from attnbench.suite.diagnostics import Diagnostic, Place
 from attnbench.suite.exclusions import Exclusions
 from attnbench.suite.grid import Grid, Picks
 from attnbench.suite.variants import Variant
 
-_DEFAULTS = {one.name: one.default for one in fields(Problem) if one.name in FIELDS}
 # How many different messages of one fault are shown.
 _SHOWN = 3
 
@@ -140,7 +139,7 @@ class _Expander:
 
     def trouble(self, error: ProblemError, picks: Picks, given: dict[str, Any]) -> None:
         """Note a fault, unless every case of the combination is excluded anyway."""
-        fields = {**_DEFAULTS, **_filled(given)}
+        fields = {**DEFAULTS, **_filled(given)}
         model = self.models.get(given.get("model", ""))
         if isinstance(model, models.Model):
             fields["model"] = model.name

@@ -11,7 +11,8 @@ from typing import Any
 
 from attnbench.measurement import L2_STATES, TIMERS
 from attnbench.method import ENERGY_WINDOW_S, FLUSHES
-from attnbench.problem import CHOICES, FLAGS, NOT_NEGATIVE, POSITIVE, POSITIVE_NUMBERS
+from attnbench.problem import DEFAULTS, PROBLEM_FIELDS
+from attnbench.problem.fields import ProblemField
 from attnbench.suite.readers import Reader, flag, off_or_from, real, share, text, whole, word
 
 
@@ -97,67 +98,35 @@ def _share(name: str, default: str, about: str) -> FieldSpec:
     return FieldSpec(name, share, "share: 3% or 0.03", default, about, _SHARE_SCHEMA)
 
 
-# name: (default, what it means), in the order of Problem; the kinds follow from attnbench.problem.
-_PROBLEM: dict[str, tuple[str, str]] = {
-    "mode": ("fwd", "forward, backward, or both in one call"),
-    "batch": ("1", "sequences"),
-    "q_len": ("", "query tokens a sequence"),
-    "kv_len": ("q_len", "key tokens a sequence, the new ones included"),
-    "requests": ("", "a ragged batch such as 2q2k_8q1s1k, instead of batch, q_len and kv_len"),
-    "q_heads": ("", "query heads"),
-    "kv_heads": ("q_heads", "KV heads; 1 is MQA, q_heads is MHA"),
-    "head_dim": ("", "width of q and k"),
-    "v_head_dim": ("head_dim", "width of v and the output"),
-    "dtype": ("", "of q and the output"),
-    "kv_dtype": ("dtype", "of k and v; a narrower one is a quantised cache with scales"),
-    "mask": ("none", "which keys a row sees; window is causal and at most `window` keys"),
-    "mask_align": ("bottom_right", "where a causal mask begins if q_len is not kv_len"),
-    "window": ("", "keys a row sees, itself included; with mask: window"),
-    "sinks": ("0", "first keys that are always seen; with mask: window"),
-    "sink_logits": ("false", "one learned logit a head in the denominator, as gpt-oss has"),
-    "bias": ("none", "what is added to the scores"),
-    "softcap": ("", "scores become softcap * tanh(score / softcap)"),
-    "scale": ("1/sqrt(head_dim)", "what the scores are multiplied by"),
-    "rope": ("none", "rotary embedding inside the call"),
-    "rope_base": ("10000", "with rope"),
-    "rope_dim": ("head_dim", "rotated channels; with rope"),
-    "append": ("0", "new k, v rows that the call first writes at the end of the cache"),
-    "attention": ("softmax", "which mathematics"),
-    "feature": ("elu1", "feature map; with attention: linear"),
-    "chunk": ("64", "tokens a chunk; with attention: linear"),
-    "additive_dim": ("64", "width of the additive score; with attention: additive"),
-    "block": ("128", "tokens a block; with attention: block_sparse"),
-    "density": ("0.25", "share of the blocks that is kept; with attention: block_sparse"),
-    "pattern": ("random", "which blocks; with attention: block_sparse"),
-    "kv_layout": ("contiguous", "how the cache lies in memory"),
-    "page_size": ("16", "tokens a page; with kv_layout: paged"),
-    "page_order": ("shuffled", "of the pages in memory; with kv_layout: paged"),
-    "page_format": ("nhd", "axes of a page; with kv_layout: paged"),
-    "input_dist": ("normal", "how the inputs are drawn"),
-    "seed": ("0", "of the inputs"),
-    "latent": ("false", "v is the first v_head_dim columns of k, as in MLA's absorbed form"),
-    "model": ("", "a named layout or ./config.json, instead of the head fields"),
-    "tp": ("1", "devices that share a model's heads; with model"),
-}
-
-
-def _problem_leaf(name: str) -> FieldSpec:
-    default, about = _PROBLEM[name]
-    if name in CHOICES:
-        return _word(name, CHOICES[name], default, about)
-    if name in POSITIVE or name == "tp":
-        return _count(name, default, about)
-    if name in NOT_NEGATIVE:
-        return _count(name, default, about, low=0)
-    if name in POSITIVE_NUMBERS:
+def _problem_key(name: str, declared: ProblemField) -> FieldSpec:
+    """Return the key of a suite for a declared field of a problem."""
+    default, about = _default_text(name, declared), declared.about
+    if declared.kind == "word":
+        return _word(name, declared.choices, default, about)
+    if declared.kind == "count":
+        return _count(name, default, about, low=declared.low)
+    if declared.kind == "number":
         return _number(name, default, about)
-    if name in FLAGS:
+    if declared.kind == "flag":
         return _flag(name, about)
-    values = "vLLM's batch grammar" if name == "requests" else "name or path"
-    return _text(name, default, about, values)
+    return _text(name, default, about, declared.values)
 
 
-PROBLEM: dict[str, FieldSpec] = {name: _problem_leaf(name) for name in _PROBLEM}
+def _default_text(name: str, declared: ProblemField) -> str:
+    """Write the default of a problem's field for people; nothing where there is none."""
+    if declared.default_text or declared.same_as:
+        return declared.default_text or str(declared.same_as)
+    default = DEFAULTS[name] if declared.filled is None else declared.filled
+    return "" if default is None else str(default).lower()
+
+
+PROBLEM: dict[str, FieldSpec] = {
+    **{name: _problem_key(name, declared) for name, declared in PROBLEM_FIELDS.items()},
+    "model": _text(
+        "model", "", "a named layout or ./config.json, instead of the head fields", "name or path"
+    ),
+    "tp": _count("tp", "1", "devices that share a model's heads; with model"),
+}
 
 MEASURE: dict[str, FieldSpec] = {
     leaf.name: leaf

@@ -296,10 +296,7 @@ class WorkerHandle:
         if self._connection is None:
             connection = self._connect(self._spec)
             try:
-                reply = _exchange(connection, protocol.OpenDevice(device=self._spec.device))
-                if isinstance(reply, Failed):
-                    raise _opening_error(reply, self._spec.python)
-                self._environment = reply.environment
+                self._environment = _opened(connection, self._spec)
             except (WorkerDied, TimeoutError) as error:
                 connection.kill()
                 raise EnvironmentProblem(f"a worker could not start: {error}") from error
@@ -465,14 +462,14 @@ def _await_case(
             raise CaseTimeout(f"no end of {stage} after {spent} ({name} {limit:g}){said}")
 
 
-def _opening_error(reply: Failed, python: str | None) -> Exception:
-    match reply.error:
-        case protocol.TORCH_MISSING:
-            install = _INSTALL if python is None else f"{python} -m pip install torch"
-            return TorchMissing(
-                f"measuring needs torch: {reply.message}", hint=f"install it: {install}"
-            )
-        case protocol.DEVICE_MISSING:
-            return DeviceMissing(reply.message, hint=reply.hint)
-        case _:
-            return RuntimeError(reply.message)
+def _opened(connection: Connection, spec: WorkerSpec) -> Environment:
+    """Have a fresh worker open its device; raise what kept it from doing so."""
+    reply = _exchange(connection, protocol.OpenDevice(device=spec.device))
+    if not isinstance(reply, Failed):
+        return reply.environment
+    if reply.error == protocol.TORCH_MISSING:
+        install = _INSTALL if spec.python is None else f"{spec.python} -m pip install torch"
+        raise TorchMissing(f"measuring needs torch: {reply.message}", hint=f"install it: {install}")
+    if reply.error == protocol.DEVICE_MISSING:
+        raise DeviceMissing(reply.message, hint=reply.hint)
+    raise RuntimeError(reply.message)

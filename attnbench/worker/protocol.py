@@ -35,7 +35,7 @@ class Message:
         Message.types[cls.__name__] = cls
 
 
-ReplyT = TypeVar("ReplyT", bound=Message, covariant=True)
+ReplyT = TypeVar("ReplyT", bound=Message)
 
 
 class Request(Message, Generic[ReplyT]):
@@ -244,19 +244,19 @@ def decode(line: bytes) -> Message:
 
     """
     values = json.loads(line)
-    message_type = Message.types[values.pop("type")]
-    for name, from_dict in _readers(message_type).items():
+    kind = values.pop("type")
+    for name, from_dict in _readers(kind).items():
         if values.get(name) is not None:
             values[name] = from_dict(values[name])
-    return message_type(**values)
+    return Message.types[kind](**values)
 
 
 @cache
-def _readers(message_type: type[Message]) -> dict[str, Callable[[dict[str, Any]], Any]]:
+def _readers(kind: str) -> dict[str, Callable[[dict[str, Any]], Any]]:
     """Return how the fields that are objects are rebuilt, by name."""
     return {
         name: _FROM_DICT[one]
-        for name, hint in get_type_hints(message_type).items()
+        for name, hint in get_type_hints(Message.types[kind]).items()
         for one in (hint, *get_args(hint))
         if one in _FROM_DICT
     }

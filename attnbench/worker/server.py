@@ -21,7 +21,7 @@ from attnbench.worker import protocol
 from attnbench.worker.protocol import Failed, Message
 
 if TYPE_CHECKING:
-    from attnbench.measure.bench import DeviceContext
+    from attnbench.measure.context import DeviceContext
 
 _PR_SET_PDEATHSIG = 1
 _BEAT_S = 1.0
@@ -87,7 +87,7 @@ class Handlers:
         except ImportError as error:
             return Failed(error=protocol.TORCH_MISSING, message=str(error))
         from attnbench.errors import DeviceMissing
-        from attnbench.measure.bench import DeviceContext
+        from attnbench.measure.context import DeviceContext
 
         try:
             self._device = DeviceContext.open(request.device, stage=self._channel.enter)
@@ -143,7 +143,7 @@ class Handlers:
 
     def run_case(self, request: protocol.RunCase) -> Message:
         """Measure a case, only check it, or only call it for calibration."""
-        from attnbench.measure.attempt import CaseSettings
+        from attnbench.measure.context import CaseSettings
         from attnbench.measure.measure import measure, rehearse
 
         device = self.device
@@ -151,8 +151,8 @@ class Handlers:
             device.ceilings = request.ceilings
         settings = CaseSettings(
             method=request.method,
-            settings=request.measure,
-            calibrate=request.purpose == protocol.CALIBRATE,
+            measure=request.measure,
+            calibration=request.purpose == protocol.CALIBRATE,
         )
         if request.purpose == protocol.MEASURE:
             done = measure(request.case, settings, device).to_dict()
@@ -162,9 +162,9 @@ class Handlers:
 
     def conform_case(self, request: protocol.ConformCase) -> Message:
         """Run one trial of the conformance kit."""
-        from attnbench.measure.conform import conform
+        from attnbench.measure.conformance_check import check_trial
 
-        return self._case_done(conform(request.case, request.way, self.device))
+        return self._case_done(check_trial(request.case, request.way, self.device))
 
     def _case_done(self, done: dict[str, Any]) -> Message:
         reply = protocol.CaseDone(done=done, alive=self.device.driver.is_alive())

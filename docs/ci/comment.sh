@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Keep one comment of the gate on a pull request: replace the one that begins with the same marker,
-# else write one. A pass is no news, so it only replaces what an earlier run wrote.
+# Keep one comment of the gate on a pull request: replace the one that begins with the same marker, or
+# write a new one. A pass writes no new comment; it only replaces an earlier one.
 #
 #   GITHUB_REPOSITORY   owner/name
 #   PULL_REQUEST        its number
-#   OUTCOME             of the gate
+#   OUTCOME             the gate's outcome
 set -euo pipefail
 
 file=attnbench-gate/comment.md

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Gate a run in CI. What is asked comes in variables, never pasted into a command; what the gate says
-# lies in attnbench-gate/ afterwards, and the exit code is the gate's own.
+# Gate a run in CI. Inputs come in environment variables, never pasted into a command. The gate's output
+# is in attnbench-gate/ afterwards, and the exit code is the gate's own.
 #
-#   ATTNBENCH_RUN            the run to rule on
-#   ATTNBENCH_BASELINES      accepted runs or folders, one a line
+#   ATTNBENCH_RUN            the run to judge
+#   ATTNBENCH_BASELINES      accepted runs or folders, one per line
 #   ATTNBENCH_MAX_SLOWDOWN   optional: the limit instead of the suite's
 #   ATTNBENCH_INCONCLUSIVE   optional: fail, warn or pass instead of the suite's
 #   ATTNBENCH_ONLY           optional: a filter

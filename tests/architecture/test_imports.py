@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "attnbench"
 MEASURING = {"torch", "triton"}
 HEAVY = {*MEASURING, "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "scipy", "seaborn"}
-# The rooms that serve a laptop or a CI job where torch is not installed.
-ANALYSING_ROOMS = ("analysis", "cli", "render", "report", "stats", "store", "suite")
+# The packages that work on a laptop or in a CI job without torch.
+ANALYSING_PACKAGES = ("analysis", "cli", "render", "report", "stats", "store", "suite")
 
 
 def modules_after(statement: str) -> set[str]:
@@ -28,9 +28,9 @@ def modules_after(statement: str) -> set[str]:
 
 
 def analysing_modules() -> list[str]:
-    """Every module of the analysing half: the single files at the top, and its rooms."""
+    """Every module of the analysing half: the single files at the top, and its packages."""
     files = [*PACKAGE.glob("*.py")]
-    files += [file for room in ANALYSING_ROOMS for file in (PACKAGE / room).rglob("*.py")]
+    files += [file for name in ANALYSING_PACKAGES for file in (PACKAGE / name).rglob("*.py")]
     names = [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]
     return sorted(name.removesuffix(".__init__") for name in names)
 

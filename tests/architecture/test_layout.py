@@ -18,7 +18,7 @@ each_file = pytest.mark.parametrize("path", FILES, ids=IDS)
 
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
-MAY_PRINT = ("attnbench/cli/", "attnbench/execute/worker.py")
+MAY_PRINT = ("attnbench/cli/",)
 # A kernel is one function, because Triton inlines nothing that Python could split.
 MAY_BE_LONG = ("attnbench/kernels/",)
 
@@ -40,10 +40,18 @@ def test_no_function_is_longer_than_a_screen(path):
         f"{node.name}, line {node.lineno}": lines
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+        and (lines := _lines_of_code(node)) > MAX_FUNCTION_LINES
     }
 
     assert long == {}
+
+
+def _lines_of_code(function):
+    """Count a function's lines without its docstring, which describes every argument."""
+    first = function.body[0]
+    has_docstring = ast.get_docstring(function) is not None
+    documented = (first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - documented
 
 
 def test_contributing_lists_the_layers_that_the_import_contract_has():

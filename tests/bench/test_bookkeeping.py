@@ -58,8 +58,8 @@ def test_a_row_is_made(benchmark):
 @pytest.mark.torch
 def test_a_case_in_the_worker(benchmark):
     """One tiny case with next to no warm-up and samples: inputs, check and profile included."""
-    from attnbench.measure.bench import DeviceContext
-    from attnbench.measure.measure import CaseSettings, measure
+    from attnbench.measure.context import CaseSettings, DeviceContext
+    from attnbench.measure.measure import measure
     from attnbench.method import Measure
 
     problem = Problem(q_len=1, kv_len=64, q_heads=2, head_dim=16, dtype="fp32")
@@ -68,7 +68,7 @@ def test_a_case_in_the_worker(benchmark):
     bench = DeviceContext.open("cpu", stage=lambda _: None)
     bench.measure_ceilings()
     method = Method(timer="wall", l2="warm", warmup_s=0.0)
-    orders = CaseSettings(method=method, settings=settings)
+    orders = CaseSettings(method=method, measure=settings)
 
     measured = benchmark(measure, case, orders, bench)
 

@@ -256,7 +256,7 @@ def test_the_gate_script_hands_on_every_wish(place):
     code, output, done = gate(place, "same.parquet", ATTNBENCH_MAX_SLOWDOWN="0.1%", **wishes)
 
     assert (code, output) == (3, "outcome=inconclusive\n")
-    assert "1 of 1 case cannot be judged" in done.stdout
+    assert "1 of 1 case cannot be decided" in done.stdout
 
 
 def test_the_gate_script_tells_what_it_could_not_rule_on(place):

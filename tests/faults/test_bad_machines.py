@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from attnbench.execute.local import _log_file
 
 import attnbench
 from attnbench.device import local
-from attnbench.execute.local import _log_file
 from attnbench.store import ceilings
 
 # Read by every python of the test, the worker included, before anything else.

@@ -12,22 +12,26 @@ import pytest
 
 from attnbench.analysis.ab import rule_ab
 from attnbench.case import Case
-from attnbench.cli.ab_screen import show_ruling
 from attnbench.cli.ab_view import AbView
-from attnbench.cli.screen import screen
 from attnbench.environment import Device, Environment
+from attnbench.execute.ab.pairs import Pair
 from attnbench.execute.events import (
     AbMeasured,
     AbStarted,
+    Beat,
+    CaseFinished,
+    CaseStarted,
+    Remark,
     RoundFinished,
     Screened,
+    SelfTested,
     SideStarted,
 )
-from attnbench.execute.ab.pairs import Pair
-from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark, SelfTested
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.problem import Problem
+from attnbench.render.ruling import show_ab
+from attnbench.render.screen import screen
 from attnbench.suite import Gate
 
 PLACE = Path(__file__).parents[1] / "unit" / "analysis" / "made_ab.py"
@@ -83,7 +87,7 @@ def test_a_ruling_on_a_screen(golden, tmp_path, name, settings, cut, width):
     ruling = rule_ab(*paths, RULE, "the suite made", cut=cut)
     stream, shown = stream_of(width)
 
-    show_ruling(ruling, shown, paths, explain=name == "ab_backends")
+    show_ab(ruling, shown, paths, explain=name == "ab_backends")
 
     golden(f"{name}_{width}", stream.getvalue())
     assert max(map(len, stream.getvalue().splitlines())) <= width

@@ -116,8 +116,8 @@ def test_the_schema_is_printed(call):
     [
         (("gone.parquet",), 2, "does not exist"),
         (("sweep.parquet", "-k", "backend=none"), 5, "no row matches"),
-        (("sweep.parquet", "--model", "llama-3-70b"), 2, "--model goes with --variants"),
-        (("--variants",), 2, "--variants needs --model"),
+        (("sweep.parquet", "--model", "llama-3-70b"), 2, "--model requires --variants"),
+        (("--variants",), 2, "--variants requires --model"),
         (("--variants", "--model", "lama-3-70b"), 2, "unknown model 'lama-3-70b'"),
         (("--variants", "--model", "llama-3-8b", "--memory", "lots"), 2, "is not a size"),
         (("--variants", "--model", "llama-3-8b", "--context", "8k,x"), 2, "--context"),

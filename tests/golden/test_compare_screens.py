@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from attnbench.cli import baseline as baseline_verb
 from attnbench.cli import compare as compare_verb
 from attnbench.cli import gate as gate_verb
 from attnbench.errors import AttnbenchError
@@ -289,8 +288,8 @@ def test_a_device_without_a_price_and_prices_on_one_device_are_named(call):
     _, same = call(compare_verb.command, "base/b5.parquet", "ok.parquet", "--price", "H200=3")
 
     said = " ".join(one.split())
-    assert "NVIDIA H100 has no price, so there is no work a dollar: --price 'NVIDIA H100=" in said
-    assert "work a dollar changes as latency does" in same
+    assert "NVIDIA H100 has no price, so no work per dollar: --price 'NVIDIA H100=" in said
+    assert "work per dollar changes as latency does" in same
 
 
 def test_accepting_says_what_was_accepted(call, folder, tmp_path):
@@ -298,7 +297,7 @@ def test_accepting_says_what_was_accepted(call, folder, tmp_path):
     copy.write_bytes((folder / "pr.parquet").read_bytes())
 
     words = ("accept", str(copy), "-k", "kv_len=16k", "--reason", "exact mask")
-    code, text = call(baseline_verb.command, *words)
+    code, text = call(gate_verb.baseline_command, *words)
 
     assert code == 0
     assert text.startswith("accepted 2 cases in ")

@@ -11,10 +11,8 @@ import pytest
 
 from attnbench.case import Case
 from attnbench.cli.json_events import JsonView
-from attnbench.cli.live import LiveView
-from attnbench.cli.plain import PlainView
-from attnbench.cli.screen import screen
-from attnbench.cli.summary import Shown
+from attnbench.cli.run_stats import SuiteTitle
+from attnbench.cli.run_view import LiveView, PlainView
 from attnbench.environment import Device, Environment
 from attnbench.execute.events import (
     Beat,
@@ -29,12 +27,13 @@ from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
-from attnbench.stats.families import Standing
+from attnbench.render.screen import screen
+from attnbench.stats.latency import Rank
 from attnbench.stats.summary import summarize
 
 METHOD = Method(timer="event", l2="cold", flush="read")
-SHOWN = Shown(
-    name="decode", about="One new token against a cache.", words="decode", version="1.2.3"
+SHOWN = SuiteTitle(
+    name="decode", about="One new token against a cache.", repro="decode", version="1.2.3"
 )
 DEVICE = Device(
     kind="cuda",
@@ -151,8 +150,8 @@ def script(*, interrupted=False):
         rows=7,
         interrupted=interrupted,
         fastest=[
-            Standing(label="triton_decode", ratio=1.0, n=2, wins=2),
-            Standing(label="sdpa[kernel=flash]", ratio=1.027, n=2, wins=0),
+            Rank(label="triton_decode", ratio=1.0, n=2, wins=2),
+            Rank(label="sdpa[kernel=flash]", ratio=1.027, n=2, wins=0),
         ],
     )
 
@@ -288,7 +287,7 @@ def test_an_error_leaves_no_bar_behind():
     with pytest.raises(ZeroDivisionError):
         broken()
 
-    assert view._live is None
+    assert view._footer is None
     assert "\x1b[?25h" in stream.getvalue()
 
 

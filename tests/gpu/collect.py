@@ -1,9 +1,9 @@
 """Takes what a slice brought home into the repository: ``python tests/gpu/collect.py TAR...``.
 
 Result files go to ``results/<device>/``, with what ncu, the other timers and the tuning left beside
-them; a run that was cut off is rebuilt from its journal. Their report is made into
-``reports/samples/`` and the twins that ran are written into ``docs/trust.md``, by commands that are
-printed as they are run. The tar of a rehearsal is refused.
+them; a run that was cut off is rebuilt from its journal. Commands, printed as they run, make the
+report in ``reports/samples/`` and list the GPU tests that ran in ``docs/trust.md``. The tar of a
+rehearsal is refused.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))  # ``slices`` lies beside this file and is part of no package
 
-from slices.paths import tree_facts  # noqa: E402  found through the line above
+from slices.paths import describe_tree  # noqa: E402  found through the line above
 
 import attnbench  # noqa: E402  after what is ours here, as everywhere
 
 TRUST = Path("docs/trust.md")
-HEAD = "| twins | device, driver | when |"
+HEAD = "| GPU tests | device, driver | when |"
 NONE = "| none | | |"
 # Folders of a tar that are kept beside the runs, and which of their files; the runs that other
 # timers were compared with are in their tables.
@@ -77,7 +77,7 @@ def collect(tar: Path, root: Path, *, over: bool = False) -> Path:
         device = _device(tar, manifest, work)
         folder = root / "results" / device_word(device["name"])
         _say(f"{tar.name}: slice {manifest['slice']}, {device['name']}, {manifest['started_at']}")
-        _tell_tree(manifest["tree"], tree_facts())
+        _tell_tree(manifest["tree"], describe_tree())
         for one in manifest["steps"]:
             _say(f"  {one['state']:<12} {one['name']:<14} {one['reason'] or ''}")
         for name in ("results", "tuned"):
@@ -92,7 +92,7 @@ def collect(tar: Path, root: Path, *, over: bool = False) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
             _say(f"  kept {target.relative_to(root)}")
-        _note_twins(root / TRUST, twins(work / "junit"), device, manifest)
+        _note_gpu_tests(root / TRUST, gpu_tests(work / "junit"), device, manifest)
     return folder
 
 
@@ -102,7 +102,7 @@ def device_word(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in plain.lower())
 
 
-def twins(folder: Path) -> dict[str, tuple[int, int, int]]:
+def gpu_tests(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Passed, failed and skipped tests of each module, from pytest's own records."""
     found: dict[str, tuple[int, int, int]] = {}
     for path in sorted(folder.glob("*.xml")):
@@ -117,8 +117,8 @@ def twins(folder: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def with_twins(text: str, lines: Sequence[str]) -> str:
-    """Put lines at the end of the table of twins, in place of its ``none``.
+def with_gpu_tests(text: str, lines: Sequence[str]) -> str:
+    """Put lines at the end of the table of GPU tests, in place of its ``none``.
 
     Raises:
         NotKept: the page has no such table.
@@ -138,12 +138,12 @@ def _device(tar: Path, manifest: Mapping[str, Any], work: Path) -> dict[str, Any
     if manifest["dry_run"]:
         raise NotKept(f"{tar} is a rehearsal's: nothing in it is a result of a GPU")
     try:
-        facts = json.loads((work / "machine.json").read_text(encoding="utf-8"))["device"]
+        description = json.loads((work / "machine.json").read_text(encoding="utf-8"))["device"]
     except (OSError, ValueError, KeyError):
-        facts = {}
-    if "name" not in facts:
+        description = {}
+    if "name" not in description:
         raise NotKept(f"{tar} does not say which GPU it is from: its step machine did not run")
-    return dict(facts)
+    return dict(description)
 
 
 def _tell_tree(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
@@ -178,13 +178,13 @@ def _kept(work: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
 
 def _summary(manifest: Mapping[str, Any], device: Mapping[str, Any]) -> str:
     """What is worth keeping of a manifest: no paths, no names of the machine."""
-    told = ("name", "state", "reason", "seconds", "exit_code", "answers")
-    steps = [{key: one[key] for key in told} for one in manifest["steps"]]
+    reported = ("name", "state", "reason", "seconds", "exit_code", "answers")
+    steps = [{key: one[key] for key in reported} for one in manifest["steps"]]
     kept = {key: manifest[key] for key in ("slice", "started_at", "seconds", "tree", "wheels")}
     return json.dumps({**kept, "device": device, "steps": steps}, indent=1) + "\n"
 
 
-def _note_twins(
+def _note_gpu_tests(
     page: Path,
     found: Mapping[str, tuple[int, int, int]],
     device: Mapping[str, Any],
@@ -197,7 +197,7 @@ def _note_twins(
         for module, counts in found.items()
     ]
     if lines:
-        page.write_text(with_twins(page.read_text(encoding="utf-8"), lines), encoding="utf-8")
+        page.write_text(with_gpu_tests(page.read_text(encoding="utf-8"), lines), encoding="utf-8")
         _say(f"  {len(lines)} lines in {TRUST}")
 
 

@@ -1,7 +1,7 @@
 """DRAM bytes that Nsight Compute counts, for a few cases: ``python tests/gpu/dram.py FOLDER``.
 
-Each goes through ``attnbench profile``. ncu sets the clocks of the card by itself unless it is told
-not to, and a card may be other people's as well: where the command that attnbench would run lacks
+Each goes through ``attnbench profile``. ncu sets the clocks of the card by itself by
+default, and a card may be other people's as well: where the command that attnbench would run lacks
 ``--clock-control none``, nothing is run. ``--tests FILE`` runs the profilers' own tests behind the
 same guard, ``--rehearse`` takes torch's profiler instead of ncu.
 """

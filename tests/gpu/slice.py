@@ -87,17 +87,20 @@ def _run(number: int, asked: argparse.Namespace, out: Path, site: Path, wheels: 
         limit_bytes=asked.limit_bytes,
         verbs=_verbs(environment),
     )
-    facts = {
+    description = {
         "slice": number,
         "dry_run": dry,
         "device": place.device,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tree": paths.tree_facts(),
+        "tree": paths.describe_tree(),
         "wheels": wheels,
     }
     try:
         running = Slice(
-            steps=steps, place=place, facts=facts, limit_s=asked.limit or patience * _LIMIT_S
+            steps=steps,
+            place=place,
+            description=description,
+            limit_s=asked.limit or patience * _LIMIT_S,
         )
         code = running.run()
         _summary(running, place.tar, dry=dry)

@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Rank:
     """One target: what was reached at the worst and the best place, and by which other backend."""
 
     target: str
@@ -51,7 +51,7 @@ class Standing:
         return MET if self.worst >= self.least else MISSED
 
 
-def standings(frame: pd.DataFrame) -> list[Standing]:
+def rank_backends(frame: pd.DataFrame) -> list[Rank]:
     """Judge every target by the ok cases of these rows."""
     return [target(frame) for target in TARGETS]
 
@@ -75,19 +75,19 @@ def _geometric_mean(values: pd.Series) -> float:
     return float(np.exp(np.log(values.astype(float)).mean()))
 
 
-def decode_share(frame: pd.DataFrame) -> Standing:
+def decode_share(frame: pd.DataFrame) -> Rank:
     """Contiguous decode against the measured copy bandwidth."""
     lines = _llama_decode(cases(frame, "triton_decode"), "contiguous", "bf16")
     lines = lines[lines["kv_cache_bytes"] >= 130e6]
     return _worst(
-        Standing(target="decode bf16 32/8x128, 130 MB of KV and more", least=92, unit="% of copy"),
+        Rank(target="decode bf16 32/8x128, 130 MB of KV and more", least=92, unit="% of copy"),
         lines,
         lambda line: 100 * line["bandwidth_gbps"] / line["copy_gbps"],
         others=_others(frame, "bandwidth_gbps", "GB/s"),
     )
 
 
-def paged_share(frame: pd.DataFrame) -> Standing:
+def paged_share(frame: pd.DataFrame) -> Rank:
     """Paged decode against contiguous of the same batch and length."""
     found = cases(frame, "triton_decode")
     whole = _llama_decode(found, "contiguous", "bf16")
@@ -95,25 +95,23 @@ def paged_share(frame: pd.DataFrame) -> Standing:
     pairs = paged.merge(whole, on=_PLACE, suffixes=("", "_whole"))
     pairs = pairs[pairs["kv_cache_bytes_whole"] >= 130e6]
     return _worst(
-        Standing(target="the same, paged, beside contiguous", least=97, unit="% as fast"),
+        Rank(target="the same, paged, beside contiguous", least=97, unit="% as fast"),
         pairs,
         lambda line: 100 * line["latency_us_whole"] / line["latency_us"],
     )
 
 
-def quantised(kind: str, least: float) -> Callable[[pd.DataFrame], Standing]:
+def quantised(kind: str, least: float) -> Callable[[pd.DataFrame], Rank]:
     """How many times faster a quantised cache is than bf16's of the same batch and length."""
 
-    def standing(frame: pd.DataFrame) -> Standing:
+    def standing(frame: pd.DataFrame) -> Rank:
         found = cases(frame, "triton_decode")
         plain = _llama_decode(found, "contiguous", "bf16")
         codes = _llama_decode(found, "contiguous", kind)
         pairs = codes.merge(plain, on=_PLACE, suffixes=("", "_plain"))
         pairs = pairs[pairs["kv_cache_bytes_plain"] >= 256e6]
         return _worst(
-            Standing(
-                target=f"{kind} KV where bf16's is 256 MB and more", least=least, unit="x bf16"
-            ),
+            Rank(target=f"{kind} KV where bf16's is 256 MB and more", least=least, unit="x bf16"),
             pairs,
             lambda line: line["latency_us_plain"] / line["latency_us"],
         )
@@ -121,10 +119,10 @@ def quantised(kind: str, least: float) -> Callable[[pd.DataFrame], Standing]:
     return standing
 
 
-def flash(name: str, mode: str, mask: str, least: float) -> Callable[[pd.DataFrame], Standing]:
+def flash(name: str, mode: str, mask: str, least: float) -> Callable[[pd.DataFrame], Rank]:
     """Arithmetic rate of triton_flash at head_dim 128 and 8k rows."""
 
-    def standing(frame: pd.DataFrame) -> Standing:
+    def standing(frame: pd.DataFrame) -> Rank:
         lines = cases(frame, "triton_flash")
         lines = lines[
             (lines["mode"] == mode)
@@ -136,7 +134,7 @@ def flash(name: str, mode: str, mask: str, least: float) -> Callable[[pd.DataFra
             & (lines["kv_len"] == 8192)
         ]
         return _worst(
-            Standing(target=name, least=least, unit="TFLOP/s"),
+            Rank(target=name, least=least, unit="TFLOP/s"),
             lines,
             lambda line: line["tflops"],
             others=_others(frame, "tflops", "TFLOP/s"),
@@ -145,7 +143,7 @@ def flash(name: str, mode: str, mask: str, least: float) -> Callable[[pd.DataFra
     return standing
 
 
-TARGETS: tuple[Callable[[pd.DataFrame], Standing], ...] = (
+TARGETS: tuple[Callable[[pd.DataFrame], Rank], ...] = (
     decode_share,
     paged_share,
     quantised("int8", 1.8),
@@ -173,11 +171,11 @@ def _llama_decode(lines: pd.DataFrame, layout: str, kv_dtype: str) -> pd.DataFra
 
 
 def _worst(
-    standing: Standing,
+    standing: Rank,
     lines: pd.DataFrame,
     reached: Callable[[pd.Series], float],
     others: Callable[[pd.Series], str] | None = None,
-) -> Standing:
+) -> Rank:
     if lines.empty:
         return standing
     values = lines.apply(reached, axis=1)
@@ -209,7 +207,7 @@ def _others(frame: pd.DataFrame, column: str, unit: str) -> Callable[[pd.Series]
     return named
 
 
-def table(found: Sequence[Standing]) -> str:
+def table(found: Sequence[Rank]) -> str:
     """The targets as a Markdown table."""
     rows = [
         f"| {one.target} | >= {one.least:g} {one.unit} | {_reached(one)} | {one.verdict} | "
@@ -220,7 +218,7 @@ def table(found: Sequence[Standing]) -> str:
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
 
-def _reached(one: Standing) -> str:
+def _reached(one: Rank) -> str:
     if one.worst is None:
         return "-"
     return f"{one.worst:.3g} {one.unit} (the worst of {one.places})"
@@ -239,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; a missed target is a finding, not an error."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("paths", nargs="*", type=Path, default=[FOLDER])
-    print(table(standings(load(parser.parse_args(argv).paths))))  # noqa: T201  a program
+    print(table(rank_backends(load(parser.parse_args(argv).paths))))  # noqa: T201  a program
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Two sides by turns on a CUDA device: unchanged code is not red, and a slower side is seen."""
+"""Two interleaved sides on a CUDA device: unchanged code is not red, and a slower side is seen."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_tuning_measures_and_writes_a_table_that_can_be_used(backend, device, tm
     from attnbench.analysis.tuning import Order, tune
     from attnbench.api import load_suite
     from attnbench.execute import tune as tuning
-    from attnbench.kernels.tilings import read_table
+    from attnbench.kernels.tile_table import read_table
 
     suite = load_suite("tune", backends=[backend], filter="head_dim=64 mode=fwd kv_dtype=bf16")
     found = tuning.candidates_of(backend, suite.cases, device)
@@ -95,5 +95,5 @@ def test_tuning_measures_and_writes_a_table_that_can_be_used(backend, device, tm
     tuned = tune(Order(suite=suite, candidates=candidates, out=out, processes=3), lambda _: None)
 
     assert {one.after_us is not None for one in tuned.choices} == {True}
-    names = {row.source for row in read_table(out).tilings}
+    names = {row.source for row in read_table(out).rows}
     assert any(device.name in one for one in names)

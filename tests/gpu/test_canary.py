@@ -1,4 +1,4 @@
-"""The twins of what tests/unit/measure/test_canary.py proves on a scripted device."""
+"""The GPU tests of what tests/unit/measure/test_canary.py proves on a simulated device."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 
 from attnbench.device.cuda import Cuda
 from attnbench.device.nvml import NoTelemetry
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries, warm_device
+from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries
+from attnbench.measure.context import DeviceContext
+from attnbench.measure.warmup import warm_device
 
 pytestmark = [pytest.mark.gpu, pytest.mark.torch]
 
@@ -30,7 +31,7 @@ def test_canaries_are_read_as_what_they_take(cuda):
     assert read["twice"] / read["once"] == pytest.approx(2, rel=0.02)
 
 
-def test_a_neighbour_that_takes_a_moment_does_not_move_a_canary(cuda):
+def test_another_process_that_takes_a_moment_does_not_move_a_canary(cuda):
     counts = iter(range(1, 10**9))
     calm = read_canaries(cuda, {"spin": lambda: cuda.spin(1e-3)})
     spiky = read_canaries(

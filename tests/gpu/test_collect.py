@@ -11,7 +11,7 @@ from pathlib import Path
 
 import collect
 import pytest
-from collect import HEAD, NONE, NotKept, with_twins
+from collect import HEAD, NONE, NotKept, with_gpu_tests
 from slices.paths import ROOT
 
 from attnbench.store.parquet import write_parquet
@@ -119,7 +119,7 @@ def test_what_is_kept_names_no_place_of_the_machine(repository, typed):
     assert typed
 
 
-def test_the_twins_that_ran_stand_in_the_page(repository, typed):
+def test_the_gpu_tests_that_ran_are_listed_on_the_page(repository, typed):
     tar = str(tar_of(repository))
     for _ in range(2):
         collect.main([tar, "--into", str(repository), "--replace"])
@@ -166,13 +166,13 @@ def test_results_are_not_written_over_unasked(repository, typed, capsys):
 
 def test_a_page_without_the_table_is_an_error():
     with pytest.raises(NotKept, match="no table"):
-        with_twins("# Trust\n", ["| x | | |"])
+        with_gpu_tests("# Trust\n", ["| x | | |"])
 
 
 def test_what_stands_around_the_table_stays():
     text = f"before\n\n{HEAD}\n|---|---|---|\n{NONE}\n\nafter\n"
 
-    assert with_twins(text, ["| a | b | c |"]) == text.replace(NONE, "| a | b | c |")
+    assert with_gpu_tests(text, ["| a | b | c |"]) == text.replace(NONE, "| a | b | c |")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.gpu, pytest.mark.torch, pytest.mark.slow]
 
 @pytest.mark.parametrize("backend", [*BUILT_INS, "triton_flash[atomic=true]"])
 def test_a_built_in_backend_passes_every_trial(backend):
-    (subject,) = api.subjects((backend,))
+    (subject,) = api.backend_cases((backend,))
 
-    finished = api.conform(subject, device="cuda", budget="10m")
+    finished = api.check_trial(subject, device="cuda", budget="10m")
 
     wrong = [(one.trial.label, one.reason) for one in finished.done if one.is_bad]
     assert wrong == []

@@ -49,12 +49,12 @@ def backend(tmp_path, name, body):
 
 
 def test_the_device_says_what_it_is(cuda):
-    facts = cuda.describe()
-    assert facts.kind == "cuda"
-    assert facts.compute_capability is not None
-    assert facts.memory_bytes > facts.free_bytes > 0
-    assert facts.llc_bytes > 1_000_000
-    assert facts.uuid.startswith("GPU-")
+    description = cuda.describe()
+    assert description.kind == "cuda"
+    assert description.compute_capability is not None
+    assert description.memory_bytes > description.free_bytes > 0
+    assert description.llc_bytes > 1_000_000
+    assert description.uuid.startswith("GPU-")
 
 
 def test_a_known_workspace_is_read_exactly(cuda):

@@ -14,8 +14,8 @@ from attnbench.case import Case
 from attnbench.device.cuda import Cuda
 from attnbench.device.nvml import NoTelemetry
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.measure import CaseSettings, measure
+from attnbench.measure.context import CaseSettings, DeviceContext
+from attnbench.measure.measure import measure
 from attnbench.method import Measure, Method
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
@@ -41,7 +41,7 @@ one_call_a_sample = pytest.mark.parametrize(
 rotating = pytest.mark.parametrize("method", [BATCHED, GRAPH], ids=lambda one: one.timer)
 SETTINGS = Measure(warmup_s=0.05, sample_s=0.2)
 HIGH = Ceilings(read_gbps=1e6, copy_gbps=1e6, triad_gbps=1e6, tflops={"fp16": 1e6})
-NEIGHBOUR = "import torch, time; x = torch.ones(1, device='cuda'); print('on', flush=True)"
+OTHER_PROCESS = "import torch, time; x = torch.ones(1, device='cuda'); print('on', flush=True)"
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def measured_module(driver, prepare, method, *, settings=SETTINGS, capabilities=
     bench._modules[CASE.backend, CASE.source] = SimpleNamespace(
         capabilities=capabilities or Capabilities(), prepare=prepare
     )
-    return measure(CASE, CaseSettings(method=method, settings=settings), bench)
+    return measure(CASE, CaseSettings(method=method, measure=settings), bench)
 
 
 def latency_s(done):
@@ -128,7 +128,7 @@ def test_a_rotation_reads_cold_and_one_copy_reads_warm(cuda, method):
 
 
 @rotating
-def test_a_rotation_without_room_is_warm_and_says_so(cuda, method):
+def test_a_rotation_without_memory_is_warm_and_says_so(cuda, method):
     kept = []
 
     def fill(_inputs):
@@ -143,10 +143,10 @@ def test_a_rotation_without_room_is_warm_and_says_so(cuda, method):
 
 
 def test_memory_that_runs_out_while_copying_leaves_a_warm_row(cuda):
-    room = iter(range(3))
+    free = iter(range(3))
 
     def no_fourth(_inputs):
-        if next(room, None) is None:
+        if next(free, None) is None:
             torch.empty(2**50, dtype=torch.uint8, device="cuda")
 
     done = measured(cuda, nothing, method=BATCHED, prepared=no_fourth)
@@ -207,16 +207,16 @@ def test_spikes_do_not_move_the_latency(cuda, method, every):
     assert latency_s(done) == pytest.approx(calm_s, rel=0.01)
 
 
-def test_a_neighbour_on_the_device_is_noted(cuda):
+def test_another_process_on_the_device_is_noted(cuda):
     with subprocess.Popen(
-        [sys.executable, "-c", f"{NEIGHBOUR}; time.sleep(60)"], stdout=subprocess.PIPE
-    ) as neighbour:
-        assert neighbour.stdout.readline() == b"on\n"
+        [sys.executable, "-c", f"{OTHER_PROCESS}; time.sleep(60)"], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b"on\n"
         if not cuda.telemetry().read().foreign:
-            neighbour.kill()
+            other.kill()
             pytest.skip("NVML lists no processes here")
         done = measured(cuda, lambda: cuda.spin(1e-3))
-        neighbour.kill()
+        other.kill()
     assert "FOREIGN_PROCESS" in done.notes
 
 

@@ -35,7 +35,8 @@ made = [
     for name, limit, code, needs in json.loads({steps!r})
 ]
 place = Place(work=Path({work!r}), tar=Path({tar!r}), environment=dict(os.environ), device="cpu")
-how = dict(place=place, facts=dict(dry_run=True), limit_s={limit}, refresh_s=0.2, patience_s=1.0)
+limits = dict(limit_s={limit}, refresh_s=0.2, patience_s=1.0)
+how = dict(place=place, description=dict(dry_run=True), **limits)
 sys.exit(Slice(steps=made, **how).run())
 """
 QUICK = ("quick", 30, "print('here')", ())
@@ -141,7 +142,7 @@ def test_what_time_does_not_reach_says_so(tmp_path):
     assert {one["reason"] for one in started.manifest()["steps"]} == {"no time was left"}
 
 
-def test_a_slice_that_is_told_to_end_leaves_a_whole_tar(tmp_path):
+def test_a_slice_that_is_stopped_leaves_a_whole_tar(tmp_path):
     started = Started(tmp_path, QUICK, ENDLESS, QUICK)
     child = started.child()
     started.process.send_signal(signal.SIGTERM)

@@ -22,7 +22,7 @@ def row(fields, latency_us, *, backend="triton_decode", status="ok", **more):
     """One process of a problem, priced as a run prices it."""
     problem = Problem(**fields)
     cost = compute_cost(problem)
-    facts = {key: getattr(problem, key) for key in KEYS}
+    description = {key: getattr(problem, key) for key in KEYS}
     case = f"{problem.id}{backend}"
     rates = {
         "latency_us": latency_us,
@@ -30,7 +30,7 @@ def row(fields, latency_us, *, backend="triton_decode", status="ok", **more):
         "tflops": cost.flops / latency_us / 1e6,
     }
     return {
-        **facts,
+        **description,
         "v_head_dim": problem.v_dim,
         "kv_dtype": problem.stored_dtype,
         "phase": problem.phase,
@@ -57,7 +57,7 @@ def latency_at(fields, share):
 
 def verdicts(*rows):
     """Every target's verdict, by the first words of its name."""
-    return {one.target: one.verdict for one in targets.standings(pd.DataFrame(rows))}
+    return {one.target: one.verdict for one in targets.rank_backends(pd.DataFrame(rows))}
 
 
 def test_without_rows_nothing_passes():
@@ -90,7 +90,7 @@ def test_decode_is_held_against_the_measured_copy(share, verdict):
 
 def test_the_worst_place_decides_and_processes_are_averaged():
     longer = {**SERVED, "kv_len": 32768}
-    (standing, *_) = targets.standings(
+    (standing, *_) = targets.rank_backends(
         pd.DataFrame(
             [
                 row(SERVED, latency_at(SERVED, 0.97)),
@@ -150,7 +150,7 @@ def test_flash_is_held_against_its_rate(changes, name, least):
 
 
 def test_the_table_shows_what_is_missing_as_missing():
-    text = targets.table(targets.standings(pd.DataFrame()))
+    text = targets.table(targets.rank_backends(pd.DataFrame()))
 
     assert text.count("| not measured |") == 7
     assert "| met |" not in text

@@ -3,8 +3,8 @@
     python tests/gpu/wheels.py                        what attnbench needs, and two timers beside
     python tests/gpu/wheels.py --add NAME==VERSION    other libraries, without what they need
 
-They go to ``tests/gpu/wheels/``, which git ignores, for CPython 3.12 on x86-64 Linux unless told
-otherwise; ``slice.py`` unpacks whatever lies there. Versions are those of ``constraints.txt``. With
+They go to ``tests/gpu/wheels/``, which git ignores, for CPython 3.12 on x86-64 Linux by
+default; ``slice.py`` unpacks whatever lies there. Versions are those of ``constraints.txt``. With
 ``--pack`` wheels above 10 MB are packed anew with xz, a third to a half of the size for what is
 mostly code, which takes minutes.
 """

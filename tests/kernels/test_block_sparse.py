@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from attnbench.backends import triton_block_sparse
 from attnbench.environment import Device
-from attnbench.kernels.configurations import block_sparse_tile
-from attnbench.pairs import alignment_offset, kept_blocks
+from attnbench.kernels.tile_table import block_sparse_tile
 from attnbench.problem import Problem
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 pytestmark = pytest.mark.torch
 BACKEND = "triton_block_sparse"

@@ -13,7 +13,7 @@ import pytest
 
 from attnbench.backends import triton_decode
 from attnbench.environment import arch_number
-from attnbench.kernels.configurations import decode_tile
+from attnbench.kernels.tile_table import decode_tile
 from attnbench.profile.inspect import faults_against, inspect, missing_from, read_baseline
 
 pytestmark = pytest.mark.torch

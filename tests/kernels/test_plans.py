@@ -6,9 +6,8 @@ import pytest
 
 from attnbench.backends import triton_decode, triton_flash
 from attnbench.environment import Device
-from attnbench.kernels.arguments import features_of, next_power_of_2, two_parts
-from attnbench.kernels.configurations import decode_tile, flash_tiles
-from attnbench.kernels.launch import assumed_target
+from attnbench.kernels.launch import assumed_target, features_of, next_power_of_2, two_parts
+from attnbench.kernels.tile_table import decode_tile, flash_tiles
 from attnbench.problem import Problem
 
 HOPPER = Device(kind="cuda", name="H200", arch="sm_90", memory_bytes=1, free_bytes=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.kernels.arguments import turned_parts_of
+from attnbench.kernels.launch import rope_parts_of
 from attnbench.problem import Problem
 
 pytestmark = pytest.mark.torch
@@ -102,7 +102,7 @@ class TestBackward:
 def test_parts_cover_a_row_and_reach_little_past_it():
     base = {"q_len": 64, "q_heads": 1, "head_dim": 256, "dtype": "bf16", "rope": "neox"}
     for width in range(2, 258, 2):
-        parts = turned_parts_of(Problem(**base, rope_dim=width))
+        parts = rope_parts_of(Problem(**base, rope_dim=width))
         pairs = parts["PAIRS"] + parts["PAIRS_REST"]
         behind = parts["FLAT"] + parts["FLAT_REST"]
 
@@ -116,4 +116,4 @@ def test_nothing_is_in_parts_where_no_key_is_turned():
     base = {"q_len": 8, "q_heads": 1, "head_dim": 64, "dtype": "bf16"}
     unturned = [{}, {"rope": "neox", "append": 2}, {"rope": "neox", "mode": "bwd"}]
 
-    assert {sum(turned_parts_of(Problem(**base, **one)).values()) for one in unturned} == {0}
+    assert {sum(rope_parts_of(Problem(**base, **one)).values()) for one in unturned} == {0}

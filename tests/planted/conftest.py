@@ -19,8 +19,8 @@ SETTINGS = Measure(warmup_s=0.01, sample_s=0.05)
 @pytest.fixture
 def measured():
     """Measure ``prepare`` on a driver; the whole way of a case, without a process of its own."""
-    from attnbench.measure.bench import DeviceContext
-    from attnbench.measure.measure import CaseSettings, measure
+    from attnbench.measure.context import CaseSettings, DeviceContext
+    from attnbench.measure.measure import measure
     from attnbench.plugin import Capabilities
 
     able = Capabilities(
@@ -42,7 +42,7 @@ def measured():
         case = Case(problem=problem, backend="planted", source="planted.py")
         module = SimpleNamespace(__name__="planted", capabilities=able, prepare=prepare)
         bench._modules[case.backend, case.source] = module
-        return measure(case, CaseSettings(method=method, settings=SETTINGS), bench)
+        return measure(case, CaseSettings(method=method, measure=SETTINGS), bench)
 
     return run
 

@@ -9,10 +9,10 @@ from attnbench.backends import sdpa
 from attnbench.case import Case
 from attnbench.device.cpu import Cpu
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import DeviceContext
 from attnbench.measure.calls import Prepared
+from attnbench.measure.context import CaseSettings, DeviceContext
 from attnbench.measure.inputs import make_inputs
-from attnbench.measure.measure import CaseSettings, measure
+from attnbench.measure.measure import measure
 from attnbench.method import Measure, Method
 from attnbench.problem import Problem
 
@@ -112,7 +112,7 @@ def sdpa_on_this_cpu(**options):
     bench.ceilings = Ceilings(read_gbps=1e6, copy_gbps=1e6, triad_gbps=1e6, tflops={"fp32": 1e6})
     case = Case(problem=problem, backend="sdpa", options=tuple(options.items()))
     method = Method(timer="wall", l2="warm", warmup_s=0.01)
-    return measure(case, CaseSettings(method=method, settings=Measure(sample_s=0.02)), bench)
+    return measure(case, CaseSettings(method=method, measure=Measure(sample_s=0.02)), bench)
 
 
 def test_sdpa_that_takes_its_plain_kernel_shows_what_ran():

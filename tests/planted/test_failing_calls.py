@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from attnbench.execute.process import shuffled
 
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, Script
-from attnbench.execute.process import shuffled
 from attnbench.kv_cache import slots_of
 from attnbench.problem import Problem
 from attnbench.stats.summary import summarize
@@ -91,7 +91,7 @@ def test_reading_beyond_the_sequence_into_the_rest_of_a_page_is_incorrect(measur
     assert done.status == ("incorrect" if reads_too_far else "ok"), done.reason
 
 
-def test_planning_is_told_apart_from_running(measured, attend):
+def test_planning_is_separated_from_running(measured, attend):
     device = Fake(Script())
 
     def prepare(inputs):

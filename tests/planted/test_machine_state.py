@@ -55,7 +55,7 @@ def accused(order, seed):
     return words.count("slower"), words.count("faster")
 
 
-def test_one_side_first_accuses_a_cooling_gpu_and_turns_by_turns_do_not():
+def test_one_side_first_accuses_a_cooling_gpu_and_interleaved_turns_do_not():
     one_after_the_other = accused("A" * 16 + "B" * 16, seed=1)
     by_turns = [accused("ABBA" * 8, seed=seed) for seed in range(10)]
 
@@ -93,7 +93,7 @@ def test_the_power_limit_is_part_of_a_device_s_identity():
     assert full.id != capped.id
 
 
-def test_two_hosts_of_one_name_are_told_apart_by_canaries_and_throttle_reasons(tmp_path):
+def test_two_hosts_of_one_name_differ_in_canaries_and_throttle_reasons(tmp_path):
     def records(gemm):
         us = {"copy": 700.0, "gemm": gemm, "softmax": 30.0}
         return [{"record": "canaries", "process": 0, "when": "first", "at": 1.0, "us": us}]

@@ -51,7 +51,7 @@ def test_flops_priced_without_the_window_are_implausible(measured, monkeypatch, 
         full = compute_cost(Problem(q_len=256, q_heads=4, head_dim=32, dtype="fp32", mask="causal"))
         monkeypatch.setattr(measuring, "compute_cost", lambda _: full)
     # A device that is measured again finds the same ceiling: it is no busy moment.
-    monkeypatch.setattr("attnbench.measure.bench.measure_ceilings", lambda *_, **__: ceilings)
+    monkeypatch.setattr("attnbench.measure.context.measure_ceilings", lambda *_, **__: ceilings)
     done = measured(device, windowed(device, seconds), WINDOW, ceilings=ceilings)
 
     if priced == "as it is":
@@ -122,7 +122,7 @@ def test_a_gigabyte_is_a_thousand_million_bytes_in_a_known_copy():
     gbps = 2 * nbytes / timer.sample() / 1e9
 
     assert gbps == pytest.approx(100.0, rel=1e-3)
-    # What MiB/ms under the name of GB/s would be, or GiB/s: both are told apart.
+    # What MiB/ms under the name of GB/s would be, or GiB/s: both are distinguished.
     assert abs(gbps / 1.048576 - 100) > 4
     assert abs(gbps / 1.073741824 - 100) > 6
 

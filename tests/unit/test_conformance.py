@@ -86,7 +86,7 @@ def test_nothing_is_asked_that_was_not_declared(declared):
 
 @settings(max_examples=12, deadline=None)
 @given(capabilities)
-def test_no_trial_is_asked_twice_and_its_filter_picks_it_alone(declared):
+def test_no_trial_is_asked_twice_and_its_filter_selects_only_it(declared):
     asked = trials(declared)
 
     assert len({(one.case.problem, one.way) for one in asked}) == len(asked)

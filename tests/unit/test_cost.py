@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnbench.batch import Request, format_requests
 from attnbench.cost import COST_MODEL, compute_cost
-from attnbench.pairs import kept_blocks
 from attnbench.problem import DTYPE_BITS, Problem
+from attnbench.problem.batch import Request, format_requests
+from attnbench.problem.pairs import kept_blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "cost.md"
 CLASSES = ("bytes_q", "bytes_k", "bytes_v", "bytes_o", "bytes_lse", "bytes_scales", "bytes_table")

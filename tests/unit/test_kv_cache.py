@@ -212,7 +212,7 @@ PAGED = {"kv_layout": "paged", "page_size": 8}
     ("fields", "expected"),
     [({}, None), ({"append": 1}, [20, 20]), (PAGED, [21, 21]), ({**PAGED, "append": 1}, [20, 20])],
 )
-def test_the_cache_is_told_how_long_it_is_before_the_call(fields, expected):
+def test_the_length_of_the_cache_before_the_call(fields, expected):
     found = lengths_before(make_inputs(Problem(**STEP, **fields), "cpu"))
 
     assert (found is None) if expected is None else (found.tolist() == expected)

@@ -41,7 +41,7 @@ def failing(error):
     def call():
         raise error
 
-    return HERE.heard(call)
+    return HERE.translate_errors(call)
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_a_class_is_known_by_its_name():
 
 
 def test_an_answer_goes_through():
-    assert HERE.heard(lambda: 3)() == 3
+    assert HERE.translate_errors(lambda: 3)() == 3

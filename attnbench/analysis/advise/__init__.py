@@ -10,9 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.advise.cells import UNSURE_WIN, Backend, Grid, grids_of
-from attnbench.analysis.advise.regions import Region, Span, regions_of
-from attnbench.analysis.doubts import doubts, flattering, single_process
+from attnbench.analysis.advise.regions import (
+    UNSURE_WIN,
+    Backend,
+    Grid,
+    Region,
+    Span,
+    grids_of,
+    regions_of,
+)
+from attnbench.analysis.warnings import input_warnings, note_warnings, process_warnings
 from attnbench.errors import NothingSelected
 from attnbench.store.run import Source
 
@@ -88,10 +95,10 @@ def advise(runs: Source | Iterable[Source], *, filter: str | None = None) -> Adv
         NothingSelected: no case is left, or none came out ok.
 
     """
-    from attnbench.analysis.table import selected
+    from attnbench.analysis.cases import filtered
     from attnbench.store import load
 
-    return advise_rows(selected(load(runs), filter))
+    return advise_rows(filtered(load(runs), filter))
 
 
 def advise_rows(frame: pd.DataFrame) -> Advice:
@@ -116,16 +123,16 @@ def advise_rows(frame: pd.DataFrame) -> Advice:
 
 
 def _of_device(rows: pd.DataFrame) -> DeviceAdvice:
-    from attnbench.analysis.table import plain_rows
+    from attnbench.analysis.cases import rows_of
 
     grids, backends, cases = grids_of(rows)
     regions = tuple(region for grid in grids for region in regions_of(grid))
-    first = plain_rows(rows.head(1))[0]
+    first = rows_of(rows.head(1))[0]
     moments = rows["started_at"].dropna()
     warnings = [
-        *flattering(cases),
-        *single_process(cases),
-        *doubts(cases),
+        *input_warnings(cases),
+        *process_warnings(cases),
+        *note_warnings(cases),
         *_about_choice(regions, grids),
     ]
     return DeviceAdvice(

@@ -7,9 +7,8 @@ from importlib import resources
 from typing import Any
 
 from attnbench.analysis.advise import UNSURE_WIN, Advice, DeviceAdvice, Region, Span
-from attnbench.analysis.advise.cells import Backend, options_of
-from attnbench.analysis.table import CONFIDENCE
-from attnbench.analysis.ties import SMALLEST_WIN
+from attnbench.analysis.advise.regions import Backend, options_of
+from attnbench.stats.latency import CONFIDENCE, SMALLEST_WIN
 
 FORMAT = "attnbench.advice/1"
 

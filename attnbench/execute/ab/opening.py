@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.case import Case
 from attnbench.errors import EnvironmentProblem, NotComparable
 from attnbench.execute.ab.pairs import Pair, paired
 from attnbench.execute.ab.request import AbRequest, refuse_taken, result_of

@@ -35,8 +35,8 @@ from attnbench.execute.session import Progress
 from attnbench.filter import case_fields
 from attnbench.measurement import Measurement
 from attnbench.planning.plan import RUN, PlannedCase
-from attnbench.stats.centres import log_centres
 from attnbench.stats.decision import FEWEST_ROUNDS, MOST_ROUNDS, confirm_rounds, screen
+from attnbench.stats.summary import log_centres
 from attnbench.worker.client import Stopped
 
 _CASE_ROUNDS = 2  # a case, that suspects may have in all where neither rounds nor time are named

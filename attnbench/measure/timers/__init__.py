@@ -1,25 +1,57 @@
-"""Timers: each a file, each its own estimand, none ever silently replaced by another.
+"""Timers: one file each, one estimand each, and none ever silently replaced by another.
 
-``wall`` is what the host sees. ``event`` is the device's time of one call between two events,
-``event_batched`` the mean of several calls back to back between two events, ``graph`` the same
-replayed from a CUDA graph, ``profiler`` the span of the kernels as the device's own trace has it.
-A timer that a device or a call cannot be read with is an answer (``Unsupported``), and a time that
-cannot be is one too (``Implausible``), never a sample.
+``wall`` is what the host sees. ``event`` is the device time of one call between two events,
+``event_batched`` the mean of several back-to-back calls between two events, ``graph`` the same
+replayed from a CUDA graph, and ``profiler`` the span of the kernels in the device's own trace. A
+timer that cannot time this call on this device raises ``Unsupported``, and an impossible time
+raises ``Implausible``; neither becomes a sample. A new timer is a file in this package and a line
+in ``TIMERS``.
 """
 
 from __future__ import annotations
 
-from attnbench.measure.timers.registry import SEE_ONE_STREAM, TIMERS, make_timer
-from attnbench.measure.timers.sample import Launches, Target, Timer, possible
-from attnbench.measure.timers.stray import refuse_stray_work
+from collections.abc import Callable, Sequence
 
-__all__ = [
-    "SEE_ONE_STREAM",
-    "TIMERS",
-    "Launches",
-    "Target",
-    "Timer",
-    "make_timer",
-    "possible",
-    "refuse_stray_work",
-]
+from attnbench.device.base import Call, Driver
+from attnbench.errors import Unsupported
+from attnbench.measure.timers import event, event_batched, graph, profiler, wall
+from attnbench.measure.timers.base import Flusher, Target, Timer
+
+TIMERS: dict[str, Callable[[Target], Timer]] = {
+    "wall": wall.make,
+    "event": event.make,
+    "event_batched": event_batched.make,
+    "graph": graph.make,
+    "profiler": profiler.make,
+}
+# These see only the current stream, so work on other streams must be looked for separately.
+SEE_ONE_STREAM = ("event", "event_batched", "graph")
+
+
+def make_timer(
+    name: str,
+    driver: Driver,
+    call: Call,
+    flush: Flusher | None = None,
+    *,
+    others: Sequence[Call] = (),
+) -> Timer:
+    """Return a ready timer.
+
+    Args:
+        name: one of ``TIMERS``.
+        driver: the device to time on.
+        call: what to time.
+        flush: empties the last-level cache before a sample; None for a warm cache.
+        others: the same call bound to further copies of the inputs.
+
+    Raises:
+        Unsupported: there is no timer of this name, or it cannot time this call on this device.
+
+    """
+    if name not in TIMERS:
+        raise Unsupported(f"there is no timer {name}; this version has {', '.join(TIMERS)}")
+    try:
+        return TIMERS[name](Target(driver=driver, calls=(call, *others), flush=flush))
+    except NotImplementedError as error:
+        raise Unsupported(f"timer {name}: {error}") from error

@@ -1,8 +1,8 @@
-"""``event``: the device's time of one call, between two events, its launch hidden by a delay."""
+"""``event``: device time of one call between two events; a delay hides its launch."""
 
 from __future__ import annotations
 
-from attnbench.measure.timers.sample import (
+from attnbench.measure.timers.base import (
     Launches,
     Target,
     Timer,
@@ -13,9 +13,9 @@ from attnbench.measure.timers.sample import (
 
 
 def make(target: Target) -> Timer:
-    """Time one call at a time, after a flush where the cache is to be cold."""
+    """Return a timer of single calls, each after a flush if the target has one."""
     driver, call = target.driver, target.call
-    driver.events()  # a device without them says so here
+    driver.events()  # raises on a device without events
     host_s = host_seconds(driver, call)
     delay_s = delay_for(host_s)
     count = Launches()

@@ -1,7 +1,8 @@
 """``graph``: the mean of calls that are replayed from one CUDA graph.
 
-What an engine that replays graphs sees: no launch from Python between calls. Every copy of the
-inputs stands in the graph, so that a cold call finds nothing of its own in the cache.
+This is what an inference engine that replays graphs sees: no launch from Python between calls. The
+graph contains a call for every copy of the inputs, so that a cold call finds none of its data in
+the cache.
 """
 
 from __future__ import annotations
@@ -10,30 +11,30 @@ from collections.abc import Iterator
 
 from attnbench.device.base import Call, Driver
 from attnbench.errors import Unsupported
-from attnbench.measure.timers.interval import long_enough
-from attnbench.measure.timers.sample import (
+from attnbench.measure.timers.base import (
     Launches,
     Target,
     Timer,
     between_events,
     delay_for,
     host_seconds,
+    long_enough,
 )
 
 _CAUSE_LENGTH = 200
 
 
 def make(target: Target) -> Timer:
-    """Capture whole turns of the rotation until a replay is long enough, then time replays.
+    """Return a timer of replays, each of whole turns of the rotation and long enough.
 
     Raises:
-        Unsupported: the call cannot be captured; nothing else reads this estimand.
+        Unsupported: the call cannot be captured, and no other timer has this estimand.
 
     """
     driver, turn = target.driver, len(target.calls)
-    driver.events()  # a device without them says so here
+    driver.events()  # raises on a device without events
     for call in target.calls:
-        call()  # compilers and autotuners must be done before anything is captured
+        call()  # compilers and autotuners must finish before the capture
     driver.synchronize()
     replays: dict[int, _Replay] = {}
 
@@ -54,14 +55,14 @@ def make(target: Target) -> Timer:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it came of: a broken capture hides what broke it."""
+    """Yield an error and its causes: the error of a broken capture hides the first one."""
     while error is not None:
         yield error
         error = error.__context__
 
 
 class _Replay:
-    """One captured graph and what the host needs to launch it."""
+    """One captured graph and the host's time to launch it."""
 
     def __init__(self, driver: Driver, launch: Call) -> None:
         self._driver, self._launch = driver, launch
@@ -71,7 +72,7 @@ class _Replay:
 
     @classmethod
     def of(cls, driver: Driver, calls: tuple[Call, ...]) -> _Replay:
-        """Capture calls one after the other."""
+        """Capture calls one after another."""
         try:
             launch = driver.capture(calls)
         except (Unsupported, NotImplementedError):

@@ -1,20 +1,20 @@
 """``profiler``: from the start of a call's first kernel to the end of its last.
 
-Read from the device's own trace, so that neither launches nor events are in it, and gaps between
-kernels are. The profiler is started for each sample, which is slow: for explaining a figure.
+The time comes from the device's own trace, so it contains gaps between kernels but neither launches
+nor events. The profiler starts for each sample, which is slow: use it to explain a figure.
 """
 
 from __future__ import annotations
 
 from attnbench.errors import Unsupported
-from attnbench.measure.timers.sample import Target, Timer, host_seconds, possible
+from attnbench.measure.timers.base import Target, Timer, host_seconds, possible
 
 
 def make(target: Target) -> Timer:
-    """Trace one call at a time, after a flush where the cache is to be cold.
+    """Return a timer that traces single calls, each after a flush if the target has one.
 
     Raises:
-        Unsupported: the trace has no kernel; events would be another estimand.
+        Unsupported: the trace has no kernel, and events would be another estimand.
 
     """
     driver, call, flush = target.driver, target.call, target.flush

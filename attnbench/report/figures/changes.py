@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
+from attnbench.analysis.compare import group_cases
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.projection import projected
 from attnbench.report import palette, svg
 from attnbench.report.model import (
     DataTable,
@@ -49,32 +49,32 @@ class _Part:
 
 
 def forest(data: ReportData) -> Figure | MissingFigure:
-    """Draw the change of each case that did not stay the same, with its 95 % interval."""
+    """Draw each case that changed, with the 95 % interval of its change."""
     judged = data.comparisons.judged
     if not judged:
-        other = "the runs are of different devices, which have ratios and no verdicts"
-        why = other if data.comparisons.across else "it takes two runs of one device"
+        other = "runs on different devices have ratios but no verdicts"
+        why = other if data.comparisons.across else "this needs two runs on one device"
         return MissingFigure(_FOREST, _FOREST_TITLE, why)
     parts = [part for pair in judged for part in _parts(pair, several=len(judged) > 1)]
     if not parts:
         same = sum(one.verdicts["same"] for one in judged)
-        why = f"nothing changed: {same:,} cases are the same" if same else "no case is on two sides"
+        why = f"nothing changed in {same:,} cases" if same else "the runs have no case in common"
         return MissingFigure(_FOREST, _FOREST_TITLE, why)
     shown = parts[:_MOST_FORESTS]
     threshold = data.comparisons.threshold
     panels = tuple(_forest_panel(one, threshold, f"{_FOREST}-{n}") for n, one in enumerate(shown))
-    remarks = [f"{count:,} cases stayed the same" for count in [_same(judged)] if count]
+    remarks = [f"{count:,} cases are unchanged" for count in [_same(judged)] if count]
     hidden = sum(one.left_out for one in shown) + sum(
         len(one.shown) + len(one.lost) + one.left_out for one in parts[_MOST_FORESTS:]
     )
     if hidden:
-        remarks.append(f"{hidden:,} more cases are in the numbers")
+        remarks.append(f"{hidden:,} more cases are in the data table")
     return Figure(
         name=_FOREST,
         title=_FOREST_TITLE,
-        how="A dot is how much longer a case takes than in the base, its line the 95 % interval of"
-        f" that change; the band is ±{100 * threshold:g} %, within which a change does not matter."
-        " Unclear: the interval allows for more than the band. Cases that fail now stand on top.",
+        how="Each dot is the change in a case's latency from the base; its line is the 95 %"
+        f" interval. Changes within the band of ±{100 * threshold:g} % do not matter. Unclear means"
+        " that the interval also allows a change beyond the band. New failures are at the top.",
         panels=panels,
         keys=(
             Key("slower", sign="d1"),
@@ -152,7 +152,7 @@ def _forest_panel(part: _Part, threshold: float, name: str) -> Panel:
     axes.set_yticks(range(len(cases)), shown[::-1])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("change of the latency, lower is faster")
+    axes.set_xlabel("change in latency (lower is faster)")
     spoken = "; ".join(
         f"{label}: {word}" for label, word in zip(labels[:6], words[:6], strict=True)
     )
@@ -161,7 +161,7 @@ def _forest_panel(part: _Part, threshold: float, name: str) -> Panel:
 
 
 def _letters(text: str) -> int:
-    """How many letters' room a text takes: a Chinese one takes that of two."""
+    """The width of a text in letters; a wide East Asian letter counts as two."""
     return sum(2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
@@ -186,7 +186,7 @@ def _dot(axes: Axes, one: CaseComparison, y: float) -> None:
 
 
 def distinct_words(labels: Sequence[str]) -> list[str]:
-    """Leave out of labels the words that all of them have."""
+    """Remove the words that all labels share."""
     words = [label.split() for label in labels]
     if len(set(labels)) < 2 or len({len(one) for one in words}) > 1:  # noqa: PLR2004  one is alike
         return list(labels)
@@ -196,7 +196,7 @@ def distinct_words(labels: Sequence[str]) -> list[str]:
     ]
 
 
-_CHANGES, _CHANGES_TITLE = "changes", "How did everything change?"
+_CHANGES, _CHANGES_TITLE = "changes", "How did all cases change?"
 _MOST_PANELS = 6
 _COLOURS = {
     "slower": palette.step_colour(1),
@@ -214,7 +214,7 @@ _FEWEST_PIXELS = 44  # between two ticks
 
 
 def changes(data: ReportData) -> Figure | MissingFigure:
-    """Draw the changes of all cases, sorted, a bar each."""
+    """Draw one bar per case, sorted by its change."""
     judged = [
         one
         for one in data.comparisons.judged
@@ -222,7 +222,7 @@ def changes(data: ReportData) -> Figure | MissingFigure:
     ]
     if not judged:
         return MissingFigure(
-            _CHANGES, _CHANGES_TITLE, "no two cases were measured on two sides of one device"
+            _CHANGES, _CHANGES_TITLE, "fewer than two cases were completed in both runs"
         )
     panels = tuple(
         _sorted_panel(one, data.comparisons.threshold, f"{_CHANGES}-{n}")
@@ -231,9 +231,9 @@ def changes(data: ReportData) -> Figure | MissingFigure:
     return Figure(
         name=_CHANGES,
         title=_CHANGES_TITLE,
-        how="Every case that both sides finished, from the one that got slower most to the one that"
-        " got faster most. A whole suite that leans to one side is the session or the machine"
-        " rather than one kernel.",
+        how="Every case that both sides completed, from the largest slowdown to the largest"
+        " speed-up. If the whole suite leans to one side, suspect the session or the machine rather"
+        " than a kernel.",
         panels=panels,
         keys=(
             Key("slower", sign="d1"),
@@ -267,7 +267,7 @@ def _sorted_panel(pair: RunComparison, threshold: float, name: str) -> Panel:
     axes.set_xticks([])
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(f"{len(known):,} cases, sorted")
-    axes.set_ylabel("change of the latency")
+    axes.set_ylabel("change in latency")
     title = f"{pair.new.name} against {pair.base.name}"
     about = (
         f"{len(known)} cases from {100 * (known[0].change or 0):+.1f} % to"
@@ -277,7 +277,7 @@ def _sorted_panel(pair: RunComparison, threshold: float, name: str) -> Panel:
 
 
 def reach(values: Sequence[float], threshold: float) -> tuple[float, float]:
-    """Return the shares at which an axis begins and ends; the band is always inside."""
+    """Return the changes at which an axis begins and ends; it always shows the band."""
     low = min([-2 * threshold, *values])
     high = max([2 * threshold, *values])
     spread = math.log((1 + high) / max(1 + low, 1e-3)) * 0.05
@@ -287,7 +287,16 @@ def reach(values: Sequence[float], threshold: float) -> tuple[float, float]:
 def change_ticks(
     axes: Axes, low: float, high: float, *, pixels: float, vertical: bool = False
 ) -> None:
-    """Give an axis of ratios, so many pixels long, ticks that are changes: -10%, 0, +20%."""
+    """Label an axis of latency ratios with changes: -10%, 0, +20%.
+
+    Args:
+        axes: the axes whose x (or y, if ``vertical``) axis is labelled.
+        low: lowest change shown, as a share.
+        high: highest change shown, as a share.
+        pixels: length of the axis; ticks keep a readable distance.
+        vertical: label the y axis.
+
+    """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis = axes.yaxis if vertical else axes.xaxis
@@ -310,7 +319,7 @@ def _percent_tick(ratio: float, _: object) -> str:
 
 
 def change_table(pairs: Sequence[RunComparison]) -> DataTable:
-    """Return all cases of all pairs, those that fail now first."""
+    """Return all cases of all pairs, new failures first."""
     rows = []
     for pair in pairs:
         sections = {one.key: word for word, cases in pair.changed_status().items() for one in cases}
@@ -329,15 +338,15 @@ def _change_row(pair: RunComparison, one: CaseComparison, section: str | None) -
         pair.base.name,
         pair.new.name,
         one.label,
-        time_text(one.base.latency) if one.base else one.base_status,
-        time_text(one.new.latency) if one.new else one.new_status,
+        time_text(one.base.seconds) if one.base else one.base_status,
+        time_text(one.new.seconds) if one.new else one.new_status,
         "" if one.change is None else f"{100 * one.change:+.1f} %",
         f"{100 * (one.low or 0):+.1f} … {100 * (one.high or 0):+.1f} %" if known else "",
         section or one.verdict or "",
     )
 
 
-_HISTORY, _HISTORY_TITLE = "history", "How did it go over time?"
+_HISTORY, _HISTORY_TITLE = "history", "How did latency change over time?"
 _FEWEST_RUNS = 3
 
 
@@ -351,28 +360,28 @@ class _HistoryLine:
 
 
 def history(data: ReportData) -> Figure | MissingFigure:
-    """Draw each backend's geometric mean over the cases that every run finished."""
+    """Draw each backend's geometric mean over the cases that every run completed."""
     judged = data.comparisons.judged
     if len(judged) + 1 < _FEWEST_RUNS:
-        why = f"it takes {_FEWEST_RUNS} runs of one device"
+        why = f"this needs {_FEWEST_RUNS} runs on one device"
         return MissingFigure(_HISTORY, _HISTORY_TITLE, why)
     ordered = sorted(judged, key=_moment)
     everywhere = set.intersection(
         *({one.key for one in pair.comparisons if one.ratio} for pair in ordered)
     )
     if not everywhere:
-        return MissingFigure(_HISTORY, _HISTORY_TITLE, "no case was finished in all of these runs")
+        return MissingFigure(_HISTORY, _HISTORY_TITLE, "no case was completed in all of these runs")
     lines = _history_lines(ordered, everywhere)
     return Figure(
         name=_HISTORY,
         title=_HISTORY_TITLE,
-        how="Each line is one backend: the geometric mean of its latency over that of the first"
-        " run, over the cases that every run finished. Sessions shift by themselves: one step is"
-        " judged below, case by case; a trend is seen here.",
+        how="Each line is one backend: the geometric mean of its latency relative to the first run,"
+        " over the cases that every run completed. Sessions drift on their own: look for trends"
+        " here, and judge single steps case by case below.",
         panels=(_history_panel(ordered, lines, data),),
         keys=backend_keys(data, [one.label for one in lines]),
         table=DataTable(
-            ("run", "commit", "measured", "backend", "cases", "over the first run"),
+            ("run", "commit", "measured", "backend", "cases", "vs first run"),
             tuple(
                 (
                     pair.new.name,
@@ -393,7 +402,7 @@ def _history_lines(ordered: Sequence[RunComparison], everywhere: set[str]) -> li
     by_run: list[dict[str, tuple[float | None, int]]] = []
     for pair in ordered:
         kept: list[CaseComparison] = [one for one in pair.comparisons if one.key in everywhere]
-        rows = projected(kept, ("backend_label",))
+        rows = group_cases(kept, ("backend_label",))
         by_run.append({row.values[0]: (row.mean.ratio, row.mean.n) for row in rows})
     labels = dict.fromkeys(label for one in by_run for label in one)
     return [
@@ -432,7 +441,7 @@ def _history_panel(
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -1.0), max(high, 1.0))
     axes.set_xlim(-0.3, len(names) - 0.7)
-    axes.set_ylabel("% over the first run")
+    axes.set_ylabel("% vs first run")
     said = [
         f"{one.label}: {100 * (one.ratios[-1] - 1):+.1f} % in the last run"
         for one in lines

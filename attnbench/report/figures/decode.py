@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnbench.analysis.variants.heads import variant_name
+from attnbench.analysis.variants import variant_name
 from attnbench.report import palette, svg
 from attnbench.report.facets import Facet, largest, split
 from attnbench.report.figures import lines
@@ -18,22 +18,22 @@ _BY_LENGTH = ("bandwidth-length", "Does a longer cache use more of the bandwidth
 
 
 def bandwidth_batch(data: ReportData) -> Figure | MissingFigure:
-    """Draw the share of the bandwidth against batch, a panel for each length."""
+    """Draw the share of the bandwidth against batch, one panel per length."""
     name, title = _BY_BATCH
     facets = split(_decoding(data), ("batch",))
     several = [one for one in facets if len({_batch(point) for point in one.points}) > 1]
     if not several:
-        return MissingFigure(name, title, _why_no_bandwidth(data, "two batches"))
+        return MissingFigure(name, title, _why_no_bandwidth(data, "batch sizes"))
     return _bandwidth_figure(data, several, _BY_BATCH, is_length=False)
 
 
 def bandwidth_length(data: ReportData) -> Figure | MissingFigure:
-    """Draw the share of the bandwidth against the length of the cache, a panel for each batch."""
+    """Draw the share of the bandwidth against cache length, one panel per batch."""
     name, title = _BY_LENGTH
     facets = split([p for p in _decoding(data) if p.length], ("length",))
     several = [one for one in facets if len({point.length for point in one.points}) > 1]
     if not several:
-        return MissingFigure(name, title, _why_no_bandwidth(data, "two lengths"))
+        return MissingFigure(name, title, _why_no_bandwidth(data, "lengths"))
     return _bandwidth_figure(data, several, _BY_LENGTH, is_length=True)
 
 
@@ -46,17 +46,17 @@ def _decoding(data: ReportData) -> list[Point]:
 def _why_no_bandwidth(data: ReportData, needed: str) -> str:
     decoding = [point for point in data.ok if point.phase == "decode"]
     if not decoding:
-        return "no decode case came out ok"
+        return "no decode case is ok"
     resident = sum("L2_RESIDENT" in point.case.notes for point in decoding)
     if not _decoding(data):
         if resident:
             return (
-                f"the working set of {resident} of {len(decoding)} decode cases stays in the"
-                " last-level cache, where a share of the memory's bandwidth means nothing"
+                f"the working set of {resident} of {len(decoding)} decode cases fits in the"
+                " last-level cache, so a share of the memory bandwidth means nothing"
             )
-        return "no decode case has a measured bandwidth to be compared with"
-    why = f"no decode problem has a share of the bandwidth at {needed} or more"
-    within = f"; {resident} of {len(decoding)} cases stay in the last-level cache"
+        return "no decode case has a measured bandwidth ceiling"
+    why = f"no decode problem has a bandwidth share at two or more {needed}"
+    within = f"; {resident} of {len(decoding)} cases fit in the last-level cache"
     return f"{why}{within if resident else ''}"
 
 
@@ -70,19 +70,21 @@ def _bandwidth_figure(
     )
     remarks = []
     if left_out:
-        remarks.append(f"{left_out} more panels are left out; the table of cases has every case")
+        remarks.append(
+            f"{left_out} more panels are not shown; the table of all cases has every case"
+        )
     resident = sum(p.phase == "decode" and "L2_RESIDENT" in p.case.notes for p in data.ok)
     if resident:
         remarks.append(
-            f"{resident} decode cases stay in the last-level cache and are not shown: they have no"
-            " share of the memory's bandwidth"
+            f"{resident} decode cases fit in the last-level cache and are not shown: a share of the"
+            " memory bandwidth means nothing for them"
         )
     return Figure(
         name=named[0],
         title=named[1],
-        how="100 % is the best of read, copy and triad measured on this device. The rate counts the"
-        " least traffic, so that a kernel that reads the cache twice shows half the share. Short or"
-        " few sequences cannot fill the memory: what the launch costs shows there.",
+        how="100 % is the best bandwidth measured on this device (read, copy or triad). The rate"
+        " counts the minimum traffic, so a kernel that reads the cache twice shows half the share."
+        " Short or few sequences cannot saturate the memory; launch overhead dominates there.",
         panels=panels,
         keys=backend_keys(data, sorted({p.backend for one in shown for p in one.points})),
         table=DataTable(
@@ -134,17 +136,17 @@ def _share(point: Point) -> float | None:
     return point.bandwidth_share
 
 
-_GROUPS, _GROUPS_TITLE = "groups", "What do fewer KV heads buy?"
+_GROUPS, _GROUPS_TITLE = "groups", "What do fewer KV heads save?"
 _MOST_GROUPS = 6
 _HEIGHT = 250
 
 
 def groups(data: ReportData) -> Figure | MissingFigure:
-    """Draw cache bytes and decode latency against KV heads, two panels for each problem."""
+    """Draw cache bytes and decode latency against the number of KV heads."""
     decoding = [p for p in data.points if p.phase == "decode" and p.row["kv_heads"] and p.length]
     facets = [one for one in _by_kv_heads(decoding) if _grows(one)]
     if not facets:
-        why = "no decode problem was measured with two numbers of KV heads or more"
+        why = "no decode problem was measured with two or more KV head counts"
         return MissingFigure(_GROUPS, _GROUPS_TITLE, why)
     shown, left_out = largest(facets, _MOST_GROUPS)
     panels = []
@@ -155,15 +157,15 @@ def groups(data: ReportData) -> Figure | MissingFigure:
             sizes.add(tuple(size))
             panels.append(_cache_panel(facet, size, f"{_GROUPS}-c{number}"))
     panels += [_time_panel(one, data, f"{_GROUPS}-t{n}") for n, one in enumerate(shown)]
-    remarks = [f"{left_out} more problems are left out"] if left_out else []
+    remarks = [f"{left_out} more problems are not shown"] if left_out else []
     points = [point for one in shown for point in one.points]
     return Figure(
         name=_GROUPS,
         title=_GROUPS_TITLE,
-        how="MHA has a KV head for every query head, MQA one for all, GQA-g has g. The bars are the"
-        " bytes that one token takes in the cache of this layer; the lines are one decode step over"
-        " the whole cache. Where decode is limited by memory the time follows the bars; where it is"
-        " flat something else is the limit.",
+        how="MHA has one KV head per query head, MQA one in total, GQA-g has g. Bars are the cache"
+        " bytes per token of one layer; lines are the time of one decode step over the whole cache."
+        " Where memory limits decode, the time follows the bars; where it is flat, something else"
+        " is the limit.",
         panels=tuple(panels),
         keys=backend_keys(data, sorted({p.backend for p in points if p.latency})),
         table=_groups_table(points),
@@ -172,7 +174,7 @@ def groups(data: ReportData) -> Figure | MissingFigure:
 
 
 def _by_kv_heads(points: Sequence[Point]) -> list[Facet]:
-    """Panels by everything but the KV heads; the query heads stay."""
+    """Split by everything except the KV heads; query heads still separate panels."""
     facets = []
     for facet in split(points, ("heads",)):
         by_queries: dict[int, list[Point]] = {}
@@ -190,7 +192,7 @@ def _grows(facet: Facet) -> bool:
 
 
 def _size_of_cache(facet: Facet) -> list[tuple[int, float]]:
-    """Bytes a token by KV heads."""
+    """Cache bytes per token, by number of KV heads."""
     sizes = {
         point.row["kv_heads"]: point.row["kv_cache_bytes"]
         / point.length
@@ -224,10 +226,10 @@ def _cache_panel(facet: Facet, sizes: Sequence[tuple[int, float]], name: str) ->
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: bytes_text(y).replace(".00", "")))
     axes.grid(visible=False, axis="x")
-    axes.set_ylabel("KV cache a token")
+    axes.set_ylabel("KV cache per token")
     said = ", ".join(f"{variant_name(queries, heads)} {bytes_text(size)}" for heads, size in sizes)
-    title = "size of the cache, one layer"
-    return Panel(title, svg.render(figure, name, title, f"Bytes a token: {said}"))
+    title = "cache size, one layer"
+    return Panel(title, svg.render(figure, name, title, f"Bytes per token: {said}"))
 
 
 def _time_panel(facet: Facet, data: ReportData, name: str) -> Panel:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.compare import unpriced
 from attnbench.analysis.comparison import CaseComparison
-from attnbench.analysis.dollars import NO_PRICES, dollars_a_million, dollars_text, unpriced
-from attnbench.analysis.energy import energies
+from attnbench.analysis.running_cost import NO_PRICES, dollars_a_million, energies
+from attnbench.render.values import dollars_text
 from attnbench.report import palette, svg
 from attnbench.report.model import (
     DataTable,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, RunComparison
 
 
-_DEVICES, _DEVICES_TITLE = "devices", "What does the other device give?"
+_DEVICES, _DEVICES_TITLE = "devices", "How does the other device compare?"
 _MOST_PANELS = 9  # three rows of a phase: as fast, a joule, a dollar
 _WIDTH, _HEIGHT = 380, 270
 _FEWEST_TICKS = 3
@@ -39,18 +40,18 @@ _TICKS = (
 )
 _FINE_TICKS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)  # where all is nearly even
 _DOLLARS = (
-    " Work a dollar is how many times the calls the same money pays for, at the prices below: of a"
-    " device that does this and nothing else. Its lines are the same ceilings, by the dollar."
+    " Work per dollar is how many times as many calls the same money buys at the prices below, on a"
+    " device that does nothing else. Its lines are the same ceilings per dollar."
 )
 
 
 def devices(data: ReportData) -> Figure | MissingFigure:
-    """Draw each case's speed-up on the other device, with lines at the ratios of the ceilings."""
+    """Draw each case's speed-up on the other device, with the ratios of the ceilings as lines."""
     across = data.comparisons.across
     if not across:
-        return MissingFigure(_DEVICES, _DEVICES_TITLE, "the runs are of one kind of device")
+        return MissingFigure(_DEVICES, _DEVICES_TITLE, "all runs are on one kind of device")
     if not any(one.ratio for pair in across for one in pair.comparisons):
-        return MissingFigure(_DEVICES, _DEVICES_TITLE, "no case was finished on both devices")
+        return MissingFigure(_DEVICES, _DEVICES_TITLE, "no case was completed on both devices")
     gains = {id(pair): gains_of(pair) for pair in across}
     drawings = [
         (pair, members, gain, title)
@@ -66,18 +67,17 @@ def devices(data: ReportData) -> Figure | MissingFigure:
     return Figure(
         name=_DEVICES,
         title=_DEVICES_TITLE,
-        how="Each point is a case: how many times as fast it is on the other device, against what"
-        " it took on the first. The lines are the ratios of the best bandwidth and of the best"
-        " matrix product, as measured: a kernel that is limited by memory should lie on the first,"
-        " one limited by arithmetic on the second. Below it, the kernel gains less than the"
-        " hardware gives. Different devices have ratios and no verdicts. Work a joule is"
-        " performance a watt: from the board's energy counter, or else from its power."
-        + (_DOLLARS if "work a dollar" in words else ""),
+        how="Each point is a case: its speed-up on the other device against its latency on the"
+        " first. The lines are the ratios of the measured ceilings: memory-bound kernels should"
+        " reach the ratio of the bandwidths, compute-bound kernels that of the FLOP rates. A kernel"
+        " below its line gains less than the hardware offers. Different devices have ratios but no"
+        " verdicts. Work per joule is performance per watt, from the board's energy counter or"
+        " else from its power." + (_DOLLARS if "work per dollar" in words else ""),
         panels=panels,
         keys=(
             *backend_keys(data, present),
-            Key("limited by memory", sign="filled"),
-            Key("limited by something else", sign="hollow"),
+            Key("memory-bound", sign="filled"),
+            Key("not memory-bound", sign="hollow"),
         ),
         table=_table(across, gains),
         remarks=tuple(_remarks(across, words, left_out=len(drawings) - len(panels))),
@@ -87,7 +87,7 @@ def devices(data: ReportData) -> Figure | MissingFigure:
 def _drawings(
     pair: RunComparison, gains: Sequence[Gain], *, several: bool
 ) -> Iterator[tuple[Gain, list[CaseComparison], str]]:
-    """A panel a phase and gain that has a figure, with its title."""
+    """Yield what each panel shows: a gain, the cases of one phase that have it, and a title."""
     cases = [one for one in pair.comparisons if one.ratio]
     whose = f", {pair.new.name} against {pair.base.name}" if several else ""
     for phase in dict.fromkeys(_phase(one) for one in cases):
@@ -104,17 +104,17 @@ def _remarks(across: Sequence[RunComparison], words: set[str], *, left_out: int)
             yield f"Measured ceilings of {pair.new.name} over {pair.base.name}: " + ", ".join(
                 f"{what.name} {what.ratio:.2f}x" for what in pair.ceilings
             )
-    if "work a joule" not in words:
-        yield "The runs do not tell their power, so there is no work a joule"
+    if "work per joule" not in words:
+        yield "The runs do not report power, so work per joule is unknown"
     prices: dict[str, float | None] = {}
     for pair in across:
         prices |= {pair.base.name: pair.prices.base, pair.new.name: pair.prices.new}
     if known := [f"{name} {dollars_text(price)}" for name, price in prices.items() if price]:
-        yield f"Prices as given, for an hour of one device: {', '.join(known)}"
+        yield f"Prices as given, per hour and device: {', '.join(known)}"
     for name in unpriced(across):
-        yield f"No price was given for {name}, so it has no work a dollar"
+        yield f"No price was given for {name}, so its work per dollar is unknown"
     if left_out:
-        yield f"{left_out} more panels are left out; the numbers have every case"
+        yield f"{left_out} more panels are not shown; the data table has every case"
 
 
 def _phase(one: CaseComparison) -> str:
@@ -129,7 +129,7 @@ def _panel(
     data: ReportData,
     name: str,
 ) -> Panel:
-    xs = [one.base.latency if one.base else 1.0 for one in members]
+    xs = [one.base.seconds if one.base else 1.0 for one in members]
     ys = [gain.of(one) or 1.0 for one in members]
     figure, axes = svg.new_panel(_WIDTH, _HEIGHT)
     lines = _ceiling_lines(pair, members, gain)
@@ -187,7 +187,7 @@ def _draw_case(
 def _ceiling_lines(
     pair: RunComparison, members: Sequence[CaseComparison], gain: Gain
 ) -> list[tuple[float, str]]:
-    """The ratios of the ceilings that these cases stand under; equal ones are one line."""
+    """The ratios of the ceilings that apply to these cases; nearly equal ones share a line."""
     if gain.ceiling is None:
         return []
     dtypes = {f"{one.facts.get('dtype')} FLOPs" for one in members}
@@ -229,9 +229,9 @@ def _time_tick(seconds: float, _: object) -> str:
 
 def _table(across: Sequence[RunComparison], gains: Mapping[int, tuple[Gain, ...]]) -> DataTable:
     columns = ["base", "new", "case", "on base", "on new", "times as fast", "ceiling", "bound"]
-    columns.append("work a joule")
+    columns.append("work per joule")
     if has_prices := any(pair.prices != NO_PRICES for pair in across):
-        columns += ["work a dollar", "a million calls on base", "a million calls on new"]
+        columns += ["work per dollar", "1M calls on base", "1M calls on new"]
     rows = []
     for pair in across:
         for one in pair.comparisons:
@@ -239,7 +239,7 @@ def _table(across: Sequence[RunComparison], gains: Mapping[int, tuple[Gain, ...]
                 continue
             fast, joule, dollar = (gain.of(one) for gain in gains[id(pair)])
             row = [pair.base.name, pair.new.name, one.label]
-            row += [time_text(one.base.latency), time_text(one.new.latency), _times(fast)]
+            row += [time_text(one.base.seconds), time_text(one.new.seconds), _times(fast)]
             row += [_times(pair.ceiling_of(one)), str(one.facts.get("bound") or ""), _times(joule)]
             if has_prices:
                 costs = (
@@ -257,9 +257,10 @@ def _times(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """One of them: its words, a case's figure, and that of the ceilings.
+    """One kind of gain on another device, such as speed or work per dollar.
 
-    ``ceiling`` is what the ratio of two ceilings is multiplied by; None where they are no limit.
+    ``of`` returns the gain of one case, None where it is unknown. ``ceiling`` is the factor from
+    the ratio of two hardware ceilings to the limit of this gain; None where there is no limit.
     """
 
     word: str
@@ -269,7 +270,7 @@ class Gain:
 
 
 def gains_of(pair: RunComparison) -> tuple[Gain, ...]:
-    """Return as fast, then a joule and a dollar; a figure is None where it is not known."""
+    """Return the gains in speed, per joule and per dollar."""
     spent = energies(pair.base), energies(pair.new)
 
     def a_joule(one: CaseComparison) -> float | None:
@@ -287,10 +288,10 @@ def gains_of(pair: RunComparison) -> tuple[Gain, ...]:
             of=lambda one: 1 / one.ratio if one.ratio else None,
             ceiling=1.0,
         ),
-        Gain(word="work a joule", axis="work a joule on", of=a_joule, ceiling=None),
+        Gain(word="work per joule", axis="work per joule on", of=a_joule, ceiling=None),
         Gain(
-            word="work a dollar",
-            axis="work a dollar on",
+            word="work per dollar",
+            axis="work per dollar on",
             of=lambda one: pair.prices.work(one.ratio),
             ceiling=1 / price if price else None,
         ),

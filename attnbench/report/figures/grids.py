@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 
 _CROSSOVER, _CROSSOVER_TITLE = "crossover", "Who wins where?"
 _MOST_MAPS = 12
-_MULTIPLE = 2.0  # from here on a win is said as a multiple
+_MULTIPLE = 2.0  # larger wins are written as a multiple, 2.3x, smaller ones as +40%
 
 
 def crossover(data: ReportData) -> Figure | MissingFigure:
-    """Draw a grid of lengths by batches (or heads); a cell has the colour of the fastest."""
+    """Draw grids of lengths by batches (or heads), coloured by the fastest backend."""
     held = [one for one in data.contests if not one.is_alone and one.best.length]
     if not held:
         return MissingFigure(
-            _CROSSOVER, _CROSSOVER_TITLE, "no problem with one length was finished by two backends"
+            _CROSSOVER,
+            _CROSSOVER_TITLE,
+            "no two backends completed the same problem with a single length",
         )
     facets = _maps(data)
     shown, left_out = largest(facets, _MOST_MAPS)
@@ -48,23 +50,23 @@ def crossover(data: ReportData) -> Figure | MissingFigure:
     found = [one for facet in shown for one in contests(facet.points)]
     remarks = []
     if left_out:
-        remarks.append(f"{left_out} more maps are left out; the table of cases has every case")
+        remarks.append(f"{left_out} more maps are not shown; the table of all cases has every case")
     if any(point.latency and point.latency.low is None for one in found for point in one.points):
         remarks.append(
-            "some cases have fewer than three processes and no interval: there the 2 % alone decide"
+            "Some cases have fewer than three processes, so only the 2 % rule applies to them"
         )
     winners = {one.best.backend for one in found if not one.is_alone}
     return Figure(
         name=_CROSSOVER,
         title=_CROSSOVER_TITLE,
-        how="A cell has the colour and the letters of the fastest backend; the figure says how much"
-        " longer the second takes. A hatched cell is a tie: the win is under 2 %, or the intervals"
-        " between processes overlap. A blank cell was not measured, or nothing finished.",
+        how="Each cell has the colour and letters of the fastest backend; the number says how much"
+        " longer the second takes. Hatched cells are ties: the win is under 2 %, or the intervals"
+        " between processes overlap. Blank cells were not measured, or no backend completed them.",
         panels=panels,
         keys=(
             *backend_keys(data, sorted(winners)),
             Key("a tie: use either", sign="hatch"),
-            Key("only one backend finished", sign="alone"),
+            Key("only one backend completed it", sign="blank"),
         ),
         table=_winner_table(found),
         remarks=tuple(remarks),
@@ -77,7 +79,7 @@ def shown_rows(facets: Sequence[Facet]) -> list[tuple[Facet, str]]:
 
 
 def _maps(data: ReportData) -> list[Facet]:
-    """Maps by phase, since what varies in one phase need not in another; titles tell all apart."""
+    """Split the points by phase first: rows are batches in one phase and heads in another."""
     points = [point for point in data.points if point.length]
     axes: dict[str, tuple[str, ...]] = {}
     for phase in dict.fromkeys(point.phase for point in points):
@@ -140,7 +142,7 @@ def _winner_cell(one: Contest, data: ReportData) -> GridCell:
 
 
 def _short(status: str) -> str:
-    """``not run`` for ``not_run``: a status as a cell says it, in full."""
+    """``not run`` for ``not_run``."""
     return status.replace("_", " ")
 
 
@@ -155,7 +157,7 @@ def _winner_table(found: Sequence[Contest]) -> DataTable:
     rows = []
     for one in found:
         second = "" if one.is_alone else one.points[1].backend
-        what = "alone" if one.is_alone else "tie" if one.winner is None else "win"
+        what = "only one" if one.is_alone else "tie" if one.winner is None else "win"
         margin = "" if one.margin is None else f"+{100 * one.margin:.1f} %"
         best = one.best
         rows.append(
@@ -169,7 +171,7 @@ def _winner_table(found: Sequence[Contest]) -> DataTable:
                 margin,
             )
         )
-    columns = ("run", "problem", "fastest", "latency", "outcome", "second", "second takes")
+    columns = ("run", "problem", "fastest", "latency", "outcome", "second", "second is slower by")
     return DataTable(columns, tuple(rows))
 
 
@@ -199,14 +201,14 @@ def _row_title(field: str) -> str:
 _SPEEDUP, _SPEEDUP_TITLE = "speedup", "How much faster than the baseline?"
 _MOST_SPEEDUPS = 10
 _MOST_ROWS = 24
-# The scale: 1 stands in the middle, the outermost steps are 3 times faster or slower and beyond.
+# Edges of the colour steps: 1 is in the middle, the outermost steps are 3x and beyond.
 _EDGES = (1 / 3, 1 / 1.6, 1 / 1.2, 1 / 1.04, 1.04, 1.2, 1.6, 3.0)
 
 Speed = tuple[Point, float]
 
 
 def speedup(data: ReportData) -> Figure | MissingFigure:
-    """Draw, for each other backend, a grid of its speed-ups: batches and heads by lengths."""
+    """Draw one grid of speed-ups per backend: batches and heads by lengths."""
     base = data.baseline
     if base is None:
         return MissingFigure(_SPEEDUP, _SPEEDUP_TITLE, data.baseline_why)
@@ -220,7 +222,7 @@ def speedup(data: ReportData) -> Figure | MissingFigure:
     ]
     if not by_backend:
         return MissingFigure(
-            _SPEEDUP, _SPEEDUP_TITLE, f"no problem was finished by {base} and by another backend"
+            _SPEEDUP, _SPEEDUP_TITLE, f"no other backend completed a problem that {base} completed"
         )
     ratios = {id(point): ratio for point, ratio in speeds}
     undecided = _undecided(data, base)
@@ -229,14 +231,13 @@ def speedup(data: ReportData) -> Figure | MissingFigure:
         _speedup_panel(one, ratios, undecided, base, f"{_SPEEDUP}-{n}")
         for n, one in enumerate(shown)
     )
-    remarks = [f"{left_out} more panels are left out; the table of cases has every case"]
+    remarks = [f"{left_out} more panels are not shown; the table of all cases has every case"]
     return Figure(
         name=_SPEEDUP,
         title=_SPEEDUP_TITLE,
-        how=f"Each figure is the latency of {base} over that of the backend: 2.0 takes half the"
-        f" time. Blue is faster than {base}, orange is slower, pale is within 4 %,"
-        f" hatched cannot be told from it. {base} is"
-        f" {data.baseline_why}.",
+        how=f"Each number is the latency of {base} divided by that of the backend: 2.0 means half"
+        f" the time. Blue is faster than {base}, orange is slower, pale is within 4 %, hatched is"
+        f" a tie. {base} is {data.baseline_why}.",
         panels=panels,
         keys=tuple(
             Key(text, sign=f"d{step}")
@@ -267,7 +268,7 @@ def _speeds(data: ReportData, base: str) -> list[Speed]:
 
 
 def _undecided(data: ReportData, base: str) -> set[int]:
-    """The points that cannot be told from the baseline of their problem."""
+    """The ids of the points that tie with the baseline on their problem."""
     found = set()
     for contest in data.contests:
         against = next((p for p in contest.points if p.backend == base), None)
@@ -331,17 +332,17 @@ def _speedup_table(speeds: Sequence[Speed]) -> DataTable:
         )
         for point, ratio in speeds
     )
-    return DataTable(("run", "problem", "backend", "latency", "speed-up", "in words"), rows)
+    return DataTable(("run", "problem", "backend", "latency", "speed-up", "result"), rows)
 
 
 _CELL_WIDTH, _CELL_HEIGHT = 56, 30
 _LETTER, _MARGIN, _PADDING = 6.6, 78, 8
-MOST_TEXTS = 240  # above it cells are too many to be read one by one
+MOST_TEXTS = 240  # in a larger grid nobody reads single cells
 
 
 @dataclass(frozen=True, slots=True)
 class GridCell:
-    """One cell: its colour, its text and the text's colour; a hatched one is undecided."""
+    """One cell: its colour, its text and the text's colour; hatched means a tie."""
 
     colour: str
     text: str = ""
@@ -351,7 +352,7 @@ class GridCell:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Cells by (row, column); what is not there stays blank."""
+    """Cells by (row, column); a missing cell stays blank."""
 
     rows: Sequence[str]
     columns: Sequence[str]
@@ -361,7 +362,15 @@ class Grid:
 
 
 def grid_svg(grid: Grid, name: str, title: str, about: str) -> Markup:
-    """Draw a grid; its size follows from its cells, so that texts always fit."""
+    """Draw a grid that is large enough for the texts of its cells.
+
+    Args:
+        grid: rows, columns and cells.
+        name: unique on the page; every id in the drawing begins with it.
+        title: read by screen readers.
+        about: description for screen readers.
+
+    """
     import numpy as np
     import seaborn as sns
     from matplotlib.colors import ListedColormap

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-_LATENCY, _LATENCY_TITLE = "latency", "How does time grow with length?"
+_LATENCY, _LATENCY_TITLE = "latency", "How does latency grow with length?"
 _MOST_LATENCIES = 12
-_LAUNCHES = 5  # a call of fewer is mostly its launch
+_LAUNCHES = 5  # a call shorter than this many launches is mostly launch overhead
 _TOO_MUCH = ("oom", "skipped", "timeout")
 
 
 def latency(data: ReportData) -> Figure | MissingFigure:
-    """Draw latency against length: a panel for each problem but its length, a line a backend."""
+    """Draw latency against length, one line per backend."""
     long = [
         one
         for one in split([p for p in data.points if p.length], ("length",))
@@ -41,7 +41,7 @@ def latency(data: ReportData) -> Figure | MissingFigure:
     ]
     if not long:
         return MissingFigure(
-            _LATENCY, _LATENCY_TITLE, "no problem was measured at two lengths or more"
+            _LATENCY, _LATENCY_TITLE, "no problem was measured at two or more lengths"
         )
     shown, left_out = largest(long, _MOST_LATENCIES)
     panels = tuple(_latency_panel(one, data, f"{_LATENCY}-{n}") for n, one in enumerate(shown))
@@ -51,19 +51,21 @@ def latency(data: ReportData) -> Figure | MissingFigure:
     if has_marks:
         keys = (
             *keys,
-            Key("the first length that did not finish, or was predicted not to", sign="cross"),
+            Key("first length that did not complete, or was predicted not to", sign="cross"),
         )
     if any(_launch_bound(one) for one in shown):
-        keys = (*keys, Key("the launch is a fifth of it or more", sign="alone"))
+        keys = (*keys, Key("launch overhead is a fifth of the time or more", sign="blank"))
     remarks = []
     if left_out:
-        remarks.append(f"{left_out} more panels are left out; the table of cases has every case")
+        remarks.append(
+            f"{left_out} more panels are not shown; the table of all cases has every case"
+        )
     return Figure(
         name=_LATENCY,
         title=_LATENCY_TITLE,
-        how="Both axes are logarithmic: a line that rises by one decade a decade is linear in"
-        " length. Bands are the 95 % intervals between processes; where a case has fewer than three"
-        " processes there is none. Dotted guides grow with the length and with its square.",
+        how="Both axes are logarithmic: a slope of 1 means linear scaling. Bands are the 95 %"
+        " intervals between processes; cases with fewer than three processes have none. Dotted"
+        " guides show linear and quadratic growth.",
         panels=panels,
         keys=keys,
         table=_latency_table(shown),
@@ -102,7 +104,7 @@ def _latency_panel(facet: Facet, data: ReportData, name: str) -> Panel:
 
 
 def _guides(axes: Axes, drawn: Sequence[Series]) -> None:
-    """Two dotted lines from the last point of the topmost line: S and S squared."""
+    """Draw linear and quadratic growth, dotted, through the last point of the slowest line."""
     top = max(drawn, key=lambda one: one.ys[-1])
     end, height, start = top.xs[-1], top.ys[-1], across(drawn)[0]
     for power in (1, 2):
@@ -177,36 +179,37 @@ def _seconds(point: Point) -> float | None:
     return None if point.latency is None else point.seconds
 
 
-_MEMORY, _MEMORY_TITLE = "memory", "Where does memory end?"
+_MEMORY, _MEMORY_TITLE = "memory", "How much memory does a call need?"
 _MOST_MEMORIES = 6
 
 
 def memory(data: ReportData) -> Figure | MissingFigure:
-    """Draw the peak of one call against length, with the device's memory as a line."""
+    """Draw peak memory against length, with the device's memory as a line."""
     points = [point for point in data.points if point.length]
     facets = [one for one in split(points, ("length",)) if _memory_grows(one)]
     if not facets:
         return MissingFigure(
-            _MEMORY, _MEMORY_TITLE, "no problem has its peak memory at two lengths or more"
+            _MEMORY, _MEMORY_TITLE, "no problem has a peak memory at two or more lengths"
         )
     shown, left_out = largest(facets, _MOST_MEMORIES)
     panels = tuple(_memory_panel(one, data, f"{_MEMORY}-{n}") for n, one in enumerate(shown))
     keys = backend_keys(data, sorted({p.backend for one in shown for p in one.points if p.latency}))
     if any(len(_least(one)) > 1 for one in shown):
-        keys = (*keys, Key("predicted: q, k, v and the output alone", sign="dashed"))
+        keys = (*keys, Key("predicted minimum: q, k, v and output", sign="dashed"))
     if any(_ends(one) for one in shown):
-        keys = (*keys, Key("did not fit: out of memory, or predicted so", sign="cross"))
+        keys = (*keys, Key("out of memory, or predicted to be", sign="cross"))
     return Figure(
         name=_MEMORY,
         title=_MEMORY_TITLE,
-        how="The most memory held during one call: inputs, what the backend prepared, workspace and"
-        " output. Dashed is what the cost model predicts any call to hold; what lies above it is"
-        " the backend's. A horizontal line is the device's memory, where it is near. A flash"
-        " kernel's peak grows with the length, that of one that keeps the scores with its square.",
+        how="The peak memory of one call: inputs, prepared state, workspace and output. The dashed"
+        " line is the minimum that the cost model predicts for any call; the backend itself adds"
+        " the rest. A horizontal line marks the device's memory where it is near. The peak of a"
+        " flash kernel grows linearly with length, that of a kernel that stores all scores"
+        " quadratically.",
         panels=panels,
         keys=keys,
         table=_memory_table(shown),
-        remarks=(f"{left_out} more panels are left out",) if left_out else (),
+        remarks=(f"{left_out} more panels are not shown",) if left_out else (),
     )
 
 
@@ -269,7 +272,7 @@ def _least(facet: Facet) -> list[tuple[int, float]]:
 
 
 def _ends(facet: Facet) -> list[tuple[int, str]]:
-    """The shortest length at which each backend ran out of memory, or was predicted to."""
+    """The shortest length at which each backend ran out of memory or was predicted to."""
     ends: dict[str, int] = {}
     for point in facet.points:
         reason = (point.case.reason or "").lower()
@@ -291,7 +294,7 @@ def _memory_table(shown: Sequence[Facet]) -> DataTable:
             beside = "" if work is None else bytes_text(work)
             tokens = count_text(point.length)
             rows.append((facet.title, tokens, point.backend, bytes_text(peak), beside))
-    return DataTable(("panel", "tokens", "backend", "peak", "of it workspace"), tuple(rows))
+    return DataTable(("panel", "tokens", "backend", "peak", "workspace"), tuple(rows))
 
 
 def _peak(point: Point) -> float | None:
@@ -303,7 +306,7 @@ WIDTH, HEIGHT = 380, 270
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The line of one backend; ``band`` is its interval where every point has one."""
+    """The line of one backend; ``band`` is its interval, None unless every point has one."""
 
     label: str
     xs: tuple[int, ...]
@@ -318,7 +321,15 @@ def series(
     *,
     with_band: bool = False,
 ) -> list[Series]:
-    """Make a line of each backend from the points that have both coordinates."""
+    """Make one line per backend.
+
+    Args:
+        points: the points of one panel.
+        x: the place of a point along the axis; None leaves the point out.
+        y: its height; None, zero and negative heights leave the point out.
+        with_band: take the latency intervals as the band.
+
+    """
     found: dict[str, dict[int, tuple[float, Point]]] = {}
     for point in points:
         across, up = x(point), y(point)
@@ -339,7 +350,7 @@ def series(
 
 
 def draw(axes: Axes, lines: Sequence[Series], styles: Mapping[str, Style]) -> None:
-    """Draw the best backends last, so that they lie on top."""
+    """Draw the lines, the best backends last so that they lie on top."""
     order = {label: place for place, label in enumerate(styles)}
     for line in sorted(lines, key=lambda one: -order[one.label]):
         style = styles[line.label]
@@ -362,9 +373,9 @@ def draw(axes: Axes, lines: Sequence[Series], styles: Mapping[str, Style]) -> No
 
 
 def span(lines: Sequence[Series]) -> tuple[float, float]:
-    """Return the lowest and the highest value of several lines, their bands included.
+    """Return the lowest and the highest value of several lines and their bands.
 
-    A band that is wider than three times its line is cut off: it must not press the rest flat.
+    Band ends beyond three times the range of the lines are ignored: they would flatten the lines.
     """
     values = [value for line in lines for value in line.ys]
     low, high = min(values), max(values)

@@ -22,47 +22,47 @@ from attnbench.units import flops_text, rate_text, significant
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NAME, TITLE = "roofline", "Is it bound by memory or by arithmetic?"
+NAME, TITLE = "roofline", "Is it memory-bound or compute-bound?"
 _WIDTH, _HEIGHT = 620, 400
 _MOST_PANELS = 4
 _MOST_POINTS = 1200
 
 
 def roofline(data: ReportData) -> Figure | MissingFigure:
-    """Draw TFLOP/s against FLOP a byte, a panel for each run and dtype, under its ceilings."""
+    """Draw TFLOP/s against FLOP per byte under the measured ceilings, per run and dtype."""
     priced = [point for point in data.ok if point.tflops and point.row["intensity"]]
     roofed = [point for point in priced if _roof(point) is not None]
     if not roofed:
-        why = "no case has measured ceilings to stand under"
+        why = "no case has measured ceilings"
         if not priced:
-            why = "no ok case has a cost" if data.ok else "no case came out ok"
+            why = "no ok case has a cost" if data.ok else "no case is ok"
         return MissingFigure(NAME, TITLE, why)
     facets = split(roofed, _AXES)
     shown, left_out = largest(facets, _MOST_PANELS)
     panels = tuple(_panel(one, data, f"{NAME}-{n}") for n, one in enumerate(shown))
-    remarks = [f"{left_out} more panels are left out"] if left_out else []
+    remarks = [f"{left_out} more panels are not shown"] if left_out else []
     if any(len(one.points) > _MOST_POINTS for one in shown):
-        remarks.append(f"of each panel {_MOST_POINTS} points are drawn, evenly over the cases")
+        remarks.append(f"Each panel draws at most {_MOST_POINTS:,} points, spread over its cases")
     outside = sum("L2_RESIDENT" in point.case.notes for one in shown for point in one.points)
     if outside:
         remarks.append(
-            f"{outside} points have a working set that stays in the last-level cache"
-            " (L2_RESIDENT): they may lie above the memory roof"
+            f"The working set of {outside} points fits in the last-level cache (L2_RESIDENT): they"
+            " may lie above the memory ceiling"
         )
     present = sorted({point.backend for one in shown for point in one.points})
     return Figure(
         name=NAME,
         title=TITLE,
-        how="The slanted line is the best bandwidth measured on this device, the flat one the best"
-        " matrix product of the dtype. A point under the slant is limited by memory, one under the"
-        " flat by arithmetic; how far below it lies is what is left to gain. Filled points are"
-        " prefill, hollow ones any other phase. FLOP and bytes are the least that the problem"
-        " needs, not what a kernel happens to do.",
+        how="The slanted line is the best bandwidth measured on this device, the flat line its best"
+        " matrix-product rate for the dtype. Points under the slanted line are memory-bound, points"
+        " under the flat line compute-bound; the distance to the line is what is left to gain."
+        " Filled points are prefill, hollow points are other phases. FLOP and bytes are the"
+        " minimum that the problem needs, not what a kernel actually does.",
         panels=panels,
         keys=(
             *backend_keys(data, present),
             *(
-                [Key("the data sheet's roof", sign="dashed")]
+                [Key("data sheet ceiling", sign="dashed")]
                 if any(_sheet(one) for one in shown)
                 else []
             ),
@@ -129,12 +129,12 @@ def _panel(facet: Facet, data: ReportData, name: str) -> Panel:
             zorder=3,
         )
     _ticks(axes)
-    axes.set_xlabel("FLOP per byte of the least traffic")
+    axes.set_xlabel("FLOP per byte (minimum traffic)")
     axes.set_ylabel("rate")
     about = (
         f"{len(facet.points)} cases by arithmetic intensity and rate. Ceilings:"
         f" {rate_text(bandwidth * 1e9)} and {flops_text(peak * 1e12)}, meeting at"
-        f" {significant(ridge)} FLOP a byte."
+        f" {significant(ridge)} FLOP per byte."
     )
     return Panel(facet.title, svg.render(figure, name, facet.title or TITLE, about))
 
@@ -151,7 +151,7 @@ def _sheet(facet: Facet) -> tuple[float, float] | None:
 
 
 def _draw_sheet(axes: Axes, low: float, high: float, bandwidth: float, peak: float) -> None:
-    """Draw the roof that the data sheet promises, above the one that was measured."""
+    """Draw the ceiling of the data sheet, above the measured one."""
     ridge = peak * 1e12 / (bandwidth * 1e9)
     xs = [low, ridge, high] if low < ridge < high else [low, high]
     ys = [min(x * bandwidth / 1e3, peak) for x in xs]
@@ -159,7 +159,7 @@ def _draw_sheet(axes: Axes, low: float, high: float, bandwidth: float, peak: flo
 
 
 def _label_roofs(axes: Axes, at: tuple[float, float, float], bandwidth: float, peak: float) -> None:
-    """Write both measured rates below their lines: above them may be those of a data sheet."""
+    """Write both measured rates below their lines; the data sheet's may be drawn above."""
     low, ridge, high = at
 
     def say(text: str, x: float, y: float, offset: tuple[int, int], ha: str) -> None:

@@ -18,23 +18,25 @@ from attnbench.report.model import (
 from attnbench.report.points import Point
 from attnbench.units import significant, time_text
 
-_INTERVALS = ("intervals", "How sure are the latencies?")
-_CLOCKS = ("clocks", "Did the device keep its pace?")
+_INTERVALS = ("intervals", "How precise are the latencies?")
+_CLOCKS = ("clocks", "Did the clocks stay stable?")
 _SAMPLES = ("samples", "What do the noisiest cases look like?")
 _MOST_NOISY = 6
 _MOST_SAMPLES = 400  # of one process, in a drawing
 _TICKS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 _FEW_TICKS = (0.01, 0.1, 1, 5, 20, 100)
-_WIDE_RANGE = 100  # from the surest case to the least sure: all ticks would run into each other
+_WIDE_RANGE = (
+    100  # ratio of the widest to the narrowest interval, above which the ticks would overlap
+)
 
 
 def intervals(data: ReportData) -> Figure | MissingFigure:
-    """Draw how many cases have an interval no wider than x, a line for each backend."""
+    """Draw the share of cases whose interval is no wider than x, one line per backend."""
     name, title = _INTERVALS
     known = [p for p in data.ok if p.latency and p.latency.half_width is not None]
     if not known:
-        why = "has three processes, below which there is no interval"
-        return MissingFigure(name, title, f"no case {why if data.ok else 'came out ok'}")
+        why = "has the three processes that an interval needs"
+        return MissingFigure(name, title, f"no case {why if data.ok else 'is ok'}")
     width = [100 * max((p.latency.half_width if p.latency else None) or 0, 1e-5) for p in known]
     order = [label for label in data.styles if label in {p.backend for p in known}]
     below = sum(one <= 1 for one in width)
@@ -48,8 +50,8 @@ def intervals(data: ReportData) -> Figure | MissingFigure:
     return Figure(
         name=name,
         title=title,
-        how="For each width the share of cases whose 95 % interval between processes is that"
-        f" narrow: the further left and up a line, the surer. {about}",
+        how="For each width, the share of cases whose 95 % interval between processes is that"
+        f" narrow. Lines further up and to the left are more precise. {about}",
         panels=(_shares(data, known, width, about),),
         keys=backend_keys(data, order),
         table=DataTable(
@@ -59,7 +61,7 @@ def intervals(data: ReportData) -> Figure | MissingFigure:
                 for half, p in worst
             ),
         ),
-        remarks=(f"{missing} ok cases have fewer than three processes and no interval",)
+        remarks=(f"{missing} ok cases have fewer than three processes and so no interval",)
         if missing
         else (),
     )
@@ -75,14 +77,14 @@ def clocks(data: ReportData) -> Figure | MissingFigure:
         if len(known) > 1:
             panels.append(_trace(known, column, label, f"{name}-{column}"))
     if not panels:
-        why = "this device does not tell its clocks and temperature"
-        return MissingFigure(name, title, why if rows else "no case came out ok")
+        why = "this device does not report clocks or temperature"
+        return MissingFigure(name, title, why if rows else "no case is ok")
     throttled = [row for row in rows if "THROTTLED" in (row["notes"] or ())]
     tabled = [row for row in rows if row["sm_clock_mhz"] is not None or row["temperature_c"]]
     return Figure(
         name=name,
         title=title,
-        how="Every measured row at the moment it began. A clock that falls while the temperature"
+        how="Every measured row at the time it began. A clock that falls while the temperature"
         " rises makes later cases look slower than they are.",
         panels=tuple(panels),
         keys=(Key("the device lowered its clocks (THROTTLED)", sign="cross"),) if throttled else (),
@@ -103,23 +105,22 @@ def clocks(data: ReportData) -> Figure | MissingFigure:
 
 
 def samples(data: ReportData) -> Figure | MissingFigure:
-    """Draw the samples of the noisiest cases in their order, a line for each process."""
+    """Draw the samples of the noisiest cases in the order they were taken."""
     name, title = _SAMPLES
     known = [p for p in data.ok if any(row["samples_us"] for row in p.case.rows)]
     if not known:
-        return MissingFigure(name, title, "no case came out ok with its samples")
+        return MissingFigure(name, title, "no ok case has its samples")
     noisiest = sorted(known, key=lambda point: -_unsteadiness(point))[:_MOST_NOISY]
     panels = tuple(_samples_panel(point, f"{name}-{n}", data) for n, point in enumerate(noisiest))
     return Figure(
         name=name,
         title=title,
-        how="Samples from left to right as they were taken, process after process; a vertical line"
-        " is a fresh process. A slope is a device that warms up, steps between processes are luck"
-        " of the process, lone peaks are something else that ran. Dots at the top are out of"
-        " range.",
+        how="Samples in the order they were taken; vertical lines separate processes. A slope"
+        " means that the device warms up, steps mean that the process matters, single peaks mean"
+        " that something else ran. Dots at the top are out of range.",
         panels=panels,
         table=DataTable(
-            ("run", "problem", "backend", "latency", "noise in one process", "processes"),
+            ("run", "problem", "backend", "latency", "noise within a process", "processes"),
             tuple(
                 (
                     point.run,

@@ -1,4 +1,4 @@
-// Sorting and filtering of the table of all cases. Texts of the file only ever become text nodes.
+// Sorts and filters the table of all cases. Texts from a result file only become text nodes.
 "use strict";
 (() => {
   const LIMIT = 500;
@@ -17,7 +17,7 @@
   const repro = names.indexOf("repro");
   const state = { query: "", sort: -1, down: false, all: false };
 
-  // A row: its texts, its values (numbers or texts), and its element once there is one.
+  // A row has its texts, its values (numbers or texts) and its element, made when first shown.
   const rows = [...body.rows].map((tr) => {
     const texts = [...tr.cells].map((cell) => cell.textContent);
     const values = [...tr.cells].map((cell, at) => {
@@ -50,7 +50,7 @@
     });
   }
 
-  // A button that puts a text into the clipboard and says so.
+  // Make a button that copies a text to the clipboard.
   function copyButton(name, text) {
     const button = document.createElement("button");
     button.type = "button";
@@ -58,12 +58,12 @@
     button.textContent = name;
     button.title = text.length > 400 ? "" : text;
     button.addEventListener("click", async (event) => {
-      event.preventDefault(); // in a summary it must not open what it belongs to
+      event.preventDefault(); // inside a summary it must not toggle the details
       let done = true;
       try {
         await navigator.clipboard.writeText(text);
       } catch {
-        // Where the page may not ask for the clipboard, an old way may still work.
+        // Without permission for the clipboard, the old way may still work.
         const area = document.createElement("textarea");
         area.value = text;
         document.body.append(area);
@@ -102,16 +102,16 @@
     };
     const one = () => {
       const token = tokens[at++];
-      if (token === undefined) throw new Error("something is missing at the end");
+      if (token === undefined) throw new Error("the filter is incomplete");
       if (token.toLowerCase() === "and") return () => true;
       if (token.toLowerCase() === "not") { const inner = one(); return (row) => !inner(row); }
       if (token !== "(") return condition(token);
       const inner = either();
-      if (tokens[at++] !== ")") throw new Error("a closing parenthesis is missing");
+      if (tokens[at++] !== ")") throw new Error("missing closing parenthesis");
       return inner;
     };
     const whole = either();
-    if (at < tokens.length) throw new Error("a parenthesis is closed that was not opened");
+    if (at < tokens.length) throw new Error("unexpected closing parenthesis");
     return whole;
   }
 
@@ -123,13 +123,13 @@
     }
     const [, name, sign, wanted] = match;
     const at = names.indexOf(name);
-    if (at < 0) throw new Error(`no column is called ${name}; there are ${names.join(", ")}`);
+    if (at < 0) throw new Error(`unknown column ${name}; the columns are ${names.join(", ")}`);
     if (wanted === "") throw new Error(`${name}${sign} needs a value`);
     const choices = wanted.split(",").map((choice) => (isNumber[at] ? number(choice, name) : choice));
     const equal = (row) => choices.includes(row.values[at]);
     if (sign === "=") return equal;
     if (sign === "!=") return (row) => !equal(row);
-    if (!isNumber[at]) throw new Error(`${name} is a word; ${sign} is for numbers`);
+    if (!isNumber[at]) throw new Error(`${name} is text; ${sign} needs a number`);
     const limit = choices[0];
     const holds = { "<": (v) => v < limit, "<=": (v) => v <= limit, ">": (v) => v > limit, ">=": (v) => v >= limit }[sign];
     return (row) => row.values[at] !== null && holds(row.values[at]);
@@ -143,7 +143,7 @@
 
   function compare(left, right) {
     const [a, b] = [left.values[state.sort], right.values[state.sort]];
-    // What is missing stands last, whichever way the rest is turned.
+    // Missing values come last in either order.
     if (a === null || a === "") return b === null || b === "" ? 0 : 1;
     if (b === null || b === "") return -1;
     const order = isNumber[state.sort] ? a - b : a.localeCompare(b, "en", { numeric: true });
@@ -204,7 +204,7 @@
     head.replaceChildren(button);
     if (isNumber[at]) head.classList.add("number");
     button.addEventListener("click", () => {
-      // A third click gives the order of the file back.
+      // A third click restores the order of the file.
       if (state.sort !== at) Object.assign(state, { sort: at, down: false });
       else if (!state.down) state.down = true;
       else Object.assign(state, { sort: -1, down: false });
@@ -216,7 +216,7 @@
   everyColumn.addEventListener("change", () => { table.classList.toggle("every", everyColumn.checked); remember(); });
   showAll.addEventListener("click", () => { state.all = true; render(); });
   document.getElementById("download").addEventListener("click", () => {
-    // A spreadsheet would run a text that begins like a formula; a blank keeps it a text.
+    // A spreadsheet would run a text that begins like a formula; a leading space prevents that.
     const cell = (value) => {
       let text = value === null ? "" : String(value);
       if (/^[=+\-@\t\r]/.test(text) && typeof value === "string") text = ` ${text}`;
@@ -233,7 +233,7 @@
     const source = document.getElementById(place.dataset.copies);
     place.append(copyButton(place.dataset.name, source.textContent));
   }
-  // What is wider than the screen says so; it is looked at again whenever it or its content grows.
+  // Mark what is wider than the screen, again whenever it or its content changes size.
   const sized = new ResizeObserver((entries) => requestAnimationFrame(() => {
     for (const { target } of entries) {
       const box = target.closest(".drawing, .scroll");

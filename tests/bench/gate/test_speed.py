@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from attnbench.store.columns import arrow_schema
+from attnbench.store.columns import SCHEMA_VERSION, arrow_schema
 from attnbench.store.parquet import write_parquet
 
 pytest.importorskip("pytest_benchmark")
@@ -60,7 +60,7 @@ def write_big_run(path, seed, *, full=False):
         "device_name": "NVIDIA H200",
     }
     columns |= {name: pa.array([value] * ROWS) for name, value in text.items()}
-    columns["schema_version"] = pa.array(np.ones(ROWS, dtype=np.int64))
+    columns["schema_version"] = pa.array(np.full(ROWS, SCHEMA_VERSION))
     columns["case_id"] = pa.array([f"{one:012x}" for one in case])
     columns["case_label"] = pa.array([f"decode {one}q1s4k 32/8x128 bf16 · sdpa" for one in case])
     columns["process"] = pa.array(np.tile(np.arange(PROCESSES), cases))

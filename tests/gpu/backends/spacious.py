@@ -21,8 +21,8 @@ def prepare(inputs: Inputs, *, workspace: int = 0, kept: int = 0):
         o = torch.nn.functional.scaled_dot_product_attention(
             inputs.q, inputs.k, inputs.v, scale=inputs.scale
         )
-        room = bytes_of(workspace)
-        del room
+        free = bytes_of(workspace)
+        del free
         return o
 
     attend.held = held

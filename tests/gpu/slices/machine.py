@@ -46,14 +46,14 @@ def device() -> dict[str, object]:
         return {"reason": str(error)}
     if not torch.cuda.is_available():
         return {"reason": f"torch {torch.__version__} sees no CUDA device"}
-    facts = torch.cuda.get_device_properties(0)
+    description = torch.cuda.get_device_properties(0)
     found: dict[str, object] = {
-        "name": facts.name,
-        "arch": f"sm_{facts.major}{facts.minor}",
-        "memory_bytes": facts.total_memory,
-        "l2_bytes": facts.L2_cache_size,
-        "sms": facts.multi_processor_count,
-        "uuid": str(getattr(facts, "uuid", "")),
+        "name": description.name,
+        "arch": f"sm_{description.major}{description.minor}",
+        "memory_bytes": description.total_memory,
+        "l2_bytes": description.L2_cache_size,
+        "sms": description.multi_processor_count,
+        "uuid": str(getattr(description, "uuid", "")),
         "cuda": torch.version.cuda,
     }
     try:
@@ -67,7 +67,7 @@ def device() -> dict[str, object]:
 
 
 def main() -> None:
-    facts = {
+    description = {
         "device": device(),
         "python": sys.version,
         "platform": platform.platform(),
@@ -78,8 +78,8 @@ def main() -> None:
         ),
         **{name: asked(command) for name, command in _ASKED.items()},
     }
-    Path(sys.argv[1]).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(facts["device"], indent=1))  # noqa: T201  what a reader of the log looks for
+    Path(sys.argv[1]).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(description["device"], indent=1))  # noqa: T201  what a reader of the log looks for
 
 
 if __name__ == "__main__":

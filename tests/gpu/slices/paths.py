@@ -89,7 +89,7 @@ def tree_version() -> str:
     return str(project["version"])
 
 
-def tree_facts() -> dict[str, str | bool | None]:
+def describe_tree() -> dict[str, str | bool | None]:
     """Say which tree this is: its commit where git knows it, and a digest of what measures.
 
     A copy without its history has no commit; the digest tells whether it is the one at home.

@@ -66,7 +66,7 @@ def correctness(*, dry: bool) -> list[Step]:
         _pytest(
             "rules",
             *("tests/gpu/test_rules.py", "-k", "not known_length"),
-            answers="the twins of the scripted device's rules",
+            answers="whether the rules tested on the simulated device hold",
             limit_s=55,
         ),
         _pytest(
@@ -323,5 +323,5 @@ def _noise(side: str, *, dry: bool) -> Step:
             *(() if dry else ("--processes", "3")),
         ),
         answers="the A/A noise floor of this machine, one side",
-        limit_s=60,  # of which a run's beginning and its three workers take half
+        limit_s=60,  # starting a run and its three workers takes half of it
     )

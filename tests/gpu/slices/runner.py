@@ -48,7 +48,7 @@ class Slice:
 
     steps: Sequence[Step]
     place: Place
-    facts: dict[str, Any]
+    description: dict[str, Any]
     limit_s: float
     refresh_s: float = _REFRESH_S
     patience_s: float = _PATIENCE_S
@@ -136,7 +136,7 @@ class Slice:
                 _signal(child, signal.SIGINT)
             if patience is None and (late or self.stopped_by is not None):
                 patience = now + self.patience_s
-                self._save()  # whoever stopped the slice may not be patient
+                self._save()  # the process that stopped the slice may not be patient
             if patience is not None and now > patience:
                 _signal(child, signal.SIGKILL)
             if now - refreshed > self.refresh_s:
@@ -168,7 +168,7 @@ class Slice:
     def _save(self, *, finished: bool = False) -> None:
         """Bring manifest and tar up to date."""
         manifest = {
-            **self.facts,
+            **self.description,
             "limit_s": self.limit_s,
             "seconds": round(time.monotonic() - self._began, 1),
             "finished": finished,
@@ -220,4 +220,4 @@ def _show_end(log: Path) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201  a slice talks to whoever started it
+    print(text, flush=True)  # noqa: T201  a slice reports to its caller

@@ -11,7 +11,7 @@ import pytest
 from attnbench.analysis.ab import rule_ab
 from attnbench.errors import NothingSelected, ResultFileError
 from attnbench.filter import parse
-from attnbench.render.ab_json import SCHEMA_VERSION, ruling_facts
+from attnbench.render.documents import AB_SCHEMA_VERSION, ruling_document
 from attnbench.render.ruling_markup import junit_text, markdown, marker
 from attnbench.suite import Gate, Limit
 
@@ -125,10 +125,10 @@ def test_files_of_no_ab_or_of_two_are_refused(tmp_path):
 
 
 def test_the_json_has_a_version_and_every_round(tmp_path):
-    facts = ruling_facts(rule(tmp_path, slower={4: 0.12}, suspects=(4,), fresh=6))
+    facts = ruling_document(rule(tmp_path, slower={4: 0.12}, suspects=(4,), fresh=6))
 
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
-    assert (facts["schema_version"], facts["kind"]) == (SCHEMA_VERSION, "attnbench ab")
+    assert (facts["schema_version"], facts["kind"]) == (AB_SCHEMA_VERSION, "attnbench ab")
     assert facts["rounds"] == {"planned": 8, "all_cases": 8, "suspects": 1, "fresh": 6}
     (suspect,) = [case for case in facts["cases"] if case["suspect"]]
     assert len(suspect["first_rounds"]) == 8
@@ -143,7 +143,7 @@ def test_the_outputs_for_machines_speak_of_rounds(tmp_path):
     text = markdown(ruling)
     assert text.startswith("<!-- attnbench:ab:made:")
     assert marker(ruling) in text
-    assert "measured by turns" in text
+    assert "measured interleaved" in text
     assert "more rounds" in text
     assert "more processes" not in text
     junit = junit_text(ruling)

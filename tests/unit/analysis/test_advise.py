@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.analysis.advise import advise
-from attnbench.analysis.advise.cells import Cell, Grid, Shape
 from attnbench.analysis.advise.document import document, schema_text, text
-from attnbench.analysis.advise.regions import regions_of
-from attnbench.analysis.table import Latency
+from attnbench.analysis.advise.regions import Cell, Grid, Shape, regions_of
 from attnbench.errors import InputError, NothingSelected
+from attnbench.stats.latency import Latency
 
 PLACE = Path(__file__).parents[1] / "report" / "conftest.py"
 SPEC = importlib.util.spec_from_file_location("report_runs", PLACE)
@@ -33,7 +32,7 @@ def cell(good, context, batch=1, others="ABC"):
     """A cell in which the backends of ``good`` take 10 µs and the others 20."""
     centres = {label: (1e-5 if label in good else 2e-5) for label in others}
     latencies = {
-        label: Latency(centre=one, low=one, high=one, processes=5)
+        label: Latency(seconds=one, low=one, high=one, half_width=0.0, processes=5)
         for label, one in sorted(centres.items(), key=lambda pair: pair[1])
     }
     return Cell(batch=batch, context=context, good=tuple(sorted(good)), latencies=latencies)

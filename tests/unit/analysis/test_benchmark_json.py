@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from attnbench.analysis.compare import compare
+from attnbench.analysis.export import export
 from attnbench.analysis.gate import gate
 from attnbench.analysis.sides import load_side
 from attnbench.errors import NotComparable, NothingSelected, ResultFileError
-from attnbench.store import export, load
+from attnbench.store import load
 
 SPEC = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
 made = importlib.util.module_from_spec(SPEC)

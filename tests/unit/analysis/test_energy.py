@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.analysis.energy import energies
+from attnbench.analysis.running_cost import energies
 from attnbench.analysis.sides import load_side
 
 SPEC = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.analysis.accept import accept
-from attnbench.analysis.gate import gate, rule_on
-from attnbench.analysis.rule import rule_for
+from attnbench.analysis.gate import gate, rule_for, rule_on
 from attnbench.analysis.selftest import prove
 from attnbench.analysis.sides import load_side
 from attnbench.errors import InputError, NotComparable, NothingSelected
@@ -305,11 +304,11 @@ def test_the_rule_reads_the_suites_words(tmp_path, baselines):
 
 
 def test_a_ruling_is_json(tmp_path, baselines):
-    from attnbench.cli.gate_json import ruling_facts
+    from attnbench.render.documents import ruling_document
 
     ruling = gate(run_of(tmp_path, rows_of(slowdowns={4: 0.2})), baselines)
 
-    facts = json.loads(json.dumps(ruling_facts(ruling), allow_nan=False))
+    facts = json.loads(json.dumps(ruling_document(ruling), allow_nan=False))
 
     assert facts["outcome"] == "fail"
     assert facts["mode"] == "history"

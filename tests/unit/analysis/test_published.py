@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from attnbench.analysis.published import published_lines
+from attnbench.analysis.runs import published_lines
 
 RUN = {
     "published": [

@@ -56,10 +56,10 @@ def test_of_few_rows_everything_is_read(runs):
     assert set(side.table.column_names) == {*BY_NAME} - {"samples_us"}
 
 
-@pytest.mark.parametrize("select", [None, "kv_len>=4k", "decode batch=2"])
-def test_what_is_left_out_changes_no_comparison(monkeypatch, runs, filter):
+@pytest.mark.parametrize("filter_text", [None, "kv_len>=4k", "decode batch=2"])
+def test_what_is_left_out_changes_no_comparison(monkeypatch, runs, filter_text):
     def told():
-        (found,) = compare(*runs, filter=filter, fields=("kv_len",))
+        (found,) = compare(*runs, filter=filter_text, fields=("kv_len",))
         cases = [(one.key, one.verdict, one.low, one.facts["kv_len"]) for one in found.comparisons]
         return cases, found.differing, found.ceilings, found.mean, found.kernels_changed
 

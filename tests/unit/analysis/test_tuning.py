@@ -11,7 +11,7 @@ from attnbench.api import load_suite
 from attnbench.case import Case
 from attnbench.errors import NameTakenError
 from attnbench.execute.tune import Candidate
-from attnbench.kernels.tilings import Slot, parse_tile, table_of
+from attnbench.kernels.tile_table import Slot, parse_tile, table_of
 from attnbench.method import Measure
 from attnbench.problem import Problem
 
@@ -92,11 +92,11 @@ def test_the_table_holds_what_was_measured_and_where():
 
     for choice, tile in ((stays, SHIPPED), (changed, B)):
         found = table_with(table_of(), [choice], "H200 today", {"driver": "580"})
-        row = next(one for one in found.tilings if one.slot == SLOT)
+        row = next(one for one in found.rows if one.slot == SLOT)
         assert (row.tile, row.source) == (tile, "H200 today")
         assert row.after_us == round(choice.after_us, 3)
         assert found.sources["H200 today"] == {"driver": "580"}
-    assert table_with(table_of(), [none], "H200 today", {}).tilings == table_of().tilings
+    assert table_with(table_of(), [none], "H200 today", {}).rows == table_of().rows
 
 
 @pytest.mark.slow

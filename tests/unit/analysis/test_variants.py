@@ -6,13 +6,13 @@ import pytest
 
 from attnbench.analysis.variants import (
     Budget,
+    Measured,
     Rates,
     measured_in,
     trade_off,
     variant_name,
     variants_of,
 )
-from attnbench.analysis.variants.rates import Measured
 from attnbench.device.rates import Ceilings
 from attnbench.models import MODELS, LayerGroup, Model
 from attnbench.problem import Problem

@@ -83,7 +83,7 @@ def test_what_it_cannot_do_is_a_reason(gpu):
     hopper = flashinfer.why_not(problem, gpu(), backend="trtllm-gen")
     assert hopper == "backend trtllm-gen needs sm_100, this is sm_90"
     pages = flashinfer.why_not(problem, gpu("sm_100"), backend="trtllm-gen")
-    assert pages == "backend trtllm-gen takes pages of 16, 32, 64 alone"
+    assert pages == "backend trtllm-gen only takes pages of 16, 32, 64"
     assert "backend cudnn of a latent" in reason({"backend": "cudnn"}, **LATENT, q_len=1, kv_len=9)
 
 

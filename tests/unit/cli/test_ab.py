@@ -106,7 +106,7 @@ def test_what_gate_writes_ab_writes_too(attnbench, made, tmp_path, monkeypatch):
     [
         (("ab", "decode"), "name a side: --base git:main"),
         (("ab",), "missing argument 'SUITE'"),
-        (("ab", "decode", *SIDES, "--name", "a", "--out", "b"), "give one"),
+        (("ab", "decode", *SIDES, "--name", "a", "--out", "b"), "give only one"),
         (("ab", "decode", *SIDES, "--rounds", "1"), "--rounds"),
         (("ab", "decode", *SIDES, "--inconclusive", "fial"), "did you mean 'fail'?"),
         (("ab", "decod", *SIDES), "did you mean 'decode'?"),

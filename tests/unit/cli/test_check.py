@@ -148,8 +148,8 @@ def fake_kit(monkeypatch):
             interrupted=fake.interrupted,
         )
 
-    monkeypatch.setattr(api, "subjects", lambda _: [MINE])
-    monkeypatch.setattr(api, "conform", conform)
+    monkeypatch.setattr(api, "backend_cases", lambda _: [MINE])
+    monkeypatch.setattr(api, "check_backend", conform)
     return fake
 
 
@@ -194,4 +194,4 @@ def test_the_kits_problems_are_not_the_command_lines(attnbench):
     result = attnbench("check", "./my_attn.py", "--set", "kv_len=4k")
 
     assert result.code == 2
-    assert "the problems of the conformance kit are declared" in result.err
+    assert "the conformance check has its own problems" in result.err

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnbench.cli import examine
-from attnbench.cli.examine import ABSENT, OK, PROBLEM, WARNING, Finding
 from attnbench.device.base import DeviceState
 from attnbench.device.nvml import NoTelemetry
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
 from attnbench.errors import EnvironmentProblem, TorchMissing
+from attnbench.execute import doctor
+from attnbench.execute.doctor import ABSENT, OK, PROBLEM, WARNING, Finding
 from attnbench.store.ceilings import stored_ceilings
 
 CPU = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
@@ -29,7 +29,7 @@ FINDINGS = [
 def found(monkeypatch):
     """What the examination finds."""
     findings = list(FINDINGS)
-    monkeypatch.setattr(examine, "examine", lambda: iter(findings))
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
     return findings
 
 
@@ -89,7 +89,7 @@ class Answering:
 def looked_at(monkeypatch, board):
     """The findings on a GPU after the one that names it."""
     monkeypatch.setattr("attnbench.device.nvml.find_board", lambda _uuid: board)
-    return [(one.state, one.text) for one in examine.device(gpu(), 1)][1:]
+    return [(one.state, one.text) for one in doctor.device(gpu(), 1)][1:]
 
 
 def test_a_gpu_that_nvml_does_not_show_is_a_warning_with_the_reason(monkeypatch):
@@ -98,7 +98,7 @@ def test_a_gpu_that_nvml_does_not_show_is_a_warning_with_the_reason(monkeypatch)
     assert looked_at(monkeypatch, blind) == [
         (
             WARNING,
-            "clocks, power and other processes stay unknown: NVML Shared Library Not Found",
+            "clocks, power and other processes are unknown: NVML Shared Library Not Found",
         )
     ]
 
@@ -120,7 +120,9 @@ def test_a_gpu_that_throttles_is_a_warning(monkeypatch):
     board = Answering()
     board._reading = DeviceState(throttled=("sw_power_cap",))
 
-    assert (WARNING, "the device lowers its clocks: sw_power_cap") in looked_at(monkeypatch, board)
+    assert (WARNING, "the device is lowering its clocks: sw_power_cap") in looked_at(
+        monkeypatch, board
+    )
 
 
 def test_what_nvml_refuses_is_said_in_its_words(monkeypatch):
@@ -128,7 +130,7 @@ def test_what_nvml_refuses_is_said_in_its_words(monkeypatch):
 
     assert looked_at(monkeypatch, board)[-1] == (
         WARNING,
-        "NVML does not tell processes (Insufficient Permissions)",
+        "NVML does not report processes (Insufficient Permissions)",
     )
 
 
@@ -176,11 +178,13 @@ def test_timing_shows_ceilings_and_what_each_test_read():
     failed = {"passed": False, "advice": "stop it"}
     crew.answers = [answer(), answer(name="A/A", **failed), answer(grave=True, **failed)]
 
-    found = list(examine.timing(crew, ENVIRONMENT))
+    found = list(doctor.timing(crew, ENVIRONMENT))
 
     assert [one.state for one in found] == [OK, OK, OK, WARNING, PROBLEM]
-    assert found[0].text == "memory reaches read 35.36 GB/s; held for a second 30.5"
-    assert found[1].text == "matrix products reach fp32 0.7 TFLOP/s; held for a second fp32 0.6"
+    assert found[0].text == "memory reaches read 35.36 GB/s; sustained for a second 30.5"
+    assert (
+        found[1].text == "matrix products reach fp32 0.7 TFLOP/s; sustained for a second fp32 0.6"
+    )
     assert found[2].text == "spin: 1000.3 us (expected 1000 us within 1%)"
     assert [one.fix for one in found] == [None, None, None, "stop it", "stop it"]
 
@@ -189,19 +193,19 @@ def test_what_a_device_holds_is_measured_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     crew = WorkerHandle("auto")
     crew.answers = []
-    list(examine.timing(crew, ENVIRONMENT))
+    list(doctor.timing(crew, ENVIRONMENT))
 
     kept = stored_ceilings(ENVIRONMENT)
     assert kept["sustained_gbps"] == 30.5
     assert kept["read_gbps"] == 35.36
     monkeypatch.setattr(crew, "selftest", lambda known: {"selftest": [], "ceilings": known})
     monkeypatch.setattr(crew, "sustained", pytest.fail, raising=False)
-    again = list(examine.timing(crew, ENVIRONMENT))
-    assert again[0].text.endswith("held for a second 30.5")
+    again = list(doctor.timing(crew, ENVIRONMENT))
+    assert again[0].text.endswith("sustained for a second 30.5")
 
 
 def test_rates_that_are_not_known_are_not_shown():
-    assert list(examine.rates(Ceilings())) == []
+    assert list(doctor.rates(Ceilings())) == []
 
 
 def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monkeypatch):
@@ -210,29 +214,29 @@ def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monk
 
     monkeypatch.setattr(WorkerHandle, "selftest", died)
     monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
-    monkeypatch.setattr(examine, "backends", lambda: iter([]))
+    monkeypatch.setattr(doctor, "backends", lambda: iter([]))
 
-    texts = {one.text: one.state for one in examine.examine()}
+    texts = {one.text: one.state for one in doctor.examine()}
 
     assert texts["no answer from the self-test: killed"] == PROBLEM
 
 
 @pytest.mark.torch
 def test_on_this_machine_every_self_test_is_answered(monkeypatch):
-    monkeypatch.setattr(examine, "backends", lambda: iter([]))
-    timed = [one for one in examine.examine() if one.section == "timing"]
+    monkeypatch.setattr(doctor, "backends", lambda: iter([]))
+    timed = [one for one in doctor.examine() if one.section == "timing"]
 
     assert [one.text.split(":")[0] for one in timed[2:]][:3] == ["spin", "copy", "A/A"]
-    assert "; held for a second" in timed[0].text
+    assert "; sustained for a second" in timed[0].text
     assert PROBLEM not in [one.state for one in timed]
 
 
 @pytest.mark.parametrize(("load", "state"), [(0.1, OK), (1.5, WARNING)])
 def test_a_busy_cpu_is_a_warning(monkeypatch, load, state):
-    monkeypatch.setattr(examine, "load_average", lambda: load)
+    monkeypatch.setattr(doctor, "load_average", lambda: load)
     cpu = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1, cores=2)
 
-    second = list(examine.device(Environment(device=cpu, host="node", python="3.12.4"), 1))[1]
+    second = list(doctor.device(Environment(device=cpu, host="node", python="3.12.4"), 1))[1]
 
     assert second.state == state
 
@@ -241,10 +245,10 @@ def test_a_busy_cpu_is_a_warning(monkeypatch, load, state):
 def test_a_governor_that_moves_the_clocks_is_a_warning(monkeypatch, tmp_path, governor, state):
     path = tmp_path / "scaling_governor"
     path.write_text(f"{governor}\n", encoding="ascii")
-    monkeypatch.setattr(examine, "_GOVERNOR", path)
+    monkeypatch.setattr(doctor, "_GOVERNOR", path)
     cpu = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
 
-    last = list(examine.device(Environment(device=cpu, host="node", python="3.12.4"), 1))[-1]
+    last = list(doctor.device(Environment(device=cpu, host="node", python="3.12.4"), 1))[-1]
 
     assert last.state == state
     assert (last.fix is None) == (state == OK)
@@ -253,7 +257,7 @@ def test_a_governor_that_moves_the_clocks_is_a_warning(monkeypatch, tmp_path, go
 def test_looking_makes_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    states = [one.state for one in examine.storage(examine.RESULTS)]
+    states = [one.state for one in doctor.storage(doctor.RESULTS)]
 
     assert states[0] in (OK, WARNING)
     assert list(tmp_path.iterdir()) == []
@@ -267,16 +271,16 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypa
 
     monkeypatch.setattr("attnbench.store.atomic.check_writable", refuse)
 
-    assert [one.state for one in examine.storage(tmp_path)] == [PROBLEM]
+    assert [one.state for one in doctor.storage(tmp_path)] == [PROBLEM]
 
 
 def test_without_torch_the_rest_is_looked_at_all_the_same(monkeypatch):
     missing = TorchMissing("measuring needs torch", hint="install it")
     monkeypatch.setattr(WorkerHandle, "missing", missing)
     monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
-    monkeypatch.setattr(examine, "backends", lambda: iter([SimpleNamespace(section="backends")]))
+    monkeypatch.setattr(doctor, "backends", lambda: iter([SimpleNamespace(section="backends")]))
 
-    sections = [one.section for one in examine.examine()]
+    sections = [one.section for one in doctor.examine()]
 
     assert sections[-2:] == ["storage", "backends"]
     assert "device" in sections

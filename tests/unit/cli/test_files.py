@@ -25,7 +25,7 @@ def test_export_says_what_a_format_leaves_out(attnbench, run_file):
 
     assert result.code == 0
     assert "latency" in result.out
-    assert result.err.startswith("left out, having no latency: ")
+    assert result.err.startswith("left out, because they have no latency: ")
 
 
 def test_export_can_pick_and_write_a_file(attnbench, run_file, tmp_path):
@@ -110,7 +110,7 @@ def test_init_overwrites_nothing(attnbench, tmp_path):
 
 @pytest.mark.parametrize("kind", ["suites", "models", "metrics", "devices"])
 def test_a_list_is_a_table_or_json(attnbench, kind, monkeypatch):
-    monkeypatch.setattr("attnbench.api.devices._device_here", lambda _: _cpu())
+    monkeypatch.setattr("attnbench.api.catalogue._device_here", lambda _: _cpu())
 
     table, facts = attnbench("list", kind), json.loads(attnbench("list", kind, "--json").out)
 

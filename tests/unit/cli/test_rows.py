@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from attnbench.case import Case
-from attnbench.cli.rows import failure_text, label_parts, layout, share_of_peak
+from attnbench.cli.rows import label_parts, layout, share_of_peak
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.problem import Problem
+from attnbench.render.values import failure_text
 from attnbench.stats.summary import summarize
 
 WALL = Method(timer="wall", l2="warm")

@@ -22,7 +22,7 @@ def test_the_exit_code_is_what_came_of_the_cases(attnbench, fake_run, counts, co
     result = attnbench("run", "tiny")
 
     assert result.code == code
-    assert ("without one ok case" in result.err) == (code == 4)
+    assert ("without a single ok case" in result.err) == (code == 4)
 
 
 def test_an_interrupted_run_says_how_to_go_on(attnbench, fake_run):
@@ -105,7 +105,7 @@ def test_redo_without_resume_is_refused(attnbench):
     result = attnbench("run", "--redo", "all")
 
     assert result.code == 2
-    assert "--redo goes with --resume" in result.err
+    assert "--redo requires --resume" in result.err
 
 
 @pytest.mark.usefixtures("fake_run")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from attnbench.cli import show_case
+from attnbench.render import case_detail
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_program_gets_numbers(attnbench, run_file):
 
 @pytest.mark.usefixtures("in_folder")
 def test_an_ascii_terminal_can_read_it(attnbench, monkeypatch):
-    monkeypatch.setattr("attnbench.cli.screen._has_unicode", lambda _: False)
+    monkeypatch.setattr("attnbench.render.screen._has_unicode", lambda _: False)
 
     assert attnbench("show", "tiny", "kv_len=4k", "sdpa").out.isascii()
 
@@ -101,14 +101,14 @@ def test_an_ascii_terminal_can_read_it(attnbench, monkeypatch):
     [
         ((1, 1), ""),
         ((None,), ""),
-        ((7, 7), ", 7 calls a sample"),
-        ((9, 1, 12), ", 1 to 12 calls a sample"),
+        ((7, 7), ", 7 calls per sample"),
+        ((9, 1, 12), ", 1 to 12 calls per sample"),
     ],
 )
 def test_a_case_says_of_how_many_calls_a_sample_is_the_mean(counts, text):
     rows = [{"samples_us": [1.0], "calls_per_sample": one} for one in counts]
 
-    assert show_case._calls([*rows, {"samples_us": None, "calls_per_sample": None}]) == text
+    assert case_detail._calls([*rows, {"samples_us": None, "calls_per_sample": None}]) == text
 
 
 def test_a_case_says_what_of_the_cache_it_touches_and_what_the_host_does():
@@ -119,12 +119,12 @@ def test_a_case_says_what_of_the_cache_it_touches_and_what_the_host_does():
         "flush_bytes": 402_000_000,
         "launch_overhead_us": 12.5,
     }
-    assert list(show_case._cache_and_launch(row)) == [
+    assert list(case_detail._cache_and_launch(row)) == [
         (
             "cache",
             "135 MB touched, 2.25 x the last-level cache; 402 MB read before a call finds it again",
         ),
-        ("launch", "12.5 µs of the host a call"),
+        ("launch", "12.5 µs of host time per call"),
     ]
     unknown = dict.fromkeys(row) | {"input_bytes": 1}
-    assert list(show_case._cache_and_launch(unknown)) == []
+    assert list(case_detail._cache_and_launch(unknown)) == []

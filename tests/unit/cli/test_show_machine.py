@@ -8,11 +8,10 @@ import json
 import pytest
 
 from attnbench.cli.json_events import as_json
-from attnbench.cli.live import LiveView
-from attnbench.cli.plain import PlainView
-from attnbench.cli.screen import screen
-from attnbench.cli.summary import Shown
+from attnbench.cli.run_stats import SuiteTitle
+from attnbench.cli.run_view import LiveView, PlainView
 from attnbench.execute.events import RunFinished, SelfTested
+from attnbench.render.screen import screen
 from attnbench.store import RunWriter
 
 SPIN = {
@@ -87,7 +86,7 @@ def test_a_wrong_clock_is_said_wherever_the_run_is_shown(attnbench, run_file):
 @pytest.mark.parametrize("view", [PlainView, LiveView])
 def test_a_wrong_clock_is_said_when_it_is_found_and_again_at_the_end(view, tmp_path):
     stream = io.StringIO()
-    shown = Shown(name="tiny", about="", words="tiny", version="1")
+    shown = SuiteTitle(name="tiny", about="", repro="tiny", version="1")
     found = SelfTested(tests=(BROKEN, COPY))
     with view(screen(stream, {}), shown) as listener:
         listener(found)
@@ -104,7 +103,7 @@ def test_a_wrong_clock_is_said_when_it_is_found_and_again_at_the_end(view, tmp_p
     said = stream.getvalue()
 
     assert said.count("SELF-TEST FAILED   spin: 900 us, expected 1000 us within 1%") == 2
-    assert said.count("do not believe the figures of this run") == 2
+    assert said.count("do not trust the figures of this run") == 2
     assert "copy" not in said  # a busy machine is in the file, not on the screen
 
 

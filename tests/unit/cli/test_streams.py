@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from attnbench.cli.streams import whoever_reads
+from attnbench.cli.streams import guarded_stdio
 
 WRONG = """\
 from attnbench.plugin import Capabilities
@@ -83,7 +83,7 @@ def test_a_stdout_that_has_no_room_is_exit_code_4(tmp_path, words):
     assert done.returncode == 4
     assert done.stderr == (
         "error: cannot write to stdout: No space left on device\n"
-        "  what is there is not whole; free some space, or send stdout elsewhere\n"
+        "  the output is incomplete; free some space, or redirect stdout elsewhere\n"
     )
 
 
@@ -101,8 +101,8 @@ def test_talk_that_has_no_room_changes_no_exit_code(tmp_path, words, code):
 def test_a_verb_goes_on_where_stdout_has_no_room(monkeypatch):
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        with whoever_reads() as losses:
+        with guarded_stdio() as losses:
             for _ in range(3):
                 click.echo("a case" * 10_000)
 
-            assert losses.told().exit_code == 4
+            assert losses.error().exit_code == 4

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.cli.summary import counted, reason_lines, shown_path
-from attnbench.cli.tally import Tally, about, elapsed_text, left
+from attnbench.cli.run_stats import RunStats, SuiteTitle, closing_lines
+from attnbench.execute.events import RunFinished
+from attnbench.render.values import about, counted, elapsed_text, left, reason_lines, shown_path
 
 
 def test_reasons_that_differ_in_figures_alone_are_one_line():
@@ -17,8 +18,8 @@ def test_reasons_that_differ_in_figures_alone_are_one_line():
     ]
 
     assert list(reason_lines(pairs)) == [
-        "  3 x naive: about 63 s a process, over case_limit_s 5, and the like",
-        "  2 x naive: needs 12.5 GB, 3.00 GB is free, and the like",
+        "  3 x naive: about 63 s a process, over case_limit_s 5, and similar",
+        "  2 x naive: needs 12.5 GB, 3.00 GB is free, and similar",
         "  1 x sdpa: mask causal is not one of none",
     ]
 
@@ -45,13 +46,13 @@ def test_elapsed_time(seconds, text):
 
 
 def test_the_bar_never_goes_back():
-    tally = Tally()
+    stats = RunStats()
 
-    assert tally.share(10, 10) == 0.5
-    assert tally.share(11, 100) == 0.5
-    assert tally.share(12, None) == 0.5
-    assert tally.share(20, 0) == 0.98
-    assert Tally().share(0, 0) == 0.0
+    assert stats.share(10, 10) == 0.5
+    assert stats.share(11, 100) == 0.5
+    assert stats.share(12, None) == 0.5
+    assert stats.share(20, 0) == 0.98
+    assert RunStats().share(0, 0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,18 @@ def test_a_path_is_shown_as_one_would_type_it(tmp_path, monkeypatch):
 
     assert shown_path(tmp_path / "results" / "x.parquet") == "results/x.parquet"
     assert shown_path(tmp_path.parent) == str(tmp_path.parent)
+
+
+def test_a_run_that_its_budget_cut_says_how_far_it_came(tmp_path):
+    title = SuiteTitle(name="tiny", about="", repro="tiny", version="1", budget="10 s")
+    finished = RunFinished(
+        run_name="tiny",
+        out=tmp_path / "tiny.parquet",
+        counts={"ok": 6, "not_run": 12},
+        seconds=13.0,
+        rows=18,
+    )
+
+    lines = list(closing_lines(finished, RunStats(), title))
+
+    assert lines[1] == "stopped by --budget 10 s: 6 of 18 cases measured: 6 ok, 12 not_run"

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from attnbench import api
 from attnbench.analysis import tuning
+from attnbench.api import catalogue
 from attnbench.environment import Device, Environment
 from attnbench.execute import tune
 from attnbench.execute.events import RunFinished
 from attnbench.execute.rows import RunIdentity, make_row
-from attnbench.kernels.tilings import read_table, table_of
+from attnbench.kernels.tile_table import read_table, table_of
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.store import RunWriter
@@ -54,7 +54,7 @@ def scripted(monkeypatch):
 
     monkeypatch.setattr(tune, "compiled", lambda _, candidates, __: inspected(candidates))
     monkeypatch.setattr(tuning, "run", run)
-    monkeypatch.setattr(api, "device_rates", lambda _: (GPU, None))
+    monkeypatch.setattr(catalogue, "device_rates", lambda _: (GPU, None))
     return asked
 
 
@@ -114,7 +114,7 @@ def test_what_was_measured_is_printed_and_written(attnbench, scripted, tmp_path)
     source = read_table(out).sources[row.source]
     assert str(row.tile) == FAST
     assert (source["device"], source["run"]) == ("NVIDIA H200", "tuned")
-    assert len(read_table(out).tilings) == len(table_of().tilings)
+    assert len(read_table(out).rows) == len(table_of().rows)
     (request,) = scripted["requests"]
     assert request.out == tmp_path / "tiles.parquet"
     labels = {case.backend_label for case in request.cases()}
@@ -164,13 +164,13 @@ def test_what_is_wrong_is_said_before_anything_is_measured(attnbench, scripted, 
 
     assert (taken.code, nameless.code, few.code) == (2, 2, 2)
     assert "old.json exists" in taken.err
-    assert "name the table to write: --out FILE" in nameless.err
+    assert "name the table to write (--out FILE)" in nameless.err
     assert scripted["requests"] == []
 
 
 def test_a_cpu_is_exit_4(attnbench, monkeypatch, tmp_path):
     cpu = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
-    monkeypatch.setattr(api, "device_rates", lambda _: (cpu, None))
+    monkeypatch.setattr(catalogue, "device_rates", lambda _: (cpu, None))
 
     done = attnbench("tune", "triton_decode", "--out", tmp_path / "t.json")
 

@@ -93,7 +93,7 @@ def test_the_best_of_two_keeps_what_was_held():
     assert newer.best_of(stored).sustained_gbps == 7
 
 
-def test_facts_rebuild_ceilings():
+def test_ceilings_are_rebuilt_from_their_dict():
     held = Ceilings(read_gbps=10, sustained_gbps=8, sustained_tflops={"fp32": 1.0})
 
     assert Ceilings(**held.to_dict()) == held

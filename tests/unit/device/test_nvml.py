@@ -106,7 +106,7 @@ def test_the_gpu_is_found_by_uuid_however_it_was_made_visible(monkeypatch, visib
     assert not any("ByIndex" in name for name, _ in scripted.asked)
 
 
-def test_a_busy_neighbour_at_another_index_is_not_this_gpus():
+def test_a_busy_gpu_at_another_index_is_not_this_one():
     """CUDA_VISIBLE_DEVICES=3 makes torch's device 0 of NVML's device 3."""
     scripted = ScriptedNvml(
         DeviceGetComputeRunningProcesses=lambda handle: running(

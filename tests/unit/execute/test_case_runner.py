@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from attnbench.execute.errand import CaseTimeout, Stopped, WorkerDied
+from attnbench.execute.interrupt import Interrupt
+from attnbench.execute.process import CaseRunner, shuffled
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
 from attnbench.execute import process as under_test
-from attnbench.execute.errand import CaseTimeout, Stopped, WorkerDied
-from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.process import CaseRunner, shuffled
 from attnbench.method import Measure, Method
 from attnbench.planning.plan import PlannedCase
 from attnbench.problem import Problem

@@ -6,12 +6,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from attnbench.execute.interrupt import Interrupt
 
 from attnbench.conformance import Trial, placeholder_case
 from attnbench.errors import BackendImportError, InputError, NothingSelected
 from attnbench.execute import conformance
 from attnbench.execute.conformance import ConformanceFinished, Examiner, TrialDone, picked
-from attnbench.execute.interrupt import Interrupt
 from attnbench.problem import Problem
 
 MINE = placeholder_case("mine")

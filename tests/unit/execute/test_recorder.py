@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from attnbench.execute.ledger import RunRecorder
 
 from attnbench.case import Case
 from attnbench.environment import Device, Environment
-from attnbench.execute.ledger import RunRecorder
 from attnbench.execute.rows import RunIdentity
 from attnbench.measurement import Measurement
 from attnbench.method import Method

@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from attnbench.execute.machine import Machine
 
 from attnbench.analysis.machine import machine_states
 from attnbench.device.rates import Ceilings
 from attnbench.errors import EnvironmentProblem
 from attnbench.execute.events import SelfTested
-from attnbench.execute.machine import Machine
 from attnbench.store import RunWriter, read
 from attnbench.store.journal import journal_path
 

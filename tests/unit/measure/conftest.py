@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.pairs import alignment_offset, kept_blocks
+from attnbench.problem.pairs import alignment_offset, kept_blocks
 
 
 @pytest.fixture(scope="session")

@@ -9,21 +9,15 @@ import pytest
 
 from attnbench.device.base import DeviceState
 from attnbench.device.fake import Fake, Script
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.canary import (
-    LONGEST_S,
-    answer_canaries,
-    canary_calls,
-    is_flat,
-    read_canaries,
-    warm_device,
-)
+from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries
+from attnbench.measure.context import DeviceContext
+from attnbench.measure.warmup import DEVICE_LONGEST_S, clock_is_flat, warm_device
 
 pytestmark = pytest.mark.torch
 WORK_S = 0.05
-TWINS = Path(__file__).parents[2] / "gpu" / "test_canary.py"
+COUNTERPARTS = Path(__file__).parents[2] / "gpu" / "test_canary.py"
 CLOCKS = "clocks are set by root, and these tests leave a device as it is"
-WITHOUT_A_TWIN = {
+WITHOUT_A_COUNTERPART = {
     "test_a_clock_at_half_shows_in_every_canary": CLOCKS,
     "test_a_clock_that_falls_is_waited_for": CLOCKS,
     "test_a_clock_that_never_rests_is_given_up_on": CLOCKS,
@@ -31,7 +25,7 @@ WITHOUT_A_TWIN = {
     "test_flat_means_within_a_per_cent_over_a_second": "of numbers alone",
     "test_this_cpu_has_three_and_they_take_time": "of a CPU",
     "test_what_is_multiplied_is_the_same_every_time": "of a CPU",
-    "test_every_rule_has_a_twin_on_a_gpu_or_a_reason": "of the tests",
+    "test_every_rule_has_a_counterpart_on_a_gpu_or_a_reason": "of the tests",
 }
 
 
@@ -47,7 +41,7 @@ def test_canaries_are_read_as_what_they_take():
     assert read == {"copy": pytest.approx(1000, rel=0.01), "gemm": pytest.approx(2000, rel=0.01)}
 
 
-def test_a_neighbour_that_takes_a_moment_does_not_move_a_canary():
+def test_another_process_that_takes_a_moment_does_not_move_a_canary():
     calm, spiky = Fake(Script()), Fake(Script(spike_every=3))
 
     assert read_canaries(spiky, scripted(spiky)) == pytest.approx(
@@ -85,7 +79,7 @@ def test_a_clock_that_never_rests_is_given_up_on():
     warmed = warm_device(device, lambda: device.launch(WORK_S))
 
     assert not warmed.flat
-    assert LONGEST_S <= warmed.seconds < LONGEST_S + 1
+    assert DEVICE_LONGEST_S <= warmed.seconds < DEVICE_LONGEST_S + 1
 
 
 def test_without_telemetry_the_time_of_the_work_stands_for_the_clock():
@@ -115,7 +109,7 @@ def test_a_cpu_is_not_driven():
     ],
 )
 def test_flat_means_within_a_per_cent_over_a_second(seen, flat):
-    assert is_flat(seen) == flat
+    assert clock_is_flat(seen) == flat
 
 
 def test_this_cpu_has_three_and_they_take_time():
@@ -134,11 +128,11 @@ def test_what_is_multiplied_is_the_same_every_time():
     assert one.equal(other)
 
 
-def test_every_rule_has_a_twin_on_a_gpu_or_a_reason():
+def test_every_rule_has_a_counterpart_on_a_gpu_or_a_reason():
     def tests_in(path):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         return {node.name for node in body if isinstance(node, ast.FunctionDef)}
 
     here = {name for name in tests_in(Path(__file__)) if name.startswith("test_")}
 
-    assert here - tests_in(TWINS) == set(WITHOUT_A_TWIN)
+    assert here - tests_in(COUNTERPARTS) == set(WITHOUT_A_COUNTERPART)

@@ -10,9 +10,9 @@ import torch
 from attnbench.case import Case
 from attnbench.device.ceilings import measure_ceilings
 from attnbench.device.cpu import Cpu
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.measure import CaseSettings, measure
-from attnbench.measure.physics import TOLERANCE
+from attnbench.measure.context import CaseSettings, DeviceContext
+from attnbench.measure.measure import measure
+from attnbench.measure.outcome import TOLERANCE
 from attnbench.method import Measure, Method
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
@@ -20,7 +20,7 @@ from attnbench.stats.summary import summarize
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
-SHARE = 0.5  # of the copy's ceiling; what is missing is a neighbour's
+SHARE = 0.5  # of the copy's ceiling; other processes take the rest
 NBYTES = 400 * 10**6
 CASE = Case(
     problem=Problem(q_len=1, kv_len=8, q_heads=1, head_dim=8, dtype="fp32"),
@@ -50,9 +50,9 @@ def test_a_copy_reaches_half_of_the_ceiling_and_never_more_than_all_of_it():
         capabilities=Capabilities(), prepare=copying
     )
     shares = []
-    for _ in range(4):  # a neighbour may take the memory for a while
+    for _ in range(4):  # another process may take the memory for a while
         bench.ceilings = measure_ceilings(driver, driver.describe(), repeats=3)
-        done = measure(CASE, CaseSettings(method=METHOD, settings=Measure(sample_s=0.5)), bench)
+        done = measure(CASE, CaseSettings(method=METHOD, measure=Measure(sample_s=0.5)), bench)
         assert done.status == "ok", done.reason
         assert done.prepared_bytes == 2 * NBYTES
         gbps = 2 * NBYTES / (summarize(done.samples_us).latency / 1e6) / 1e9

@@ -14,8 +14,8 @@ from attnbench.case import Case
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, FakeHang, FakeOutOfMemory, Script
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.measure import CaseSettings, measure
+from attnbench.measure.context import CaseSettings, DeviceContext
+from attnbench.measure.measure import measure
 from attnbench.method import Measure, Method, read_bytes
 from attnbench.plugin import Capabilities
 from attnbench.problem import Problem
@@ -33,7 +33,7 @@ PROFILER = Method(timer="profiler", l2="cold", flush="read", warmup_s=0.01)
 WALL = Method(timer="wall", l2="warm", warmup_s=0.01)
 SETTINGS = Measure(warmup_s=0.01, sample_s=0.1)
 HIGH = Ceilings(read_gbps=1e6, copy_gbps=1e6, triad_gbps=1e6, tflops={"fp32": 1e6})
-TWINS = Path(__file__).parents[2] / "gpu" / "test_rules.py"
+COUNTERPARTS = Path(__file__).parents[2] / "gpu" / "test_rules.py"
 CLOCKS = "clocks are set by root, and these tests leave a device as it is"
 each_timer = pytest.mark.parametrize(
     "method", [EVENT, BATCHED, GRAPH, PROFILER], ids=lambda one: one.timer
@@ -44,7 +44,7 @@ one_call_a_sample = pytest.mark.parametrize(
     "method", [EVENT, BATCHED, PROFILER], ids=lambda one: one.timer
 )
 rotating = pytest.mark.parametrize("method", [BATCHED, GRAPH], ids=lambda one: one.timer)
-WITHOUT_A_TWIN = {
+WITHOUT_A_COUNTERPART = {
     "test_a_clock_that_sinks_is_noted": CLOCKS,
     "test_throttling_is_noted_with_its_reason": CLOCKS,
     "test_a_throttle_that_begins_among_the_samples_is_throttling_and_drift": CLOCKS,
@@ -54,7 +54,7 @@ WITHOUT_A_TWIN = {
     "test_ticks_of_the_events_do_not_show_in_a_batch": "real ticks are what they are",
     "test_a_cpu_has_no_telemetry_and_no_note_about_it": "of a CPU",
     "test_a_spin_of_known_length_is_read_within_one_per_cent_on_this_cpu": "of a CPU",
-    "test_every_rule_has_a_twin_on_a_gpu_or_a_reason": "of the tests",
+    "test_every_rule_has_a_counterpart_on_a_gpu_or_a_reason": "of the tests",
 }
 
 
@@ -129,7 +129,7 @@ def measured_module(driver, prepare, method, *, settings=SETTINGS, capabilities=
     bench._modules[CASE.backend, CASE.source] = SimpleNamespace(
         capabilities=capabilities or Capabilities(), prepare=prepare
     )
-    done = measure(CASE, CaseSettings(method=method, settings=settings), bench)
+    done = measure(CASE, CaseSettings(method=method, measure=settings), bench)
     assert "sample" in stages or done.status != "ok"
     return done
 
@@ -177,7 +177,7 @@ def test_a_rotation_reads_cold_and_one_copy_reads_warm(method):
 
 
 @rotating
-def test_a_rotation_without_room_is_warm_and_says_so(method):
+def test_a_rotation_without_memory_is_warm_and_says_so(method):
     device = Fake(Script(memory_bytes=300_000))
     done = measured(device, 50e-6, method=method)
 
@@ -187,11 +187,11 @@ def test_a_rotation_without_room_is_warm_and_says_so(method):
 
 
 def test_memory_that_runs_out_while_copying_leaves_a_warm_row():
-    device, room = Fake(), iter(range(3))
+    device, calls = Fake(), iter(range(3))
 
     def no_fourth(_inputs):
-        if next(room, None) is None:
-            raise FakeOutOfMemory("no room for a fourth")
+        if next(calls, None) is None:
+            raise FakeOutOfMemory("no memory for a fourth")
 
     done = measured(device, 50e-6, method=BATCHED, prepared=no_fourth)
 
@@ -301,7 +301,7 @@ def test_a_throttle_that_begins_among_the_samples_is_throttling_and_drift():
     assert {"THROTTLED", "CLOCK_DRIFT"} <= set(done.notes)
 
 
-def test_a_neighbour_on_the_device_is_noted():
+def test_another_process_on_the_device_is_noted():
     assert measured(Fake(Script(foreign=(7,))), 1e-3).notes == ("FOREIGN_PROCESS",)
 
 
@@ -384,9 +384,9 @@ def test_a_spin_of_known_length_is_read_within_one_per_cent_on_this_cpu(seconds)
     pytest.fail(f"read {read_s * 1e6:.2f} us for {seconds * 1e6:.0f}")
 
 
-def test_every_rule_has_a_twin_on_a_gpu_or_a_reason():
-    assert names_in(Path(__file__)) == names_in(TWINS) | WITHOUT_A_TWIN.keys()
-    assert not names_in(TWINS) & WITHOUT_A_TWIN.keys()
+def test_every_rule_has_a_counterpart_on_a_gpu_or_a_reason():
+    assert names_in(Path(__file__)) == names_in(COUNTERPARTS) | WITHOUT_A_COUNTERPART.keys()
+    assert not names_in(COUNTERPARTS) & WITHOUT_A_COUNTERPART.keys()
 
 
 def names_in(path):

@@ -23,7 +23,7 @@ def imported(monkeypatch):
     return make
 
 
-def test_files_below_a_folder_are_told_and_neighbours_are_not(imported, tmp_path):
+def test_files_below_a_folder_are_reported_and_others_are_not(imported, tmp_path):
     imported(
         theirs=str(tmp_path / "repo" / "theirs.py"),
         beside=str(tmp_path / "repository" / "beside.py"),

@@ -187,7 +187,7 @@ def test_this_cpu_answers_them_all():
     assert not any(one.grave for one in done)
 
 
-def test_a_neighbour_may_spoil_two_of_three_tries():
+def test_another_process_may_spoil_two_of_three_tries():
     tries = iter([7.0, 5.0, 2.1])
 
     assert selftest._nearest(lambda: next(tries), 2, 0.2) == 2.1

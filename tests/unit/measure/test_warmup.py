@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnbench.device.fake import Fake, Script
-from attnbench.measure.warmup import WINDOW, is_flat, is_warm, warm_up
+from attnbench.measure.warmup import WINDOW, is_warm, times_are_flat, warm_up
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,17 @@ def test_falling_times_go_on_until_three_times_as_long():
 def test_it_is_the_last_twenty_that_count():
     settled = [9.0] * 50 + [1.0] * WINDOW
 
-    assert is_flat(settled)
-    assert not is_flat(settled[:-10])
+    assert times_are_flat(settled)
+    assert not times_are_flat(settled[:-10])
 
 
 @pytest.mark.parametrize(("step", "flat"), [(0.009, True), (0.011, False), (-0.011, False)])
 def test_the_halves_agree_within_one_per_cent(step, flat):
-    assert is_flat([1.0] * 10 + [1.0 + step] * 10) == flat
+    assert times_are_flat([1.0] * 10 + [1.0 + step] * 10) == flat
 
 
 def test_a_spike_does_not_prolong_it():
-    assert is_flat([1.0] * 5 + [50.0] + [1.0] * 14)
+    assert times_are_flat([1.0] * 5 + [50.0] + [1.0] * 14)
 
 
 def test_no_warm_up_asked_for_is_three_calls():

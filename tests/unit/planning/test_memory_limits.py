@@ -11,7 +11,6 @@ import pytest
 
 from attnbench import api
 from attnbench.case import Case
-from attnbench.cli.plan import length_text, tightest_lines
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device
 from attnbench.method import Measure
@@ -19,6 +18,8 @@ from attnbench.planning.memory_limits import STEP, memory_limits
 from attnbench.planning.plan import describe_backends, make_plan
 from attnbench.planning.prediction import Predictor
 from attnbench.problem import Problem
+from attnbench.render.plan import tightest_lines
+from attnbench.render.values import length_text
 
 HEADS = {"q_heads": 8, "kv_heads": 2, "head_dim": 64, "dtype": "bf16"}
 DECODE = Problem(**HEADS, batch=4, q_len=1, kv_len=1024)
@@ -128,23 +129,24 @@ CONFIRM = """
 import json, resource, sys
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
-from attnbench.measure.bench import DeviceContext
-from attnbench.measure.measure import CaseSettings, measure
+from attnbench.measure.context import DeviceContext
+from attnbench.measure.context import CaseSettings
+from attnbench.measure.measure import measure
 from attnbench.method import Measure, Method
 from attnbench.problem import Problem
 
 free_bytes, fields = int(sys.argv[1]), json.loads(sys.argv[2])
 bench = DeviceContext.open("cpu", stage=lambda _: None)
 bench.ceilings = Ceilings(read_gbps=1e6, copy_gbps=1e6, triad_gbps=1e6, tflops={"fp32": 1e6})
-orders = CaseSettings(
+settings = CaseSettings(
     method=Method(timer="wall", l2="warm", warmup_s=0.0),
-    settings=Measure(warmup_s=0.0, sample_s=0.0, case_limit_s=60),
+    measure=Measure(warmup_s=0.0, sample_s=0.0, case_limit_s=60),
 )
 
 
 def status(kv_len):
     problem = Problem(**{**fields, "q_len": kv_len, "kv_len": kv_len})
-    return measure(Case(problem=problem, backend="naive"), orders, bench).status
+    return measure(Case(problem=problem, backend="naive"), settings, bench).status
 
 
 said = [status(64)]  # threads, profiler and libraries take their own first

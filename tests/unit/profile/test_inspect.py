@@ -127,7 +127,7 @@ def test_a_backend_without_kernels_says_so(tmp_path):
 
 
 @pytest.mark.torch
-def test_cases_are_compiled_with_their_options_and_told_in_their_order():
+def test_cases_are_compiled_with_their_options_in_order():
     problem = Problem(q_len=1, kv_len=64, q_heads=8, kv_heads=2, head_dim=64, dtype="bf16")
     tiles = ("32-w4-s2-p1", "128-w8-s2-p1")
 

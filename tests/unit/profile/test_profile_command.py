@@ -15,11 +15,11 @@ from attnbench import api
 from attnbench.case import Case
 from attnbench.cli import app
 from attnbench.cli.profile import show
-from attnbench.cli.screen import screen
 from attnbench.errors import EnvironmentProblem, InputError, NameTakenError, OptionError
 from attnbench.problem import Problem
 from attnbench.profile.ncu import Ncu
 from attnbench.profile.profiled import Profiled
+from attnbench.render.screen import screen
 
 FILES = Path(__file__).parents[2] / "fixtures" / "profilers"
 SUITE = """
@@ -43,19 +43,19 @@ def suite(tmp_path, monkeypatch):
 def test_a_case_leaves_a_chrome_trace_and_a_table_of_what_ran(suite, tmp_path, capsys):
     out = tmp_path / "trace.json"
     code = app.main(["profile", str(suite), "-k", "sdpa", "--json", "--out", str(out)])
-    facts = json.loads(capsys.readouterr().out)
+    changes = json.loads(capsys.readouterr().out)
     events = json.loads(out.read_text(encoding="utf-8"))["traceEvents"]
 
     assert code == 0
-    assert facts["status"] == "ok"
-    names = {one["name"]: one for one in facts["kernels"]}
+    assert changes["status"] == "ok"
+    names = {one["name"]: one for one in changes["kernels"]}
     (fused,) = (name for name in names if "flash_attention_for_cpu" in name)
     assert names[fused]["calls"] == 1
-    assert sum(one["share"] for one in facts["kernels"]) == pytest.approx(1)
+    assert sum(one["share"] for one in changes["kernels"]) == pytest.approx(1)
     # Called once: neither warm-up nor a check is in the trace.
     assert [one["name"] for one in events].count("aten::scaled_dot_product_attention") == 1
-    assert facts["dram_bytes"] is None
-    assert facts["files"] == [str(out)]
+    assert changes["dram_bytes"] is None
+    assert changes["files"] == [str(out)]
 
 
 @pytest.mark.torch
@@ -156,11 +156,11 @@ def test_dram_bytes_and_their_ratio_to_the_minimum_come_from_ncu(suite, tmp_path
     )
     with_ncu(monkeypatch, tmp_path, body)
     profiled = api.profile(suite, filter="sdpa", tool="ncu")
-    facts = profiled.to_dict()
+    changes = profiled.to_dict()
 
     assert profiled.dram_bytes == 2_100_000 + 40_000 + 30_000
-    assert facts["moved_over_minimum"] == pytest.approx(2_170_000 / facts["min_bytes"])
-    assert facts["kernels"][0]["share"] == pytest.approx(0.8)
+    assert changes["moved_over_minimum"] == pytest.approx(2_170_000 / changes["min_bytes"])
+    assert changes["kernels"][0]["share"] == pytest.approx(0.8)
 
 
 def test_a_refused_counter_says_what_to_do(suite, tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ def test_a_profiler_that_leaves_no_file_is_no_result(suite, tmp_path, monkeypatc
     assert list((tmp_path / "results" / "profiles").iterdir()) == []
 
 
-def test_a_profiled_process_that_dies_is_told_with_what_it_printed(suite, tmp_path, monkeypatch):
+def test_a_profiled_process_that_dies_is_reported_with_its_output(suite, tmp_path, monkeypatch):
     with_ncu(monkeypatch, tmp_path, 'touch "$log"; echo "Killed by the kernel"; exit 9')
     with pytest.raises(EnvironmentProblem, match="Killed by the kernel"):
         api.profile(suite, filter="sdpa", tool="ncu")

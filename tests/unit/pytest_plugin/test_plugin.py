@@ -15,8 +15,12 @@ pytest.importorskip("pytest_benchmark")
 # libraries written in C cannot be loaded twice, and the rest would cost each session a second.
 LOADED_ONCE = (
     *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "torch.nn.attention.bias", "hypothesis"),
-    *("attnbench.analysis.compare", "attnbench.planning.plan", "attnbench.measure.bench"),
-    *("attnbench.pytest_plugin.own", "attnbench.pytest_plugin.trial", "attnbench.registry"),
+    *("attnbench.analysis.compare", "attnbench.planning.plan", "attnbench.measure.context"),
+    *(
+        "attnbench.pytest_plugin.fixture",
+        "attnbench.pytest_plugin.checked_call",
+        "attnbench.registry",
+    ),
     *("attnbench.pytest_plugin.suites", "attnbench.suite.shape", "attnbench.backends.sdpa"),
     "attnbench.backends.triton_decode",
 )

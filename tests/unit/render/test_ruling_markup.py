@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from attnbench.analysis.gate import gate
-from attnbench.render.annotations import MOST, workflow_commands
-from attnbench.render.ruling_markup import COMMENT_BYTES, junit_text, markdown, marker
+from attnbench.render.ruling_markup import (
+    COMMENT_BYTES,
+    MOST_ANNOTATIONS,
+    junit_text,
+    markdown,
+    marker,
+    workflow_commands,
+)
 
 SPEC = importlib.util.spec_from_file_location(
     "made_runs", Path(__file__).parents[1] / "analysis/made_runs.py"
@@ -104,7 +110,11 @@ def test_annotations_are_ten_of_a_level_and_say_how_many_more(hostile):
 
     errors = [line for line in lines if line.startswith("::error ")]
     warnings = [line for line in lines if line.startswith("::warning ")]
-    assert (len(errors), len(warnings), len(lines)) == (MOST, MOST, 2 * MOST)
+    assert (len(errors), len(warnings), len(lines)) == (
+        MOST_ANNOTATIONS,
+        MOST_ANNOTATIONS,
+        2 * MOST_ANNOTATIONS,
+    )
     assert "::1,324 more cases; " in errors[-1]
     for line in lines:
         assert line.isprintable()
@@ -123,11 +133,11 @@ def test_annotations_tell_a_slowdown_and_follow_the_policy(small):
 
 
 def test_what_a_gate_sees_is_told_in_words_that_hold_for_several_limits(small):
-    from attnbench.render.ruling_text import sight
+    from attnbench.render.ruling_text import sensitivity
 
     ruling = small("warn")
     first, *rest = ruling.judged
     several = replace(ruling, judged=(replace(first, case=replace(first.case, limit=0.4)), *rest))
 
-    assert "in the noisiest (four times in five)" in sight(ruling)
-    assert "in the one where it sees least (four times in five)" in sight(several)
+    assert "in the noisiest (four times in five)" in sensitivity(ruling)
+    assert "in the least sensitive (four times in five)" in sensitivity(several)

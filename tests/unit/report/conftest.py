@@ -188,7 +188,7 @@ class Maker:
         from attnbench.store import load
 
         points = gather(load(self.run(rows)))
-        data = make_report_data(points, {"r1": footer}, baseline=None, colours={})
+        data = make_report_data(points, {"r1": footer})
         with figure_style():
             return FIGURES[name](data)
 

@@ -64,7 +64,7 @@ def test_a_figure_alone_is_an_image_in_either_mode(call, tmp_path):
 
 
 def test_dark_is_for_a_figure(call):
-    assert "--dark goes with --figure" in str(call("tour", "--dark").exception)
+    assert "--dark requires --figure" in str(call("tour", "--dark").exception)
 
 
 def test_prices_go_from_the_command_line_to_the_page_and_to_the_figure(call, made, tmp_path):
@@ -73,9 +73,9 @@ def test_prices_go_from_the_command_line_to_the_page_and_to_the_figure(call, mad
     made.run(other).rename("results/other.parquet")
     words = ("other", "tour", "--price", "h200=4", "--price", "Made-up GPU=2", "-k", "decode")
 
-    assert "0.75x the work a dollar" in call(*words).stdout
+    assert "0.75x the work per dollar" in call(*words).stdout
     call(*words, "--figure", "devices", "-o", "devices.svg")
-    assert "work a dollar" in (tmp_path / "devices.svg").read_text(encoding="utf-8")
+    assert "work per dollar" in (tmp_path / "devices.svg").read_text(encoding="utf-8")
 
 
 def test_runs_without_a_common_case_say_so_beside_the_verdict(call, made):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -43,9 +42,9 @@ def section(paths, **options):
     """The words of the figures that compare, without the rest of the page."""
     frame = load(paths)
     found = comparisons(result_files(paths), devices=frame["device_id"].nunique(), **options)
-    data = make_report_data(gather(frame), {}, baseline=None, colours={})
+    data = make_report_data(gather(frame), {}, comparisons=found)
     with figure_style():
-        figures = drawn_section("compared", replace(data, comparisons=found))
+        figures = drawn_section("compared", data)
     words = [found.lines]
     for one in figures:
         words += [(one.title, one.how, *one.remarks), *one.table.rows]
@@ -95,10 +94,10 @@ def test_another_device_has_ratios_beside_the_ceilings_and_no_verdict(made):
     other = list(made.again(rows, lambda _: 1.5, **made.other_device))
     words = section([made.run(other), made.run(rows)])
 
-    assert "What does the other device give?" in words
+    assert "How does the other device compare?" in words
     assert "Measured ceilings of NVIDIA H200 over Made-up GPU: bandwidth 1.50x" in words
     assert "1.50x" in words
-    assert "do not tell their power" in words
+    assert "do not report power" in words
     for verdict in ("slower", "unclear"):
         assert verdict not in words
 
@@ -111,7 +110,7 @@ def test_work_a_joule_is_told_where_both_sides_know_their_power(made):
     changes = {**made.other_device, "power_w": 300.0}
     words = section([made.run(made.again(rows, lambda _: 1.5, **changes)), made.run(rows)])
 
-    assert "decode, work a joule" in words
+    assert "decode, work per joule" in words
     assert "0.75x" in words  # half the energy a second, 1.5 times the seconds
 
 
@@ -121,12 +120,12 @@ def test_work_a_dollar_stands_beside_the_speed_up_at_prices_that_were_given(made
     prices = {"Made-up GPU": 2.0, "NVIDIA H200": 4.0}
     words = section(paths, prices=prices)
 
-    assert "decode, work a dollar" in words
+    assert "decode, work per dollar" in words
     assert "0.75x" in words  # 1.5 times as fast at twice the price
-    assert "1.50x as fast and 0.75x the work a dollar over" in words
-    assert "for an hour of one device: Made-up GPU $2.00, NVIDIA H200 $4.00" in words
+    assert "1.50x as fast and 0.75x the work per dollar over" in words
+    assert "per hour and device: Made-up GPU $2.00, NVIDIA H200 $4.00" in words
     assert "bandwidth 0.75x" in words  # the ceiling by the dollar
-    assert "work a dollar" not in section(paths)
+    assert "work per dollar" not in section(paths)
 
 
 def test_a_device_without_a_price_is_named_and_draws_no_panel(made):
@@ -134,8 +133,8 @@ def test_a_device_without_a_price_is_named_and_draws_no_panel(made):
     paths = [made.run(made.again(rows, lambda _: 1.5, **made.other_device)), made.run(rows)]
     words = section(paths, prices={"NVIDIA H200": 4.0})
 
-    assert "No price was given for Made-up GPU, so it has no work a dollar" in words
-    assert "decode, work a dollar" not in words
+    assert "No price was given for Made-up GPU, so its work per dollar is unknown" in words
+    assert "decode, work per dollar" not in words
 
 
 def test_prices_for_one_kind_of_device_are_said_to_be_of_no_use(made, two):
@@ -158,7 +157,7 @@ def test_many_runs_of_one_device_are_a_line_over_time(made):
         paths.append(made.run(made.again(rows, lambda _, day=day: 1 + 0.05 * day, **facts)))
     words = section(paths)
 
-    assert "How did it go over time?" in words
+    assert "How did latency change over time?" in words
     assert "+5.00 %" in words
     assert "+10.00 %" in words
     assert "2222222" in words
@@ -168,7 +167,7 @@ def test_a_merged_file_of_two_devices_is_compared_with_itself(made):
     rows = list(made.sweep(("sdpa",), **SMALL))
     both = [*rows, *made.again(rows, lambda _: 2.0, **made.other_device)]
 
-    assert "What does the other device give?" in section([made.run(both)])
+    assert "How does the other device compare?" in section([made.run(both)])
 
 
 def test_backends_are_compared_where_that_is_asked_for(made):
@@ -213,9 +212,9 @@ def test_a_forest_is_as_narrow_as_a_phone_where_its_names_allow_that(made):
         base = list(made.sweep(("sdpa", name), **SMALL))
         facts = {"run_id": "n", "run_name": "new"}
         found = comparisons([made.run(base), made.run(made.again(base, lambda _: 1.3, **facts))])
-        data = make_report_data(gather(load(made.run(base))), {}, baseline=None, colours={})
+        data = make_report_data(gather(load(made.run(base))), {}, comparisons=found)
         with figure_style():
-            figures = drawn_section("compared", replace(data, comparisons=found))
+            figures = drawn_section("compared", data)
         svg = next(one for one in figures if one.name == "forest").panels[0].svg
         widths.append(int(re.search(r'viewBox="0 0 (\d+)', str(svg))[1]))
 

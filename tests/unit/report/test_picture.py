@@ -45,7 +45,7 @@ def test_light_and_dark_differ_in_colours_alone(path):
 
 
 def test_every_figure_has_the_name_that_it_is_asked_for(path):
-    data = make_report_data(gather(load(path)), {}, baseline=None, colours={})
+    data = make_report_data(gather(load(path)), {})
 
     assert {name for name, draw in FIGURES.items() if _named(draw, data) != name} == set()
 
@@ -75,5 +75,5 @@ def test_what_cannot_be_drawn_says_why(path):
         svg(path, figure="crossovr")
     with pytest.raises(OptionError, match="mode is one of light, dark"):
         svg(path, mode="dusk")
-    with pytest.raises(NothingSelected, match="no figure 'devices': the runs are of one kind"):
+    with pytest.raises(NothingSelected, match="no figure 'devices': all runs are on one kind"):
         svg(path, figure="devices")

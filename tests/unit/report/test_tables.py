@@ -9,7 +9,7 @@ from attnbench.store import load, read
 
 
 def report_data(*paths):
-    return make_report_data(gather(load(list(paths))), {}, baseline=None, colours={})
+    return make_report_data(gather(load(list(paths))), {})
 
 
 def test_a_line_has_texts_to_read_and_values_to_sort_by(made):
@@ -60,9 +60,9 @@ def test_what_is_needed_to_repeat_a_run_is_said(made):
     assert facts["device"] == "NVIDIA H200, sm_90, 150 GB"
     assert facts["driver"] == "580.65"
     assert facts["torch"] == "2.13.0"
-    assert facts["rules"] == "sample_s 0.3"
+    assert facts["method"] == "sample_s 0.3"
     assert facts["ceilings"] == "memory 4.29 TB/s, bf16 720 TFLOP/s (measured)"
-    assert facts["clocks seen"].startswith("1970 to 1980 MHz")
+    assert facts["SM clock"].startswith("1970 to 1980 MHz")
     assert one.suite_text.startswith("suite: made")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnbench.stats.decision import confirm, confirm_rounds, screen, verdicts
+from attnbench.stats.decision import adjusted, confirm, confirm_rounds, screen, verdicts
 from attnbench.stats.difference import Difference
-from attnbench.stats.families import adjusted, geometric_mean
 
 
 def difference(estimate, se, df=20.0):
@@ -102,12 +101,3 @@ def test_adjusting_is_benjamini_and_hochbergs_step_up():
 
     assert adjusted(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert adjusted(np.array([])).size == 0
-
-
-def test_a_geometric_mean_is_over_matched_cases_with_the_missing_counted():
-    found = geometric_mean([1.0, 2.0, None, 4.0], [2.0, 4.0, 3.0, None])
-
-    assert (found.ratio, found.n, found.missing) == (pytest.approx(2), 2, 2)
-    assert geometric_mean([None], [1.0]).ratio is None
-    with pytest.raises(ValueError, match="argument"):
-        geometric_mean([1.0], [])

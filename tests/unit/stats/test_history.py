@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnbench.stats.bootstrap import ratio_interval
-from attnbench.stats.centres import BAD_SAMPLE, NO_SAMPLE, log_centres
-from attnbench.stats.decision import verdicts
-from attnbench.stats.difference import centre
+from attnbench.stats.decision import minimum_effect, processes_needed, verdicts
+from attnbench.stats.difference import bootstrap_interval, centre
 from attnbench.stats.history import against_baselines
-from attnbench.stats.mde import minimum_effect, processes_needed
-from attnbench.stats.summary import summarize
+from attnbench.stats.summary import BAD_SAMPLE, NO_SAMPLE, log_centres, summarize
 
 
 def run(seed, cases=40, processes=6, *, shift=0.0, slowdown=0.0):
@@ -116,11 +113,11 @@ def test_the_bootstrap_agrees_with_a_t_interval_where_both_hold():
     rng = np.random.default_rng(6)
     base, new = (np.exp(rng.normal(m, 0.01, 40)) for m in (0.0, 0.03))
 
-    low, high = ratio_interval(base.tolist(), new.tolist())
+    low, high = bootstrap_interval(base.tolist(), new.tolist())
 
     assert low < 1.03 < high
     assert high - low == pytest.approx(2 * 1.99 * 0.01 * np.sqrt(2 / 40), rel=0.25)
-    assert ratio_interval([1.0, 2.0], [1.0, 2.0]) is None
+    assert bootstrap_interval([1.0, 2.0], [1.0, 2.0]) is None
 
 
 def test_the_centres_of_many_processes_are_those_of_one_list_each():
@@ -132,7 +129,7 @@ def test_the_centres_of_many_processes_are_those_of_one_list_each():
 
     expected = [np.log(summarize(row.tolist()).latency) for row in rows]
     assert found.log == pytest.approx(expected)
-    assert not found.fault.any()
+    assert not found.problem.any()
 
 
 def test_rows_without_a_sample_or_with_an_impossible_one_are_marked():
@@ -140,5 +137,5 @@ def test_rows_without_a_sample_or_with_an_impossible_one_are_marked():
 
     found = log_centres(samples, np.array([0, 3, 3, 5, 7]))
 
-    assert found.fault.tolist() == [0, NO_SAMPLE, BAD_SAMPLE, BAD_SAMPLE]
+    assert found.problem.tolist() == [0, NO_SAMPLE, BAD_SAMPLE, BAD_SAMPLE]
     assert np.isnan(found.log[1:]).all()

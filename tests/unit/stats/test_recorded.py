@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnbench.analysis.matching import matched
+from attnbench.analysis.comparison import matched
 from attnbench.analysis.sides import load_side
-from attnbench.stats.bootstrap import ratio_interval
-from attnbench.stats.decision import confirm, screen
-from attnbench.stats.difference import paired
-from attnbench.stats.mde import minimum_effect
+from attnbench.stats.decision import confirm, minimum_effect, screen
+from attnbench.stats.difference import bootstrap_interval, paired
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "ab_processes.parquet"
 LIMIT = 0.05  # that of suites/ab.yaml
@@ -113,7 +111,7 @@ def test_a_planted_slowdown_beyond_what_is_seen_is_found(log):
 def test_resampling_processes_agrees_with_the_interval_where_both_know_enough(log):
     for row in log:
         base, new = np.exp(row[0::2]), np.exp(row[1::2])
-        low, high = np.log(ratio_interval(base, new, paired=True))
+        low, high = np.log(bootstrap_interval(base, new, paired=True))
         one = paired((row[1::2] - row[0::2])[None, :], trim=0)
 
         assert low <= one.estimate[0] <= high

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnbench.stats.decision import confirm, confirm_rounds, screen
+from attnbench.stats.decision import confirm, confirm_rounds, minimum_effect, screen
 from attnbench.stats.difference import paired
-from attnbench.stats.mde import minimum_effect
 
 CASES, ROUNDS, LIMIT, SUITES = 8, 8, 0.02, 150
 

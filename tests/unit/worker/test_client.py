@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-
 from attnbench.execute.errand import CaseTimeout, Limits, Stopped, send_case
 from attnbench.execute.interrupt import Interrupt
 from attnbench.execute.local import LocalWorker, WorkerDied, worker_environment

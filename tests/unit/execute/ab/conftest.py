@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from attnbench.execute.ab.station import SideSession
+from attnbench.execute.survey import Preflight
 
 from attnbench.case import Case
 from attnbench.device.rates import Ceilings
@@ -18,8 +20,6 @@ from attnbench.execute.ab.opening import CasePair, Opened, _begin_files
 from attnbench.execute.ab.pairs import Pair
 from attnbench.execute.ab.request import AbRequest
 from attnbench.execute.ab.sides import ROLES, Asked, Side
-from attnbench.execute.ab.station import SideSession
-from attnbench.execute.survey import Preflight
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.planning.plan import Plan, PlannedCase

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from attnbench.execute.ab.interpreter import harness_alone, interpreter
 
 import attnbench
 from attnbench.errors import EnvironmentProblem, InputError
 from attnbench.execute.ab import interpreter as module
-from attnbench.execute.ab.interpreter import harness_alone, interpreter
 
 FLAG = "--new python:x"
 

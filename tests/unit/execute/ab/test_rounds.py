@@ -11,8 +11,7 @@ import attnbench
 from attnbench.analysis.ab import rule_ab
 from attnbench.analysis.machine import machine_states
 from attnbench.errors import NothingSelected, OutputError
-from attnbench.execute.events import RoundFinished, Screened, SideStarted
-from attnbench.execute.events import Remark, SelfTested
+from attnbench.execute.events import Remark, RoundFinished, Screened, SelfTested, SideStarted
 from attnbench.store import read
 from attnbench.store.journal import journal_path
 

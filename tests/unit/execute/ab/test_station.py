@@ -6,13 +6,13 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from attnbench.execute.ab.station import SideSession, _told_of
+from attnbench.execute.crew import _environment_of
+from attnbench.execute.local import LocalWorker, worker_environment
 
 from attnbench.environment import Device, Environment
 from attnbench.errors import DeviceMissing, EnvironmentProblem, NotComparable, TorchMissing
 from attnbench.execute.ab.opening import _require_one_device
-from attnbench.execute.ab.station import SideSession, _told_of
-from attnbench.execute.crew import _environment_of
-from attnbench.execute.local import LocalWorker, worker_environment
 
 BACKEND = """
 from beside import answer

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 
 import pytest
+from attnbench.execute.ab.worktree import check_ref, checkout, repository_of
 
 from attnbench.errors import EnvironmentProblem, InputError
 from attnbench.execute.ab import worktree
-from attnbench.execute.ab.worktree import check_ref, checkout, repository_of
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 FLAG = "--base git:x"
