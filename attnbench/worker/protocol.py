@@ -32,6 +32,7 @@ class Message:
     types: ClassVar[dict[str, type[Message]]] = {}
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         Message.types[cls.__name__] = cls
 
 
