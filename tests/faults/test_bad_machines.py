@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from attnbench.execute.local import _log_file
 
 import attnbench
 from attnbench.device import local
 from attnbench.store import ceilings
+from attnbench.worker.client import _log_file
 
 # Read by every python of the test, the worker included, before anything else.
 CONTAINER = """
