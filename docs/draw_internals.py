@@ -25,7 +25,8 @@ PICTURE = ROOT / "docs" / "images" / "internals.svg"
 DATA_FLOW = (
     ("suite", "execute"),
     ("planning", "execute"),
-    ("execute", "measure"),
+    ("execute", "worker"),
+    ("worker", "measure"),
     ("measure", "registry"),
     ("execute", "store"),
     ("store", "analysis"),
