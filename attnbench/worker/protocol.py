@@ -245,6 +245,8 @@ def decode(line: bytes) -> Message:
 
     """
     values = json.loads(line)
+    if not isinstance(values, dict):
+        raise TypeError(f"not a message: {line[:200]!r}")
     kind = values.pop("type")
     for name, from_dict in _readers(kind).items():
         if values.get(name) is not None:

@@ -41,7 +41,11 @@ class Channel:
     def _read(self, read_fd: int) -> None:
         with os.fdopen(read_fd, "rb") as lines:
             for line in lines:
-                self._inbox.put(protocol.decode(line))
+                try:
+                    self._inbox.put(protocol.decode(line))
+                except Exception as error:  # noqa: BLE001  or nobody would read the next line
+                    said = f"not a request ({error!r}): {line[:200]!r}"
+                    self.send(Failed(error=protocol.INTERNAL_ERROR, message=said))
         # The parent is gone. Nothing may hold the device after it, however deep a call is.
         os._exit(0)
 

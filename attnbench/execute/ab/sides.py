@@ -47,7 +47,7 @@ class RecordingCatalogue:
     def describe(
         self, reference: str, *, folder: Path, name: str | None = None
     ) -> BackendDescription:
-        """Look a backend up; see ``Registry.facts``."""
+        """Look a backend up; see ``Registry.describe``."""
         found = Registry().describe(reference, folder=folder, name=name)
         self.known[found.name] = found
         return found
