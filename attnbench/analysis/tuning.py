@@ -11,24 +11,41 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attnbench.analysis.cases import rows_of
-from attnbench.errors import NameTakenError
-from attnbench.execute.events import Listener, RunFinished
-from attnbench.execute.request import RunRequest
-from attnbench.execute.runner import run
-from attnbench.execute.tune import Candidate, suite_of
-from attnbench.kernels.tile_table import Slot, Table, Tile, TileRow, table_of
-from attnbench.store import atomic
-from attnbench.suite import Suite
+from attnbench.case import Case
+from attnbench.kernels.tile_table import Slot, Table, Tile, TileRow
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MARGIN = 0.01
 _OK = "ok"
+
+
+class TriedTile(Protocol):
+    """A tile of a slot and the cases that measured it; ``dropped`` says why none did."""
+
+    @property
+    def slot(self) -> Slot:
+        """The kernel, kind, family and width that the tile is for."""
+
+    @property
+    def tile(self) -> Tile:
+        """The tile."""
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the present table has this tile for the slot."""
+
+    @property
+    def trials(self) -> tuple[Case, ...]:
+        """The cases to look up in the run, one for each problem."""
+
+    @property
+    def dropped(self) -> str | None:
+        """Why the tile was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,96 +123,51 @@ def _is_faster(new: Times, old: Times) -> bool:
     return by_enough and max(new.processes_us) < min(old.processes_us)
 
 
-def choices_of(frame: pd.DataFrame, candidates: Iterable[Candidate]) -> list[Choice]:
+def choices_of(frame: pd.DataFrame, tried_tiles: Iterable[TriedTile]) -> list[Choice]:
     """Choose for every slot from the rows of the run that measured the trials."""
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows_of(frame):
         rows.setdefault(row["case_id"], []).append(row)
-    slots: dict[Slot, list[Candidate]] = {}
-    for one in candidates:
+    slots: dict[Slot, list[TriedTile]] = {}
+    for one in tried_tiles:
         if one.dropped is None:
             slots.setdefault(one.slot, []).append(one)
     found = []
     for slot, tried in slots.items():
         shipped = next(one for one in tried if one.is_shipped)
         times = [_times(one, rows) for one in tried]
-        found.append(choose(slot, len(shipped.cases), times, shipped.tile))
+        found.append(choose(slot, len(shipped.trials), times, shipped.tile))
     return found
 
 
-def _times(candidate: Candidate, rows: Mapping[str, list[Mapping[str, Any]]]) -> Times:
+def _times(tried: TriedTile, rows: Mapping[str, list[Mapping[str, Any]]]) -> Times:
     """Gather a tile's processes; one row that is not ok is enough to leave it out."""
     by_process: dict[int, list[float]] = {}
-    for trial in candidate.trials:
+    for trial in tried.trials:
         own = rows.get(trial.id, [])
         bad = next((row for row in own if row["status"] != _OK), None)
         if bad is not None or not own:
             said = "was not measured" if bad is None else f"{bad['status']}: {bad['reason']}"
-            return Times(tile=candidate.tile, reason=f"{trial.problem.label} {said}")
+            return Times(tile=tried.tile, reason=f"{trial.problem.label} {said}")
         for row in own:
             by_process.setdefault(int(row["process"]), []).append(float(row["latency_us"]))
-    whole = [one for one in by_process.values() if len(one) == len(candidate.trials)]
+    whole = [one for one in by_process.values() if len(one) == len(tried.trials)]
     if not whole:
-        return Times(tile=candidate.tile, reason="no process measured all its problems")
-    return Times(tile=candidate.tile, processes_us=tuple(map(geometric, whole)))
+        return Times(tile=tried.tile, reason="no process measured all its problems")
+    return Times(tile=tried.tile, processes_us=tuple(map(geometric, whole)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be tuned: a suite, its candidates, and the file of the table to write.
+def source_of(row: Mapping[str, Any], run_name: str) -> tuple[str, dict[str, Any]]:
+    """Describe where and when tiles were measured, for the table that records them.
 
-    The run that measures lies beside the table, with the suffix .parquet.
-    """
+    Args:
+        row: Any row of the measured run.
+        run_name: The name of that run.
 
-    suite: Suite
-    candidates: tuple[Candidate, ...]
-    out: Path
-    device: str = "auto"
-    processes: int = 5
-    resume: bool = False
-    repro: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """What came of it; no choices, and no table, where the run was interrupted."""
-
-    run: RunFinished
-    choices: tuple[Choice, ...]
-
-
-def tune(order: Order, listener: Listener) -> Tuned:
-    """Measure every trial, choose a tile for each slot, and write the table.
-
-    Raises:
-        AttnbenchError: as ``execute.runner.run``.
-        NameTakenError: the table exists.
+    Returns:
+        The name of the source (device and day), and its facts.
 
     """
-    if order.out.exists():
-        raise NameTakenError(f"{order.out} exists", hint="give the new table another name")
-    request = RunRequest(
-        suite=suite_of(order.suite, order.candidates),
-        device=order.device,
-        out=order.out.with_suffix(".parquet"),
-        processes=order.processes,
-        resume=order.resume,
-        repro=order.repro,
-    )
-    finished = run(request, listener)
-    if finished.interrupted:
-        return Tuned(run=finished, choices=())
-    from attnbench.store import read
-
-    frame = read(finished.out).frame
-    choices = choices_of(frame, order.candidates)
-    name, source = source_of(rows_of(frame.head(1))[0], finished)
-    atomic.write_text(order.out, table_with(table_of(), choices, name, source).text())
-    return Tuned(run=finished, choices=tuple(choices))
-
-
-def source_of(row: Mapping[str, Any], finished: RunFinished) -> tuple[str, dict[str, Any]]:
-    """Name a source by device and day, and say on what it was measured."""
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     facts = {
         "how": "measured by attnbench tune",
@@ -206,7 +178,7 @@ def source_of(row: Mapping[str, Any], finished: RunFinished) -> tuple[str, dict[
         "triton": row["triton_version"],
         "attnbench": row["attnbench_version"],
         "day": day,
-        "run": finished.run_name,
+        "run": run_name,
     }
     return f"{row['device_name']} {day}", facts
 
@@ -214,7 +186,7 @@ def source_of(row: Mapping[str, Any], finished: RunFinished) -> tuple[str, dict[
 def table_with(
     table: Table, choices: Iterable[Choice], name: str, source: Mapping[str, Any]
 ) -> Table:
-    """The table with what was measured: rows that stay are now from this source too."""
+    """Return the table with the choices; a slot whose tile stays is from the new source too."""
     rows = [
         TileRow(
             slot=one.slot,

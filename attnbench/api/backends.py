@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,24 @@ from attnbench.api import catalogue
 from attnbench.units import parse_duration
 
 if TYPE_CHECKING:
-    from attnbench.analysis.tuning import Tuned
+    from attnbench.analysis.tuning import Choice
     from attnbench.case import Case
     from attnbench.execute.conformance import ConformanceEvent, ConformanceFinished
-    from attnbench.execute.events import Listener
-    from attnbench.execute.tune import Candidate
+    from attnbench.execute.events import Listener, RunFinished
+    from attnbench.execute.tune import Candidate, TuningRequest
     from attnbench.profile.inspect import Inspected
     from attnbench.suite import Suite
 
 TUNING_SUITE = "tune"
 _ASSUMED_ARCH = "sm_90"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningResult:
+    """The measured run and the choice for each slot; no choices if the run was interrupted."""
+
+    run: RunFinished
+    choices: tuple[Choice, ...]
 
 
 def backend_cases(backends: Sequence[str]) -> list[Case]:
@@ -142,7 +151,7 @@ def tune(  # noqa: PLR0913  as many as the command line has flags
     processes: int = 5,
     resume: bool = False,
     listener: Listener | None = None,
-) -> Tuned:
+) -> TuningResult:
     """Measure other tiles of a Triton backend, and write a table of the fastest.
 
     A tile replaces the shipped one only where it is certainly faster. The measured run is written
@@ -164,8 +173,6 @@ def tune(  # noqa: PLR0913  as many as the command line has flags
         AttnbenchError: See ``attnbench.errors`` for the tree.
 
     """
-    from attnbench.analysis.tuning import Order
-    from attnbench.analysis.tuning import tune as measure
     from attnbench.execute import tune as tuning
 
     tuning.tunable_module(backend)
@@ -176,7 +183,7 @@ def tune(  # noqa: PLR0913  as many as the command line has flags
         tuning.compiled(backend, tuning.candidates_of(backend, loaded.cases, found), found.arch)
     )
     labels = [part for x in tuning.suite_of(loaded, candidates).labels for part in ("--backend", x)]
-    order = Order(
+    request = tuning.TuningRequest(
         suite=loaded,
         candidates=candidates,
         out=Path(out),
@@ -185,7 +192,31 @@ def tune(  # noqa: PLR0913  as many as the command line has flags
         resume=resume,
         repro=shlex.join(["attnbench", "run", str(suite), *labels]),
     )
-    return measure(order, listener or silent)
+    return measure_tiles(request, listener or silent)
+
+
+def measure_tiles(request: TuningRequest, listener: Listener) -> TuningResult:
+    """Measure every trial, choose a tile for each slot, and write the table.
+
+    Raises:
+        AttnbenchError: As ``execute.runner.run``.
+        NameTakenError: The table exists.
+
+    """
+    from attnbench.analysis.cases import rows_of
+    from attnbench.analysis.tuning import choices_of, source_of, table_with
+    from attnbench.execute.tune import measure_trials
+    from attnbench.kernels.tile_table import table_of
+    from attnbench.store import atomic, read
+
+    finished = measure_trials(request, listener)
+    if finished.interrupted:
+        return TuningResult(run=finished, choices=())
+    frame = read(finished.out).frame
+    choices = choices_of(frame, request.candidates)
+    name, source = source_of(rows_of(frame.head(1))[0], finished.run_name)
+    atomic.write_text(request.out, table_with(table_of(), choices, name, source).text())
+    return TuningResult(run=finished, choices=tuple(choices))
 
 
 def silent(event: object) -> None:

@@ -12,7 +12,8 @@ import click
 from attnbench.cli import exit_codes, options
 
 if TYPE_CHECKING:
-    from attnbench.analysis.tuning import Choice, Tuned
+    from attnbench.analysis.tuning import Choice
+    from attnbench.api.backends import TuningResult
     from attnbench.execute.tune import Candidate
 
 SUITE = "tune"
@@ -87,7 +88,7 @@ def _measure(
     out: Path,
     words: Sequence[str],
     settings: dict[str, Any],
-) -> Tuned:
+) -> TuningResult:
     """Measure with the view that every run has; stdout is for the choices."""
     from attnbench import __version__, api
     from attnbench.cli.run_stats import SuiteTitle

@@ -2,7 +2,7 @@
 
 A trial is a case whose option names a tile (``triton_flash[tile=128x64-w8-s3]``), beside the same
 case without it, which is the shipped one. Trials are cases like any others: checked, timed, stored,
-resumed. What is chosen of them stands in ``analysis.tuning``.
+resumed. ``analysis.tuning`` chooses among them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,22 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from attnbench.case import BUILT_IN, Case, Options
 from attnbench.environment import Device
-from attnbench.errors import EnvironmentProblem, InputError, NothingSelected, OptionError
+from attnbench.errors import (
+    EnvironmentProblem,
+    InputError,
+    NameTakenError,
+    NothingSelected,
+    OptionError,
+)
+from attnbench.execute.events import Listener, RunFinished
+from attnbench.execute.request import RunRequest
+from attnbench.execute.runner import run
 from attnbench.kernels.search_space import search_space
 from attnbench.kernels.tile_table import DecodeTile, Slot, Tile, TileRow
 from attnbench.profile.inspect import Inspected, check_archs, inspect_cases
@@ -163,6 +173,45 @@ def suite_of(suite: Suite, candidates: Iterable[Candidate]) -> Suite:
     trials = dict.fromkeys(trial for one in kept for trial in one.trials)
     labels = dict.fromkeys(trial.backend_label for trial in trials)
     return replace(suite, cases=tuple(trials), labels=tuple(labels), baseline=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningRequest:
+    """What to tune: a suite, its candidates, and the table to write.
+
+    The measured run is written beside the table, with the suffix .parquet.
+    """
+
+    suite: Suite
+    candidates: tuple[Candidate, ...]
+    out: Path
+    device: str = "auto"
+    processes: int = 5
+    resume: bool = False
+    repro: str = ""
+
+
+def measure_trials(request: TuningRequest, listener: Listener) -> RunFinished:
+    """Measure the trials of all candidates in one ordinary run.
+
+    Raises:
+        AttnbenchError: As ``execute.runner.run``.
+        NameTakenError: The table exists.
+
+    """
+    if request.out.exists():
+        raise NameTakenError(f"{request.out} exists", hint="give the new table another name")
+    return run(
+        RunRequest(
+            suite=suite_of(request.suite, request.candidates),
+            device=request.device,
+            out=request.out.with_suffix(".parquet"),
+            processes=request.processes,
+            resume=request.resume,
+            repro=request.repro,
+        ),
+        listener,
+    )
 
 
 def with_option(case: Case, name: str, value: str) -> Case:

@@ -82,8 +82,8 @@ def test_an_adapter_is_right_before_and_after_q_is_drawn_again(name, fields, dev
 
 @pytest.mark.parametrize("backend", ["triton_decode", "triton_flash"])
 def test_tuning_measures_and_writes_a_table_that_can_be_used(backend, device, tmp_path):
-    from attnbench.analysis.tuning import Order, tune
     from attnbench.api import load_suite
+    from attnbench.api.backends import measure_tiles
     from attnbench.execute import tune as tuning
     from attnbench.kernels.tile_table import read_table
 
@@ -92,7 +92,8 @@ def test_tuning_measures_and_writes_a_table_that_can_be_used(backend, device, tm
     candidates = tuple(tuning.compiled(backend, found, device.arch))
     out = tmp_path / "tiles.json"
 
-    tuned = tune(Order(suite=suite, candidates=candidates, out=out, processes=3), lambda _: None)
+    request = tuning.TuningRequest(suite=suite, candidates=candidates, out=out, processes=3)
+    tuned = measure_tiles(request, lambda _: None)
 
     assert {one.after_us is not None for one in tuned.choices} == {True}
     names = {row.source for row in read_table(out).rows}

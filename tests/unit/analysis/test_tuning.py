@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.analysis.tuning import Order, Times, choose, geometric, table_with, tune
+from attnbench.analysis.tuning import Times, choose, geometric, table_with
 from attnbench.api import load_suite
+from attnbench.api.backends import measure_tiles
 from attnbench.case import Case
 from attnbench.errors import NameTakenError
-from attnbench.execute.tune import Candidate
+from attnbench.execute.tune import Candidate, TuningRequest
 from attnbench.kernels.tile_table import Slot, parse_tile, table_of
 from attnbench.method import Measure
 from attnbench.problem import Problem
@@ -111,11 +112,11 @@ def test_a_real_run_is_measured_resumed_and_chosen_from(tmp_path):
     )
     measure = Measure(warmup_s=0.02, sample_s=0.05, case_limit_s=60)
     suite = replace(load_suite("quick", filter="backend=sdpa"), measure=measure)
-    order = Order(
+    request = TuningRequest(
         suite=suite, candidates=candidates, out=tmp_path / "t.json", device="cpu", processes=3
     )
 
-    tuned = tune(order, lambda _: None)
+    tuned = measure_tiles(request, lambda _: None)
 
     (choice,) = tuned.choices
     assert choice.failed["efficient"].endswith(
@@ -125,10 +126,10 @@ def test_a_real_run_is_measured_resumed_and_chosen_from(tmp_path):
     assert choice.rule in ("a tie stays", "the fastest", "faster")
     written = (tmp_path / "t.json").read_text(encoding="utf-8")
     assert '"how": "measured by attnbench tune"' in written
-    # Gone on with, nothing is measured again, and the same is chosen.
+    # Resumed, nothing is measured again, and the same is chosen.
     (tmp_path / "t.json").unlink()
-    again = tune(replace(order, resume=True), lambda _: None)
+    again = measure_tiles(replace(request, resume=True), lambda _: None)
     assert again.run.rows == tuned.run.rows
     assert again.choices == tuned.choices
     with pytest.raises(NameTakenError, match=r"t\.json exists"):
-        tune(order, lambda _: None)
+        measure_tiles(request, lambda _: None)

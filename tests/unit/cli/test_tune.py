@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from attnbench.analysis import tuning
 from attnbench.api import catalogue
 from attnbench.environment import Device, Environment
 from attnbench.execute import tune
@@ -53,7 +52,7 @@ def scripted(monkeypatch):
         )
 
     monkeypatch.setattr(tune, "compiled", lambda _, candidates, __: inspected(candidates))
-    monkeypatch.setattr(tuning, "run", run)
+    monkeypatch.setattr(tune, "run", run)
     monkeypatch.setattr(catalogue, "device_rates", lambda _: (GPU, None))
     return asked
 
