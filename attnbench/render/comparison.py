@@ -24,6 +24,7 @@ from attnbench.render.values import (
     ratio_text,
     reading_text,
     shown_path,
+    the_counted,
 )
 from attnbench.units import time_text
 
@@ -191,7 +192,7 @@ def _show_table(one: RunComparison, screen: Screen, view: View) -> None:
         _print_rows(one, shown, screen)
     if one.mean.ratio is not None:
         mean = _gain_text(one) if one.ratios_only else change_text(one.mean.ratio - 1)
-        screen.line(f"geometric mean over the {counted(one.mean.n, 'common case')}  {mean}")
+        screen.line(f"geometric mean over {the_counted(one.mean.n, 'common case')}  {mean}")
     if (left := len(cases) - len(shown)) > 0:
         screen.line(f"{counted(left, 'row')} not shown: --all", "dim")
     if view.explain:

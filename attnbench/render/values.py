@@ -90,6 +90,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else plural}"
 
 
+def the_counted(count: int, noun: str) -> str:
+    """Write ``the one case`` or ``the 2 cases``."""
+    return f"the one {noun}" if count == 1 else f"the {counted(count, noun)}"
+
+
 def length_text(kv_len: int) -> str:
     """Write a length rounded down: ``960``, ``27k``, ``9.8m``, or ``none``."""
     if not kv_len:

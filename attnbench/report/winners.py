@@ -117,6 +117,8 @@ def rules(found: Sequence[Contest]) -> list[str]:
 def _of_phase(phase: str, members: Sequence[Contest]) -> str:
     wins = Counter(one.winner for one in members if one.winner)
     tied = sum(1 for one in members if one.winner is None)
+    if not wins and len(members) == 1:
+        return f"the one {phase} problem is a tie"
     if not wins:
         return f"in {phase} all {_counted(len(members), 'problem')} are ties"
     total = _counted(len(members), "problem")

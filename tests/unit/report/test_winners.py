@@ -39,6 +39,12 @@ def test_a_win_under_two_percent_is_a_tie_however_sure_it_is(contest):
     assert found.tied == ("sdpa", "naive")
 
 
+def test_the_verdict_on_one_tied_problem_is_in_the_singular(contest):
+    found = contest(101.5)
+
+    assert verdict(found.points, [found]) == "The one decode problem is a tie."
+
+
 def test_overlapping_intervals_are_a_tie_however_large_the_win(contest):
     found = contest(130.0, noise=1.0)
 
