@@ -55,6 +55,6 @@ def process_warnings(cases: Sequence[CaseResult]) -> Iterator[str]:
     found = [one.latency.processes for one in cases if one.latency is not None]
     if found and max(found) == 1:
         yield (
-            "one process alone: what differs between two processes is not in these figures"
+            "only one process: what differs between processes is not in these figures"
             " (--processes 3 measures it)"
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MULTIPLE = 2.0  # from here on a share is said as a multiple
 _RULE = (
-    "a tie is a win under 2 %, or intervals between processes that overlap; next best: how much "
+    "a tie is a lead under 2 %, or overlapping intervals between processes; next best: how much "
     "longer it takes over the problems measured there"
 )
 _EVEN = "even in 2 of 6, to 1.5x: as good on two of the six, and elsewhere up to 1.5 times as long"

@@ -35,7 +35,7 @@ def missing(path: Path) -> ResultFileError:
         return ResultFileError(
             f"{path} does not exist", hint=f"did you mean {path.with_name(near[0])}?"
         )
-    return ResultFileError(f"{path} does not exist", hint="attnbench list runs shows what does")
+    return ResultFileError(f"{path} does not exist", hint="attnbench list runs shows every run")
 
 
 def unreadable(path: Path, error: Exception) -> ResultFileError:

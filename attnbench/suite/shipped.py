@@ -66,7 +66,7 @@ def _instead(path: Path) -> str:
     beside = [one.name for one in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
     if path.suffix in _SUFFIXES and (close := nearest(path.name, beside)):
         return f"did you mean {str(path.parent / close)!r}?"
-    listed = f"suites: {', '.join(sorted(names))}; a file is written with its .yaml"
+    listed = f"suites: {', '.join(sorted(names))}; a file needs its .yaml ending"
     return did_you_mean(path.stem, names) or listed
 
 

@@ -275,7 +275,7 @@ def test_without_intervals_a_win_must_be_a_large_one(made, win, ties):
     (device,) = advise(made.run(rows)).devices
 
     assert device.regions[0].is_tie is ties
-    assert any("one process alone" in one for one in device.warnings)
+    assert any("only one process" in one for one in device.warnings)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
-import torch
 
-from attnbench.device.cpu import Cpu
 from attnbench.device.trace import (
     device_kernels,
     device_span_s,
@@ -154,6 +152,8 @@ def call(x):
 @pytest.fixture
 def generated(monkeypatch):
     """Stand in for a module of generated code."""
+    import torch
+
     module = ModuleType("generated")
     vars(module).update(torch=torch, cpp_fused_mul_sin_0=lambda x: x, cpp_fused_names=("a", "b"))
     exec(SOURCE, vars(module))  # noqa: S102  our own text
@@ -162,13 +162,23 @@ def generated(monkeypatch):
     return module
 
 
+@pytest.mark.torch
 def test_a_generated_kernel_is_named_between_the_operators(generated):
+    import torch
+
+    from attnbench.device.cpu import Cpu
+
     x = torch.ones(3)
 
     assert Cpu().profile(lambda: generated.call(x)).kernels == ("cpp_fused_mul_sin_0", "aten::add")
 
 
+@pytest.mark.torch
 def test_outside_the_profiled_call_the_kernel_is_the_one_that_was_generated(generated):
+    import torch
+
+    from attnbench.device.cpu import Cpu
+
     kernel = generated.cpp_fused_mul_sin_0
 
     with named_kernels(torch.profiler.record_function):
@@ -181,8 +191,13 @@ def test_outside_the_profiled_call_the_kernel_is_the_one_that_was_generated(gene
     assert generated.cpp_fused_mul_sin_0 is kernel
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("cache", [None, SimpleNamespace()])
 def test_where_torch_keeps_no_such_modules_nothing_is_named_and_nothing_fails(monkeypatch, cache):
+    import torch
+
+    from attnbench.device.cpu import Cpu
+
     monkeypatch.setitem(sys.modules, "torch._inductor.codecache", cache)
     x = torch.ones(3)
 

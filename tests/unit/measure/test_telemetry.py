@@ -160,9 +160,15 @@ def test_a_refusing_gpu_is_noted():
     assert set(columns.values()) == {None}
 
 
-SPEC = importlib.util.spec_from_file_location("whole", Path(__file__).with_name("test_measure.py"))
-whole = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(whole)
+@pytest.fixture
+def whole():
+    """Return the tests of a whole measurement as a module; they import torch."""
+    spec = importlib.util.spec_from_file_location(
+        "whole", Path(__file__).with_name("test_measure.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 WATTS = 500.0
@@ -219,7 +225,8 @@ def test_a_counter_that_is_refused_on_the_way_gives_no_figure():
 ASKED = Measure(warmup_s=0.01, energy_s=2.0)
 
 
-def test_a_suite_that_asks_for_it_has_the_energy_of_calls_that_do_not_fill_their_sampling():
+@pytest.mark.torch
+def test_a_suite_that_asks_for_it_has_the_energy_of_calls_that_do_not_fill_their_sampling(whole):
     stages = []
 
     done = whole.measured(
@@ -232,7 +239,8 @@ def test_a_suite_that_asks_for_it_has_the_energy_of_calls_that_do_not_fill_their
     assert without.energy_j_per_call is None
 
 
-def test_calls_that_were_timed_cold_and_find_the_cache_warm_have_no_figure():
+@pytest.mark.torch
+def test_calls_that_were_timed_cold_and_find_the_cache_warm_have_no_figure(whole):
     """Behind a flush of its own each sample is cold; back to back the second call is not."""
     done = whole.measured(Fake(), 1e-3, method=whole.EVENT, settings=ASKED)
 

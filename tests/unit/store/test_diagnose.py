@@ -29,7 +29,7 @@ def test_a_missing_file_has_a_near_name(tmp_path, store_row, finished_run):
 
 def test_a_missing_file_without_a_near_name(tmp_path):
     assert refusal(tmp_path / "nightly.parquet") == (
-        f"{tmp_path}/nightly.parquet does not exist\n  attnbench list runs shows what does"
+        f"{tmp_path}/nightly.parquet does not exist\n  attnbench list runs shows every run"
     )
     assert "does not exist" in refusal(tmp_path / "absent" / "x.journal")
 

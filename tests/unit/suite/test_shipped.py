@@ -114,7 +114,7 @@ def test_a_path_is_found_as_it_is(tmp_path):
         ),
         ("decode.yml", "no such file: decode.yml\n  the shipped suite: attnbench run decode"),
         ("mien.yaml", "no such file: mien.yaml\n  did you mean 'mine.yaml'?"),
-        ("zzz", f"no suite 'zzz'\n  suites: {', '.join(NAMES)}; a file is written with its .yaml"),
+        ("zzz", f"no suite 'zzz'\n  suites: {', '.join(NAMES)}; a file needs its .yaml ending"),
         (".", "no suite '.'"),
         ("sub/", "sub/ is a folder; a suite is a YAML file"),
     ],
