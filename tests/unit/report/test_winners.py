@@ -54,7 +54,10 @@ def test_without_intervals_only_two_percent_decide(ranking):
 
 
 def test_the_only_problem_may_be_a_tie(made):
-    rows = [row for name in ("sdpa", "naive") for row in made.ok_rows(made.decode(), name)]
+    rows = [
+        *made.ok_rows(made.decode(), "sdpa", latency_us=100.0),
+        *made.ok_rows(made.decode(), "naive", latency_us=101.0),
+    ]
     points = gather(load(made.run(rows)))
 
     assert verdict(points, rankings(points)) == "In decode the only problem is a tie."
