@@ -32,8 +32,8 @@ from attnbench.filter.tree import And, Condition, Node
 
 __all__ = [
     "DERIVED",
+    "Filter",
     "Mistake",
-    "Selection",
     "case_fields",
     "check_condition",
     "did_you_mean",

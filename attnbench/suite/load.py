@@ -50,7 +50,10 @@ def load(
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text (byte {error.start})") from None
+        if path.read_bytes().startswith(b"PAR1"):
+            message = f"{path} is not a suite; it looks like Parquet"
+            raise InputError(message, hint=f"try attnbench show {path}") from None
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise InputError(f"cannot read the suite {path}: {error.strerror}") from None
     read = _Loader(text, str(path), path.parent, catalogue)

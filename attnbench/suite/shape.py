@@ -28,6 +28,11 @@ _KEYS: dict[Path, tuple[str, ...]] = {
     ("gate", "limits"): tuple(LIMIT),
     ("published",): tuple(PUBLISHED),
 }
+# Keys that were renamed: the map, the old name and the new one.
+_RENAMED: dict[tuple[Path, str], str] = {
+    (("measure",), "launches"): "processes",
+    (("gate",), "min_launches"): "min_processes",
+}
 _KINDS = {
     "model_type": "a map of keys and values",
     "dict_type": "a map of keys and values",
@@ -88,6 +93,9 @@ def _fault(source: Source, path: Path, kind: str, details: dict[str, Any]) -> Di
 
 def _unknown_key(source: Source, path: Path, where: str) -> Diagnostic:
     name = str(path[-1])
+    if new_name := _RENAMED.get((path[:-1], name)):
+        message = f"{name!r} in {where} was renamed to {new_name!r}"
+        return Diagnostic(message, source.key_place(path), f"write {new_name}")
     allowed = keys_allowed(path[:-1])
     named = tuple(key for key in allowed if key != name)
     more = (f"keys allowed here: {', '.join(named)}",) if len(named) < 20 else ()  # noqa: PLR2004

@@ -97,7 +97,7 @@ def read(text: str, name: str) -> tuple[Source, list[Diagnostic]]:
     """Read a suite's text; duplicate keys and the like are faults beside the values.
 
     Raises:
-        SuiteError: the text is no YAML, or no map.
+        SuiteError: the text is invalid YAML or is not a map.
 
     """
     from ruamel.yaml import YAML
@@ -117,8 +117,8 @@ def read(text: str, name: str) -> tuple[Source, list[Diagnostic]]:
     except RecursionError:
         raise SuiteError([Diagnostic(f"{name} is nested too deeply", None).render()]) from None
     except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
-        # The parser's own slips on text that is no YAML.
-        raise SuiteError([Diagnostic(f"{name} is no YAML: {error}", None).render()]) from None
+        # The parser itself fails on some invalid YAML.
+        raise SuiteError([Diagnostic(f"{name} is invalid YAML: {error}", None).render()]) from None
     what = "is empty" if root is None else "is no map of keys and values"
     more = ("attnbench init writes one to begin with",)
     raise SuiteError(rendered([Diagnostic(f"{name} {what}", None, more=more)]))
@@ -232,7 +232,7 @@ def _syntax(error: YAMLError, name: str, lines: tuple[str, ...]) -> Diagnostic:
     problem = str(getattr(error, "problem", "") or getattr(error, "reason", "") or "")
     if mark is None:
         place = _position(error, name, lines)
-        return Diagnostic(f"{name} is no text that YAML allows: {problem or 'unreadable'}", place)
+        return Diagnostic(f"{name} is invalid YAML: {problem or 'unreadable'}", place)
     if "could not find expected ':'" in problem:
         mark = getattr(error, "context_mark", None) or mark
     place = _place(name, lines, Span(mark.line, mark.column, 1))
@@ -244,7 +244,7 @@ def _syntax(error: YAMLError, name: str, lines: tuple[str, ...]) -> Diagnostic:
     for theirs, ours, advice in _WORDS:
         if theirs in problem:
             return Diagnostic(ours, place, advice)
-    return Diagnostic(f"no YAML: {problem}", place)
+    return Diagnostic(f"invalid YAML: {problem}", place)
 
 
 def _position(error: YAMLError, name: str, lines: tuple[str, ...]) -> Place | None:
