@@ -12,7 +12,6 @@ from attnbench.render.comparison import change_cells, changed_status_lines, expl
 from attnbench.render.screen import fitted, laid_out, split_common, width_of
 from attnbench.render.values import (
     change_text,
-    counted,
     interval_text,
     more_line,
     percent_text,
@@ -20,6 +19,7 @@ from attnbench.render.values import (
     reading_text,
     shown_path,
 )
+from attnbench.units import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
