@@ -15,7 +15,6 @@ from attnbench.analysis.running_cost import NO_PRICES, dollars_a_million
 from attnbench.render.screen import fitted, laid_out, split_common, width_of
 from attnbench.render.values import (
     change_text,
-    counted,
     dollars_text,
     interval_text,
     more_line,
@@ -24,9 +23,8 @@ from attnbench.render.values import (
     ratio_text,
     reading_text,
     shown_path,
-    the_counted,
 )
-from attnbench.units import time_text
+from attnbench.units import counted, the_counted, time_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, CaseGroup, RunComparison

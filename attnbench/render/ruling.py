@@ -12,15 +12,14 @@ from attnbench.render.comparison import change_cells, changed_status_lines, expl
 from attnbench.render.screen import fitted, laid_out, split_common, width_of
 from attnbench.render.values import (
     change_text,
-    counted,
     interval_text,
     more_line,
     percent_text,
     problems_of,
     reading_text,
     shown_path,
-    the_counted,
 )
+from attnbench.units import counted, the_counted
 
 if TYPE_CHECKING:
     from pathlib import Path

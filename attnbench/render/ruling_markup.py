@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
 from attnbench.render import ruling_text
 from attnbench.render.values import change_text, interval_text, percent_text, reading_text
+from attnbench.units import counted
 
 if TYPE_CHECKING:
     from junitparser import TestCase
@@ -134,7 +135,7 @@ def _table(
         row = _row(one, unit)
         left -= len(row.encode()) + 1
         if left < 0:
-            yield f"\n{len(judged) - number:,} rows did not fit; the JSON has them all."
+            yield f"\n{counted(len(judged) - number, 'row')} did not fit; the JSON has them all."
             break
         yield row
     if folded:
@@ -197,7 +198,7 @@ def _listed(
     for one in shown:
         yield workflow_command(level, _message(one), **place, title=f"attnbench: {one.case.label}")
     if (left := len(judged) - len(shown)) and most > 0:
-        text = f"{left:,} more cases; the job's summary and the JSON have them"
+        text = f"{counted(left, 'more case')}; the job's summary and the JSON have them"
         yield workflow_command(level, text, **place, title=f"attnbench: {left:,} more")
 
 

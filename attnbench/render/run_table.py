@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.measurement import STATUSES
 from attnbench.render.screen import width_of
-from attnbench.render.values import (
-    change_text,
-    nearest_limit,
-    reason_lines,
-    shown_path,
-    the_counted,
-)
-from attnbench.units import duration_text, spread_text, time_text
+from attnbench.render.values import change_text, nearest_limit, reason_lines, shown_path
+from attnbench.units import duration_text, spread_text, the_counted, time_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -300,7 +300,7 @@ def test_noise_and_a_lack_of_choice_are_warned_of(made):
     (device,) = advise(made.run(rows)).devices
 
     assert any("(NOISY)" in one for one in device.warnings)
-    assert any("finished by one backend alone: nothing" in one for one in device.warnings)
+    assert any("finished by only one backend: nothing" in one for one in device.warnings)
 
 
 def test_wrong_cases_are_never_advised(made):
