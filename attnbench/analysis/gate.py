@@ -338,7 +338,7 @@ def _gate_block(metadata: dict[str, Any], run: Side) -> dict[str, Any] | None:
     text = metadata.get("suite_text")
     if not text:
         return None
-    from attnbench.suite.shape import shape_of
+    from attnbench.suite.schema import shape_of
     from attnbench.suite.source import read
 
     source, _ = read(text, "suite")

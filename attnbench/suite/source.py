@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.nodes import Node
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 # The line breaks of YAML, which are fewer than those of str.splitlines.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -64,24 +64,24 @@ class Source:
     text: str
     lines: tuple[str, ...]
     data: dict[str, Any]
-    keys: dict[Path, Span]
-    values: dict[Path, Span]
+    keys: dict[KeyPath, Span]
+    values: dict[KeyPath, Span]
 
-    def key_place(self, path: Path) -> Place:
+    def key_place(self, path: KeyPath) -> Place:
         """Return where a key stands; of a list's element, or what is not there, what is nearest."""
         return self._place(path, self.keys)
 
-    def value_place(self, path: Path) -> Place:
+    def value_place(self, path: KeyPath) -> Place:
         """Return where a value stands; of what is not there, the nearest that holds it."""
         return self._place(path, self.values)
 
-    def within(self, path: Path, start: int, width: int) -> Place:
+    def within(self, path: KeyPath, start: int, width: int) -> Place:
         """Return a stretch inside a text value."""
         place = self.value_place(path)
         quote = place.text[place.column : place.column + 1] in ("'", '"')
         return Place(place.name, place.line, place.column + start + quote, width, place.text)
 
-    def _place(self, path: Path, first: dict[Path, Span]) -> Place:
+    def _place(self, path: KeyPath, first: dict[KeyPath, Span]) -> Place:
         while path:
             span = first.get(path) or self.values.get(path) or self.keys.get(path)
             if span is not None:
@@ -130,12 +130,12 @@ class _Builder:
     def __init__(self, name: str, lines: tuple[str, ...]) -> None:
         self.name = name
         self.lines = lines
-        self.keys: dict[Path, Span] = {}
-        self.values: dict[Path, Span] = {}
+        self.keys: dict[KeyPath, Span] = {}
+        self.values: dict[KeyPath, Span] = {}
         self.faults: list[Diagnostic] = []
         self.seen: set[int] = set()
 
-    def build(self, node: Any, path: Path) -> Any:
+    def build(self, node: Any, path: KeyPath) -> Any:
         """Return the value of a node."""
         self.values[path] = self.span(node)
         if node.anchor or id(node) in self.seen:
@@ -151,7 +151,7 @@ class _Builder:
             return [self.build(one, (*path, index)) for index, one in enumerate(node.value)]
         return _scalar(str(node.tag).removeprefix(_TAG), str(node.value))
 
-    def mapping(self, node: Any, path: Path) -> dict[str, Any]:
+    def mapping(self, node: Any, path: KeyPath) -> dict[str, Any]:
         """Return a map; the first of two equal keys stays."""
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -172,7 +172,7 @@ class _Builder:
                 self.values[*path, key] = span
         return values
 
-    def duplicate(self, key: str, path: Path, span: Span) -> None:
+    def duplicate(self, key: str, path: KeyPath, span: Span) -> None:
         where = f" in {'.'.join(map(str, path))}" if path else ""
         first = _place(self.name, self.lines, self.keys[*path, key])
         second = _place(self.name, self.lines, span)
