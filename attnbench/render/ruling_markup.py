@@ -68,15 +68,15 @@ def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
         (FAIL, "slower, or no longer ok", ruling.of(FAIL)),
         (INCONCLUSIVE, "cannot be judged", ruling.of(INCONCLUSIVE)),
     ]
-    room = most_bytes - len(head.encode()) - len(tail.encode()) - 200
+    bytes_left = most_bytes - len(head.encode()) - len(tail.encode()) - 200
     parts = [head]
     for kind, title, judged in tables:
         if judged:
-            table = "\n".join(_table(kind, title, judged, room, ruling_text.unit_of(ruling)))
-            room -= len(table.encode())
+            table = "\n".join(_table(kind, title, judged, bytes_left, ruling_text.unit_of(ruling)))
+            bytes_left -= len(table.encode())
             parts.append(table)
     text = "\n\n".join([*parts, tail]) + "\n"
-    if len(text.encode()) > most_bytes:  # a head or a tail that is longer than any room
+    if len(text.encode()) > most_bytes:  # a head or a tail that is longer than the limit
         text = text.encode()[: most_bytes - 4].decode(errors="ignore") + "…\n"
     return text
 
@@ -123,14 +123,14 @@ def _tail(ruling: Ruling) -> Iterator[str]:
 
 
 def _table(
-    kind: str, title: str, judged: Sequence[CaseRuling], room: int, unit: str
+    kind: str, title: str, judged: Sequence[CaseRuling], most_bytes: int, unit: str
 ) -> Iterator[str]:
     folded = kind != FAIL
     count = f"{len(judged):,} {title}"
     yield f"<details><summary>{count}</summary>\n" if folded else f"**{count}**\n"
     yield "| case | base | new | change | 95 % interval | limit | |"
     yield "|:--|--:|--:|--:|:-:|--:|:--|"
-    left = room - 300
+    left = most_bytes - 300
     for number, one in enumerate(judged):
         row = _row(one, unit)
         left -= len(row.encode()) + 1

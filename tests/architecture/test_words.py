@@ -122,7 +122,6 @@ NOT_YET: frozenset[str] = frozenset(
         "told",
         "walker",
         "whoever",
-        "advices",
         "by turns",
         "crews?",
         "errands?",

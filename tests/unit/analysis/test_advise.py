@@ -227,7 +227,7 @@ def remeasured(seed, processes=5):
 
 
 def flips(one, other):
-    """Problems on which two advices name nobody in common."""
+    """Problems on which two recommendations have no backend in common."""
     lost = []
     for batch in (1, 8):
         for context in (1024 << n for n in range(6)):
