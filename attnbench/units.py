@@ -15,6 +15,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", re.IGNORECASE)
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[KMGT]i?)?B)", re.IGNORECASE)
 _SECONDS_A_WORD = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _SMALLEST_PLAIN_EXPONENT = -4
+_SINGULAR = {"are": "is", "have": "has", "were": "was", "fit": "fits"}
 
 
 def parse_count(text: str) -> int:
@@ -68,6 +69,20 @@ def count_text(value: int) -> str:
         if value >= _WORDS[word] and value % _WORDS[word] == 0:
             return f"{value // _WORDS[word]}{word}"
     return str(value)
+
+
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """Write ``1 case``, ``2 processes``, ``1,200 cases``, and with a verb ``1 case is``."""
+    plural = "es" if noun.endswith("s") else "s"
+    words = [f"{count:,} {noun}{'' if count == 1 else plural}"]
+    if verb:
+        words.append(_SINGULAR[verb] if count == 1 else verb)
+    return " ".join(words)
+
+
+def the_counted(count: int, noun: str) -> str:
+    """Write ``the one case`` or ``the 2 cases``."""
+    return f"the one {noun}" if count == 1 else f"the {counted(count, noun)}"
 
 
 def significant(value: float, digits: int = 3) -> str:

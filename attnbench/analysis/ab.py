@@ -1,8 +1,8 @@
-"""The rule on two sides that were measured by turns: all cases screened, suspects confirmed.
+"""The rule on two interleaved sides: all cases are screened, and suspects are confirmed.
 
-It reads the two result files of ``attnbench ab`` and nothing else, so that a ruling can be made
-again from them. Cases of the two sides are pairs by the list in the files' footer; process n of
-either side is round n, and the rounds from ``screen_rounds`` on are those of the suspects alone.
+It reads the two result files of ``attnbench ab`` and nothing else, so a ruling can be repeated
+from them. Cases of the two sides are pairs by the list in the files' footer; process n of
+either side is round n, and the rounds from ``screen_rounds`` on measure only the suspects.
 
 Everything else is as for ``attnbench gate``: fail, inconclusive or pass, by the same limits.
 """

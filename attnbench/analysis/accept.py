@@ -1,7 +1,7 @@
 """Accepting a change on purpose: which cases of a run start their baseline anew, and why.
 
 What was accepted stands in the footer of the run itself, with its reason. A gate that is given that
-run among its baselines judges those cases by it and by later ones alone. No gate ever writes this.
+run among its baselines judges those cases only by it and by later runs. No gate ever writes this.
 """
 
 from __future__ import annotations

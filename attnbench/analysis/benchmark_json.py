@@ -3,7 +3,7 @@
 A benchmark becomes a case. One that attnbench exported is the case that it was, process by process.
 Any other was timed by pytest-benchmark, whose method no run of attnbench shares, and all its
 samples are of one process, so that it has no interval. Unless attnbench's plugin named its case, it
-is known by its full name alone.
+is known only by its full name.
 """
 
 from __future__ import annotations

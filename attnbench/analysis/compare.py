@@ -91,7 +91,7 @@ class RunComparison:
     def resampled(self, row: int) -> tuple[float, float] | None:
         """Bootstrap interval of the ratio of one comparison, as a second opinion on its processes.
 
-        Of runs of different sessions it knows processes alone, and is narrower than the truth.
+        Of runs of different sessions it knows only processes, so it is narrower than the truth.
         """
         base, new = (side[row] for side in self.processes)
         width = min(len(base), len(new))
@@ -202,7 +202,7 @@ def sides_of(
 
     Raises:
         InputError: a file, filter or column that cannot be used.
-        NothingSelected: the filter picks nothing, or there is one side alone.
+        NothingSelected: the filter picks nothing, or there is only one side.
 
     """
     # Cases that one column sets apart are matched by all the others.
@@ -218,7 +218,7 @@ def sides_of(
     column = BY.get(by, by)
     sides = split(joined(loaded), column)
     if len(sides) == 1:
-        raise NothingSelected(f"there is one {by} alone: {sides[0].name}")
+        raise NothingSelected(f"there is only one {by}: {sides[0].name}")
     if against is not None:
         sides = _base_first(sides, against, by)
     return sides, BY_CASE if _of_a_run(column) else column

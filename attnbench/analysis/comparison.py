@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BY_CASE = "case_id"
 MISSING = "missing"
 _UNTRIED = tuple(STATUSES.index(word) for word in ("skipped", "not_run"))
-# What follows from other fields, and would keep cases apart that differ in ``column`` alone.
+# What follows from other fields, and would keep apart cases that differ only in ``column``.
 _BACKEND = ("backend", "backend_label", "backend_options")
 _FOLLOWERS = {
     "backend": _BACKEND,

@@ -96,10 +96,10 @@ class Interleaved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """What the gate says, and everything that it says it from.
+    """The decision of the gate, and everything that it is based on.
 
-    ``rule_source`` tells where the limits are from, ``age_days`` how old the newest baseline is.
-    ``ab`` is there where both sides were measured by turns, and not against stored baselines.
+    ``rule_source`` says where the limits come from, ``age_days`` how old the newest baseline is.
+    ``ab`` is present if both sides were measured alternately, not against stored baselines.
     """
 
     outcome: str
@@ -338,7 +338,7 @@ def _gate_block(metadata: dict[str, Any], run: Side) -> dict[str, Any] | None:
     text = metadata.get("suite_text")
     if not text:
         return None
-    from attnbench.suite.shape import shape_of
+    from attnbench.suite.schema import shape_of
     from attnbench.suite.source import read
 
     source, _ = read(text, "suite")

@@ -58,7 +58,7 @@ class ProcessState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:
-    """One run's machine: every test of every time the run was begun or gone on with."""
+    """One run's machine: the tests of each time the run was started or resumed."""
 
     run_name: str | None
     tests: tuple[Mapping[str, Any], ...] = ()
@@ -174,7 +174,7 @@ def _state(metadata: Mapping[str, Any]) -> MachineState:
 
 
 def _processes(records: list[Mapping[str, Any]]) -> Iterator[ProcessState]:
-    """Join first and last; a process that was gone on with has begun twice."""
+    """Join first and last; a process that was resumed has begun twice."""
     begun: Mapping[str, Any] | None = None
     for one in records:
         if one["when"] == "first":

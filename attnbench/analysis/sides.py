@@ -1,6 +1,6 @@
 """The sides of a comparison: rows of result files as columns, and their processes as matrices.
 
-Arrow and numpy alone, no data frame: two runs of a hundred thousand rows are compared in seconds.
+Only Arrow and numpy, no data frame: two runs of a hundred thousand rows are compared in seconds.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def measured_in(paths: Sequence[Path]) -> dict[str, Measured]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What is asked: ``memory_bytes`` of one device, of which the weights take ``weight_bytes``.
+    """The limits of a search: the weights take ``weight_bytes`` of one device's ``memory_bytes``.
 
     ``tp`` devices share the heads; ``batch`` is that of the decode step.
     """

@@ -27,14 +27,8 @@ from attnbench.execute.events import (
 )
 from attnbench.render.run_table import distrust_lines
 from attnbench.render.screen import Screen
-from attnbench.render.values import (
-    about,
-    counted,
-    elapsed_text,
-    left,
-    shown_path,
-)
-from attnbench.units import duration_text
+from attnbench.render.values import about, elapsed_text, left, shown_path
+from attnbench.units import counted, duration_text
 
 _ALMOST = 0.98
 _SUSPECTS_SHOWN = 5

@@ -45,7 +45,7 @@ def command(strict: bool, as_json: bool) -> int:
 
 def _show(findings: Sequence[Finding], screen: Screen) -> None:
     """Print the findings by section, then a summary."""
-    from attnbench.render.values import counted
+    from attnbench.units import counted
 
     section = ""
     for one in findings:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from attnbench.cli import exit_codes, options
+from attnbench.units import counted
 
 
 @click.command("export")
@@ -51,7 +52,7 @@ def merge_command(runs: tuple[str, ...], out: Path) -> int:
     from attnbench import api
 
     rows = api.merge(runs, out)
-    click.echo(f"wrote {out}: {rows:,} rows", err=True)
+    click.echo(f"wrote {out}: {counted(rows, 'row')}", err=True)
     return exit_codes.DONE
 
 
@@ -63,5 +64,5 @@ def repair_command(run: str) -> int:
 
     repaired = api.repair(run)
     did = "rebuilt" if repaired.rebuilt else "nothing to repair"
-    click.echo(f"{did}: {repaired.path}, {repaired.rows:,} rows", err=True)
+    click.echo(f"{did}: {repaired.path}, {counted(repaired.rows, 'row')}", err=True)
     return exit_codes.DONE

@@ -132,7 +132,8 @@ def accept_command(run: str, filter: str, reason: str) -> int:
     """
     from attnbench import api
     from attnbench.api.analysing import found
-    from attnbench.render.values import counted, more_line, shown_path
+    from attnbench.render.values import more_line, shown_path
+    from attnbench.units import counted
 
     path = shown_path(found(run))
     labels = api.accept(run, filter, reason)

@@ -44,7 +44,7 @@ def command(backend: str, arch: str, baseline: Path | None, as_json: bool) -> in
     from attnbench import api
     from attnbench.profile import inspect as inspecting
     from attnbench.render.screen import stderr_console, stdout_console
-    from attnbench.render.values import counted
+    from attnbench.units import counted
 
     known = None if baseline is None else inspecting.read_baseline(baseline)
     archs = tuple(one.strip() for one in arch.split(",") if one.strip())

@@ -106,7 +106,7 @@ class Share(click.ParamType[float]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Read a share as a suite reads it."""
-        from attnbench.suite.readers import ValueFault, share
+        from attnbench.suite.fields import ValueFault, share
 
         if isinstance(value, float):
             return value

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from attnbench.cli import exit_codes, options
+from attnbench.units import counted
 
 _SLOTS = 10
 
@@ -80,7 +81,7 @@ def command(
         click.echo(line)
     for line in written.refused:
         click.echo(f"note: {line}", err=True)
-    size, cases = bytes_text(written.bytes), f"{written.cases:,} cases"
+    size, cases = bytes_text(written.bytes), counted(written.cases, "case")
     click.echo(f"wrote {shown_path(written.path)}: {cases}, {size}, opens offline", err=True)
     if written.is_heavy:
         click.echo("the file is large; use -k FILTER for fewer cases", err=True)

@@ -12,13 +12,8 @@ from attnbench.execute.events import CaseFinished, RunFinished, RunStarted
 from attnbench.measurement import STATUSES, Measurement
 from attnbench.planning.plan import Plan
 from attnbench.render.run_table import distrust_lines, fastest_lines
-from attnbench.render.values import (
-    about,
-    counted,
-    reason_lines,
-    shown_path,
-)
-from attnbench.units import bytes_text, duration_text
+from attnbench.render.values import about, reason_lines, shown_path
+from attnbench.units import bytes_text, counted, duration_text
 
 _INDENT = " " * 8
 _REASONS_SHOWN = 3

@@ -17,7 +17,8 @@ def init_command(file: Path) -> int:
     """Write a small suite to FILE (suite.yaml), with its JSON schema beside it."""
     from attnbench.errors import NameTakenError
     from attnbench.store.atomic import write_text
-    from attnbench.suite.init import schema_text, starter_text
+    from attnbench.suite.schema import schema_text
+    from attnbench.suite.shipped import starter_text
 
     if file.exists():
         raise NameTakenError(f"{file} already exists", hint="choose another name")
@@ -35,7 +36,7 @@ def schema_command() -> int:
 
     Save it as suite.schema.json beside a suite, and editors complete and check the file.
     """
-    from attnbench.suite.init import schema_text
+    from attnbench.suite.schema import schema_text
 
     click.echo(schema_text().rstrip())
     return exit_codes.DONE

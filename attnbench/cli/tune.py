@@ -107,7 +107,7 @@ def _measure(
 def _print_candidates(candidates: Sequence[Candidate], *, as_json: bool) -> None:
     from attnbench.render.documents import candidate_document, json_text
     from attnbench.render.screen import stdout_console
-    from attnbench.render.values import counted
+    from attnbench.units import counted
 
     if as_json:
         click.echo(json_text([candidate_document(one) for one in candidates]))

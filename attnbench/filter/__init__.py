@@ -27,13 +27,12 @@ from attnbench.filter.fields import (
     wrong_order,
     wrong_value,
 )
-from attnbench.filter.reader import Mistake, read
-from attnbench.filter.tree import And, Condition, Node
+from attnbench.filter.grammar import And, Condition, Mistake, Node, read
 
 __all__ = [
     "DERIVED",
+    "Filter",
     "Mistake",
-    "Selection",
     "case_fields",
     "check_condition",
     "did_you_mean",

@@ -8,8 +8,7 @@ from pathlib import Path
 from attnbench.errors import InputError
 from attnbench.models.config import from_config
 from attnbench.models.convert import mean_pool_heads
-from attnbench.models.layers import GIVEN, LayerGroup, Model
-from attnbench.models.table import MODELS
+from attnbench.models.layers import GIVEN, MODELS, LayerGroup, Model
 
 __all__ = [
     "GIVEN",

@@ -97,8 +97,7 @@ def problems_of(marker: pytest.Mark) -> list[Problem]:
 def _value(name: str, value: Any) -> Any:
     """Read a value as a suite reads it."""
     from attnbench.filter import did_you_mean
-    from attnbench.suite.fields import PROBLEM
-    from attnbench.suite.readers import ValueFault
+    from attnbench.suite.fields import PROBLEM, ValueFault
 
     if name not in FIELDS:
         near = did_you_mean(name, FIELDS)

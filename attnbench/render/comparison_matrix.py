@@ -24,7 +24,8 @@ from attnbench.render.comparison import (
     verdict_line,
 )
 from attnbench.render.screen import fitted, split_common, width_of
-from attnbench.render.values import change_text, counted, problem_of, ratio_text, reading_text
+from attnbench.render.values import change_text, problem_of, ratio_text, reading_text
+from attnbench.units import counted
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, CaseGroup, RunComparison

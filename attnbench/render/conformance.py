@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from attnbench.conformance import BEHAVIOURS
 from attnbench.environment import device_text
 from attnbench.measurement import STATUSES
-from attnbench.render.values import counted, failure_text
-from attnbench.units import significant
+from attnbench.render.values import failure_text
+from attnbench.units import counted, significant
 
 if TYPE_CHECKING:
     from attnbench.case import Case

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.render.screen import laid_out
-from attnbench.render.values import about, counted, length_text, reason_lines
-from attnbench.units import bytes_text, duration_text, significant
+from attnbench.render.values import about, length_text, reason_lines
+from attnbench.units import bytes_text, counted, duration_text, significant
 
 if TYPE_CHECKING:
     from attnbench.planning.plan import MemoryLimit, Plan, PlannedCase

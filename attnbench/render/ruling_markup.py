@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
 from attnbench.render import ruling_text
 from attnbench.render.values import change_text, interval_text, percent_text, reading_text
+from attnbench.units import counted
 
 if TYPE_CHECKING:
     from junitparser import TestCase
@@ -67,15 +68,15 @@ def markdown(ruling: Ruling, *, most_bytes: int = COMMENT_BYTES) -> str:
         (FAIL, "slower, or no longer ok", ruling.of(FAIL)),
         (INCONCLUSIVE, "cannot be judged", ruling.of(INCONCLUSIVE)),
     ]
-    room = most_bytes - len(head.encode()) - len(tail.encode()) - 200
+    bytes_left = most_bytes - len(head.encode()) - len(tail.encode()) - 200
     parts = [head]
     for kind, title, judged in tables:
         if judged:
-            table = "\n".join(_table(kind, title, judged, room, ruling_text.unit_of(ruling)))
-            room -= len(table.encode())
+            table = "\n".join(_table(kind, title, judged, bytes_left, ruling_text.unit_of(ruling)))
+            bytes_left -= len(table.encode())
             parts.append(table)
     text = "\n\n".join([*parts, tail]) + "\n"
-    if len(text.encode()) > most_bytes:  # a head or a tail that is longer than any room
+    if len(text.encode()) > most_bytes:  # a head or a tail that is longer than the limit
         text = text.encode()[: most_bytes - 4].decode(errors="ignore") + "…\n"
     return text
 
@@ -122,19 +123,19 @@ def _tail(ruling: Ruling) -> Iterator[str]:
 
 
 def _table(
-    kind: str, title: str, judged: Sequence[CaseRuling], room: int, unit: str
+    kind: str, title: str, judged: Sequence[CaseRuling], most_bytes: int, unit: str
 ) -> Iterator[str]:
     folded = kind != FAIL
     count = f"{len(judged):,} {title}"
     yield f"<details><summary>{count}</summary>\n" if folded else f"**{count}**\n"
     yield "| case | base | new | change | 95 % interval | limit | |"
     yield "|:--|--:|--:|--:|:-:|--:|:--|"
-    left = room - 300
+    left = most_bytes - 300
     for number, one in enumerate(judged):
         row = _row(one, unit)
         left -= len(row.encode()) + 1
         if left < 0:
-            yield f"\n{len(judged) - number:,} rows did not fit; the JSON has them all."
+            yield f"\n{counted(len(judged) - number, 'row')} did not fit; the JSON has them all."
             break
         yield row
     if folded:
@@ -197,7 +198,7 @@ def _listed(
     for one in shown:
         yield workflow_command(level, _message(one), **place, title=f"attnbench: {one.case.label}")
     if (left := len(judged) - len(shown)) and most > 0:
-        text = f"{left:,} more cases; the job's summary and the JSON have them"
+        text = f"{counted(left, 'more case')}; the job's summary and the JSON have them"
         yield workflow_command(level, text, **place, title=f"attnbench: {left:,} more")
 
 

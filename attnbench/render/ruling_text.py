@@ -7,7 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.gate import FAIL, INCONCLUSIVE, LISTED, PASS
-from attnbench.render.values import change_text, counted, interval_text, percent_text
+from attnbench.render.values import change_text, interval_text, percent_text
+from attnbench.units import counted
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison

@@ -84,12 +84,6 @@ def problems_of(cases: Sequence[CaseComparison]) -> list[str]:
     ]
 
 
-def counted(count: int, noun: str) -> str:
-    """Write ``1 case``, ``2 cases``, ``2 processes``."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{'' if count == 1 else plural}"
-
-
 def length_text(kv_len: int) -> str:
     """Write a length rounded down: ``960``, ``27k``, ``9.8m``, or ``none``."""
     if not kv_len:

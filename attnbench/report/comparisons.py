@@ -10,6 +10,8 @@ from attnbench.analysis.compare import THRESHOLD, RunComparison, compare_sides, 
 from attnbench.analysis.sides import Side
 from attnbench.errors import NotComparable, NothingSelected, ResultFileError
 from attnbench.render.comparison import verdict_line
+from attnbench.render.values import ratio_text
+from attnbench.units import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +92,9 @@ def _named(sides: Sequence[Side]) -> list[Side]:
     """Name the sides as the page names their runs, if those names are distinct."""
     for column in ("device_name", "run_name"):
         names = [side.values(column) for side in sides]
-        alone = [str(one[0]) for one in names if len(one) == 1]
-        if len(set(alone)) == len(sides):
-            return [replace(side, name=name) for side, name in zip(sides, alone, strict=True)]
+        unique = [str(one[0]) for one in names if len(one) == 1]
+        if len(set(unique)) == len(sides):
+            return [replace(side, name=name) for side, name in zip(sides, unique, strict=True)]
     return list(sides)
 
 
@@ -101,13 +103,12 @@ def _sentence(one: RunComparison, threshold: float) -> str:
     mean = ""
     if one.mean.ratio is not None:
         what = (
-            f"{1 / one.mean.ratio:.2f}x as fast"
+            f"{ratio_text(1 / one.mean.ratio)} as fast"
             if one.ratios_only
             else f"{100 * (one.mean.ratio - 1):+.1f} %"
         )
-        cases = "case" if one.mean.n == 1 else "cases"
         if (work := one.prices.work(one.mean.ratio)) is not None and one.ratios_only:
-            what += f" and {work:.2f}x the work per dollar"
-        mean = f"; geometric mean {what} over {one.mean.n:,} {cases}"
+            what += f" and {ratio_text(work)} the work per dollar"
+        mean = f"; geometric mean {what} over {counted(one.mean.n, 'case')}"
     why = "; different devices have ratios but no verdicts" if one.ratios_only else ""
     return f"{one.new.name} against {one.base.name}: {counts}{mean}{why}"

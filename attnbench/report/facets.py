@@ -13,8 +13,9 @@ from typing import Any
 from attnbench.problem import FIELDS
 from attnbench.report import svg
 from attnbench.report.points import Point
-from attnbench.units import count_text
+from attnbench.units import count_text, counted
 
+IN_CASE_TABLE = "the table of all cases has every case"
 # In the order of a title; heads stands for q_heads and kv_heads.
 _FIRST = ("run", "phase", "mode", "batch", "length", "q_len", "kv_len", "heads", "head_dim")
 _HANDLED = {*_FIRST, "q_heads", "kv_heads", "scale", "seed"}
@@ -70,6 +71,14 @@ def split(points: Sequence[Point], axes: Collection[str]) -> list[Facet]:
         Facet(_title([(names[at], key[at]) for at in varying[_phase(names, key)]]), tuple(members))
         for key, members in groups.items()
     ]
+
+
+def not_shown(left_out: int, noun: str, where: str = "") -> list[str]:
+    """Return the remark ``2 more panels are not shown; WHERE``; empty where none was left out."""
+    if not left_out:
+        return []
+    text = f"{counted(left_out, f'more {noun}', 'are')} not shown"
+    return [f"{text}; {where}" if where else text]
 
 
 def largest(facets: Sequence[Facet], most: int) -> tuple[list[Facet], int]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from attnbench.report.comparisons import Comparisons
 from attnbench.report.palette import Style
 from attnbench.report.points import Point, drawn
-from attnbench.report.winners import Contest
+from attnbench.report.winners import Ranking
+from attnbench.units import counted
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -28,7 +29,7 @@ class ReportData:
     """
 
     points: tuple[Point, ...]
-    contests: tuple[Contest, ...]
+    rankings: tuple[Ranking, ...]
     styles: Mapping[str, Style]
     baseline: str | None
     baseline_why: str
@@ -178,6 +179,9 @@ def backend_keys(data: ReportData, shown: Sequence[str]) -> tuple[Key, ...]:
     greys = [style.label for style in named if style.is_grey]
     if greys:
         keys.append(
-            Key(f"{len(greys)} other backends, in grey", next(s for s in named if s.is_grey))
+            Key(
+                f"{counted(len(greys), 'other backend')}, in grey",
+                next(s for s in named if s.is_grey),
+            )
         )
     return tuple(keys)

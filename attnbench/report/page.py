@@ -21,7 +21,7 @@ from attnbench.report.figures import sections
 from attnbench.report.model import Page, ReportData, backend_keys
 from attnbench.report.points import Point, drawn, gather
 from attnbench.report.tables import case_table, failures, provenance
-from attnbench.units import time_text
+from attnbench.units import counted, time_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,8 +59,8 @@ def make_page(
     data = make_report_data(gather(frame), metadata, baseline, colours, found)
     return Page(
         title=title or _title(data.points),
-        verdict=winners.verdict(data.points, data.contests),
-        rules=tuple(winners.rules(data.contests)),
+        verdict=winners.verdict(data.points, data.rankings),
+        rules=tuple(winners.rules(data.rankings)),
         warnings=(*_warnings(data.points), *found.refused),
         chips=tuple(_chips(data.points)),
         common=tuple(shared(data.points)),
@@ -111,7 +111,7 @@ def make_report_data(
         OptionError: ``baseline`` or a colour names a backend without a case.
 
     """
-    found = winners.contests(points)
+    found = winners.rankings(points)
     labels = _best_first(points, found)
     for named in (*([baseline] if baseline else []), *(colours or {})):
         _check_label(named, labels)
@@ -119,7 +119,7 @@ def make_report_data(
     base, why = _baseline(baseline, asked, points, found)
     return ReportData(
         points=tuple(points),
-        contests=tuple(found),
+        rankings=tuple(found),
         styles=palette.styles(labels, colours),
         baseline=base,
         baseline_why=why,
@@ -127,7 +127,7 @@ def make_report_data(
     )
 
 
-def _best_first(points: Sequence[Point], found: Sequence[winners.Contest]) -> list[str]:
+def _best_first(points: Sequence[Point], found: Sequence[winners.Ranking]) -> list[str]:
     """Order backends by wins, then by the sum of best latency over own latency."""
     wins = Counter(one.winner for one in found if one.winner)
     near: Counter[str] = Counter()
@@ -152,7 +152,7 @@ def _baseline(
     chosen: str | None,
     asked: Sequence[Any],
     points: Sequence[Point],
-    found: Sequence[winners.Contest],
+    found: Sequence[winners.Ranking],
 ) -> tuple[str | None, str]:
     """Return the baseline and where it comes from: named, from the suite, or the slowest."""
     finished = {point.backend for point in drawn(points)}
@@ -166,7 +166,7 @@ def _baseline(
     standing = rank_cases([point.case for point in drawn(points)])
     if standing:
         return standing[-1].label, "the slowest on the problems that all backends completed"
-    shared_by = Counter(p.backend for one in found if not one.is_alone for p in one.points)
+    shared_by = Counter(p.backend for one in found if not one.has_one_backend for p in one.points)
     if not shared_by:
         return None, "no two backends completed the same problem"
     [(label, _)] = shared_by.most_common(1)
@@ -184,14 +184,19 @@ def source_line(points: Sequence[Point]) -> str:
     ok = drawn(points)
     day = dict(_chips(points)).get("measured", "")
     processes = max((p.latency.processes for p in ok if p.latency), default=0)
-    each = "1 process" if processes == 1 else f"{processes} processes"
-    parts = (_title(points), day, f"{len(ok)} ok cases", f"up to {each}", "made by attnbench")
+    parts = (
+        _title(points),
+        day,
+        counted(len(ok), "ok case"),
+        f"up to {counted(processes, 'process')}",
+        "made by attnbench",
+    )
     return ", ".join(filter(None, parts))
 
 
 def _listed(names: Sequence[str]) -> str:
     if len(names) > 3:  # noqa: PLR2004
-        return f"{', '.join(names[:2])} and {len(names) - 2} others"
+        return f"{', '.join(names[:2])} and {counted(len(names) - 2, 'other')}"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

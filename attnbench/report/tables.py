@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attnbench.measurement import STATUSES
+from attnbench.render.values import ratio_text
 from attnbench.report.model import CaseTable, Column, Provenance, ReasonGroup, ReportData
 from attnbench.report.points import Point
 from attnbench.units import (
@@ -51,7 +52,7 @@ _RUN = Column("run", "name of the run")
 def case_table(data: ReportData) -> CaseTable:
     """Make one row per case; the run is a column only where there are several runs."""
     several = len({point.run for point in data.points}) > 1
-    best = {id(point): one.best.seconds for one in data.contests for point in one.points}
+    best = {id(point): one.best.seconds for one in data.rankings for point in one.points}
     rows = []
     for point in data.points:
         line = _line(point, best.get(id(point)))
@@ -105,7 +106,7 @@ def _measured(point: Point, best: float | None) -> tuple[tuple[str, Any], ...]:
     return (
         _number(latency.seconds * 1e6),
         ("", None) if half is None else (f"±{100 * half:.1f}", round(100 * half, 3)),
-        ("", None) if ratio is None else (f"{ratio:.2f}x", round(ratio, 4)),
+        ("", None) if ratio is None else (ratio_text(ratio), round(ratio, 4)),
         _number(point.bandwidth_gbps),
         _number(point.bandwidth_share, 1),
         _number(point.tflops),

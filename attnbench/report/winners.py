@@ -1,7 +1,7 @@
 """Who is fastest on each problem, where that is a tie, and the verdict in words.
 
 A win is a tie when it is under 2 % or when the intervals between processes overlap. Where a case
-has too few processes for an interval the 2 % decide alone.
+has too few processes for an interval, only the 2 % rule decides.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from attnbench.report.points import Point, drawn
 from attnbench.stats.latency import is_tie
-from attnbench.units import count_text, time_text
+from attnbench.units import count_text, counted, time_text
 
 _MOST_RULES = 8
 _MOST_SENTENCES = 4  # of more runs the wins are counted together
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class Ranking:
     """The ok points of one problem in one run under one timing, the fastest first."""
 
     points: tuple[Point, ...]
@@ -30,26 +30,26 @@ class Contest:
         return self.points[0]
 
     @property
-    def is_alone(self) -> bool:
-        """Nobody else finished: no win."""
+    def has_one_backend(self) -> bool:
+        """Whether only one backend finished: no win."""
         return len(self.points) == 1
 
     @property
     def margin(self) -> float | None:
         """How much longer the second takes, as a share."""
-        if self.is_alone:
+        if self.has_one_backend:
             return None
         return self.points[1].seconds / self.best.seconds - 1
 
     @property
     def tied(self) -> tuple[str, ...]:
-        """The backends that cannot be told from the fastest, itself included."""
+        """The backends that tie with the fastest, itself included."""
         return (self.best.backend, *(p.backend for p in self.points[1:] if ties(self.best, p)))
 
     @property
     def winner(self) -> str | None:
-        """The one that is faster than all others; None where it is alone or tied."""
-        return None if self.is_alone or len(self.tied) > 1 else self.best.backend
+        """The one that is faster than all others; None where it is the only one or tied."""
+        return None if self.has_one_backend or len(self.tied) > 1 else self.best.backend
 
 
 def ties(best: Point, other: Point) -> bool:
@@ -58,16 +58,16 @@ def ties(best: Point, other: Point) -> bool:
     return is_tie(best.latency, other.latency)
 
 
-def contests(points: Sequence[Point]) -> list[Contest]:
+def rankings(points: Sequence[Point]) -> list[Ranking]:
     """Gather the points of each problem."""
     groups: dict[tuple[object, ...], list[Point]] = {}
     for point in drawn(points):
         key = (point.run, point.row["problem_id"] or point.case.problem, point.case.timing)
         groups.setdefault(key, []).append(point)
-    return [Contest(tuple(sorted(one, key=lambda p: p.seconds))) for one in groups.values()]
+    return [Ranking(tuple(sorted(one, key=lambda p: p.seconds))) for one in groups.values()]
 
 
-def verdict(points: Sequence[Point], found: Sequence[Contest]) -> str:
+def verdict(points: Sequence[Point], found: Sequence[Ranking]) -> str:
     """A sentence a run: who is fastest, in which phase, how often."""
     runs = list(dict.fromkeys(point.run for point in points))
     if 1 < len(runs) <= _MOST_SENTENCES:
@@ -81,7 +81,7 @@ def verdict(points: Sequence[Point], found: Sequence[Contest]) -> str:
         return " ".join(said)
     if not found:
         return f"Nothing can be compared: {_statuses(points)}."
-    held = [one for one in found if not one.is_alone]
+    held = [one for one in found if not one.has_one_backend]
     if not held:
         backends = sorted({one.best.backend for one in found})
         times = [point.seconds for one in found for point in one.points]
@@ -89,24 +89,24 @@ def verdict(points: Sequence[Point], found: Sequence[Contest]) -> str:
         if max(times) > min(times):
             span += f" to {time_text(max(times))}"
         if len(backends) == 1:
-            return f"Only {backends[0]} was measured: {_counted(len(found), 'problem')}, {span}."
+            return f"Only {backends[0]} was measured: {counted(len(found), 'problem')}, {span}."
         return (
             f"No two backends finished the same problem: {len(backends)} backends on "
-            f"{_counted(len(found), 'problem')}, {span}."
+            f"{counted(len(found), 'problem')}, {span}."
         )
     sentences = [_of_phase(phase, members) for phase, members in _by_phase(held)]
     text = "; ".join(sentences)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def rules(found: Sequence[Contest]) -> list[str]:
-    """``decode: naive below 2k, sdpa from 2k on``, where lengths alone decide."""
+def rules(found: Sequence[Ranking]) -> list[str]:
+    """``decode: naive below 2k, sdpa from 2k on``, where the length decides."""
     runs = list(dict.fromkeys(one.best.run for one in found))
     if len(runs) > 1:
         each = [(run, rules([one for one in found if one.best.run == run])) for run in runs]
         return [f"{run}, {line}" for run, lines in each for line in lines][:_MOST_RULES]
     lines = []
-    for phase, members in _by_phase([one for one in found if not one.is_alone]):
+    for phase, members in _by_phase([one for one in found if not one.has_one_backend]):
         stretches = list(_stretches(members))
         if 1 < len(stretches) <= 4:  # noqa: PLR2004  more is no rule
             parts = [_stretch_text(first, last, who) for first, last, who in stretches]
@@ -114,34 +114,36 @@ def rules(found: Sequence[Contest]) -> list[str]:
     return lines
 
 
-def _of_phase(phase: str, members: Sequence[Contest]) -> str:
+def _of_phase(phase: str, members: Sequence[Ranking]) -> str:
     wins = Counter(one.winner for one in members if one.winner)
     tied = sum(1 for one in members if one.winner is None)
     if not wins:
-        return f"in {phase} all {_counted(len(members), 'problem')} are ties"
-    total = _counted(len(members), "problem")
+        if len(members) == 1:
+            return f"in {phase} the only problem is a tie"
+        return f"in {phase} all {counted(len(members), 'problem')} are ties"
+    total = counted(len(members), "problem")
     if 2 * tied > len(members):
         won = ", ".join(f"{who} in {number}" for who, number in wins.most_common(3))
         return f"in {phase} {tied} of {total} are ties (fastest: {won})"
     (leader, count), *others = wins.most_common()
     more = [f"{who} in {number}" for who, number in others[:3]]
     if len(others) > 3:  # noqa: PLR2004
-        more.append(f"{len(others) - 3} others in {sum(n for _, n in others[3:])}")
+        more.append(f"{counted(len(others) - 3, 'other')} in {sum(n for _, n in others[3:])}")
     if tied:
         more.append("1 is a tie" if tied == 1 else f"{tied} are ties")
     rest = f" ({', '.join(more)})" if more else ""
     return f"in {phase} {leader} is fastest in {count} of {total}{rest}"
 
 
-def _by_phase(found: Sequence[Contest]) -> Iterator[tuple[str, list[Contest]]]:
-    groups: dict[str, list[Contest]] = {}
+def _by_phase(found: Sequence[Ranking]) -> Iterator[tuple[str, list[Ranking]]]:
+    groups: dict[str, list[Ranking]] = {}
     for one in found:
         groups.setdefault(one.best.phase, []).append(one)
     yield from groups.items()
 
 
-def _stretches(members: Sequence[Contest]) -> Iterator[tuple[int, int, str]]:
-    """Neighbouring lengths where the same backend wins more than half of the problems."""
+def _stretches(members: Sequence[Ranking]) -> Iterator[tuple[int, int, str]]:
+    """Yield adjacent lengths where the same backend wins more than half of the problems."""
     by_length: dict[int, list[str | None]] = {}
     for one in members:
         if one.best.length is not None:
@@ -169,9 +171,5 @@ def _stretch_text(first: int, last: int, who: str) -> str:
 
 
 def _statuses(points: Sequence[Point]) -> str:
-    counted = Counter(one.case.status for one in points)
-    return ", ".join(f"{_counted(n, 'case')} {status}" for status, n in counted.most_common())
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+    statuses = Counter(one.case.status for one in points)
+    return ", ".join(f"{counted(n, 'case')} {status}" for status, n in statuses.most_common())

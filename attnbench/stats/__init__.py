@@ -1,1 +1,1 @@
-"""Numbers about samples. No torch; the summary needs the standard library alone."""
+"""Numbers about samples. No torch; the summary needs only the standard library."""

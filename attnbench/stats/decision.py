@@ -1,11 +1,11 @@
 """From differences to verdicts: what may be called slower, and at which error rate.
 
-A case is slower when it is so beyond doubt (Benjamini-Hochberg over all cases that were judged
-together, against a margin of 0.5 %) and by enough to matter (its estimate is at or past the limit).
-It is the same when the whole 95 % interval lies inside the limit. The rest is unclear, and says so.
+A case is slower when that is certain (Benjamini-Hochberg over all cases that were judged
+together, against a margin of 0.5 %) and it matters (the estimate is at or past the limit).
+It is the same when the whole 95 % interval lies inside the limit. All others are unclear.
 
-`ab` decides in two stages: ``screen`` picks suspects with little effort, ``confirm`` judges them on
-fresh rounds alone. Fresh data makes the selection harmless, and the number of questions asked
+`ab` decides in two stages: ``screen`` picks suspects with little effort, ``confirm`` judges them
+only on fresh rounds. Fresh data makes the selection harmless, and the number of questions asked
 shrinks from all cases to the suspects.
 """
 
@@ -83,7 +83,7 @@ def confirm_rounds(suspects: int, affordable: int) -> int:
 
 
 def confirm(screened: Screened, fresh: Array, limit: Array | float) -> tuple[Difference, list[str]]:
-    """Judge the suspects on fresh rounds alone; the other cases keep their first interval.
+    """Judge the suspects only on fresh rounds; the other cases keep their first interval.
 
     ``fresh`` has a row for each suspect, in their order. Returns the difference that counts for
     each case, and its verdict. A case that was no suspect is never slower; what is faster is so by
@@ -106,7 +106,7 @@ def adjusted(p: Array) -> Array:
 
     Calling those at most q changed errs in a share q of them (Y. Benjamini and Y. Hochberg,
     Controlling the false discovery rate, JRSS B 57, 1995). The same numbers as
-    ``scipy.stats.false_discovery_control``, whose import alone takes as long as a comparison.
+    ``scipy.stats.false_discovery_control``, whose import takes as long as a whole comparison.
 
     Args:
         p: p-values, [hypothesis].
@@ -145,9 +145,9 @@ def processes_needed(difference: Difference, limit: Array | float) -> Array:
     that this is a guess and not a promise.
     """
     inside = np.log1p(np.broadcast_to(limit, difference.estimate.shape))
-    room = np.abs(inside - difference.estimate)
+    gap = np.abs(inside - difference.estimate)
     # More processes bring more degrees of freedom; the present ones are on the safe side.
-    allowed = (room / quantile(difference.df, (1 + CONFIDENCE) / 2)) ** 2
+    allowed = (gap / quantile(difference.df, (1 + CONFIDENCE) / 2)) ** 2
     left = allowed - difference.fixed_variance
     with np.errstate(invalid="ignore", divide="ignore"):
         count = np.where(left > 0, np.ceil(difference.process_variance / left), np.inf)
@@ -163,7 +163,7 @@ def _significant(p: Array, asked: Flags) -> Flags:
 
 
 def _prior_of(rounds: Array) -> VariancePrior:
-    """Neighbours' variance for a confirmation: too few cases to fit, enough for a middle."""
+    """Return the prior of a confirmation: too few cases to fit one, enough for a median."""
     known = centre(rounds).variance
     known = known[np.isfinite(known)]
     if len(known) < FEWEST_OF_PRIOR:

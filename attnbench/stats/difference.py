@@ -1,7 +1,7 @@
 """Differences of log latency between two sides, for many cases at once.
 
-Every array here has a case a row. A difference is new - base on the log scale, so that swapping the
-sides changes its sign alone and a change of unit cancels. One observation is one process, or one
+Every array here has one row per case. A difference is new - base on the log scale, so swapping the
+sides changes only its sign, and a change of unit cancels. One observation is one process, or one
 round of `ab`: what happens inside a process is not replication.
 """
 
@@ -112,7 +112,8 @@ def centre(values: Array, *, trim: float = TRIM, fewest: int = FEWEST_TRIMMED) -
     """
     if values.shape[1] == 0:
         values = np.full((len(values), 1), np.nan)
-    ordered = np.sort(values, axis=1)  # NaN last
+    # Sorted rows end in NaN, so the first ``count`` values of a row are the known ones.
+    ordered = np.sort(values, axis=1)
     count = np.count_nonzero(np.isfinite(ordered), axis=1)
     cut = _cut(count, trim, fewest)
     place = np.arange(ordered.shape[1])[None, :]
@@ -120,6 +121,7 @@ def centre(values: Array, *, trim: float = TRIM, fewest: int = FEWEST_TRIMMED) -
     kept = count - 2 * cut
     inside = (place >= cut[:, None]) & (place < (count - cut)[:, None])
     with np.errstate(invalid="ignore", divide="ignore"):
+        # Yuen's variance: (n - 1) s_w² / (h - 1), with h kept of n values and s_w² winsorised.
         mean = np.where(inside, filled, 0.0).sum(axis=1) / kept
         variance = _winsorised(filled, count, cut) * (count - 1) / (kept - 1)
     has_spread = kept > 1
@@ -153,10 +155,11 @@ def paired(rounds: Array, *, prior: VariancePrior | None = None, trim: float = T
 
 
 def unpaired(base: Centre, new: Centre, *, prior: VariancePrior | None = None) -> Difference:
-    """Moderated t between two independent sets of processes with one common variance a case.
+    """Moderated t between two independent sets of processes with one common variance per case.
 
     It knows nothing of what moves between two runs; ``attnbench.stats.history`` adds that.
     """
+    # The pooled variance is the mean of both, weighted by their degrees of freedom.
     pooled_df = base.df + new.df
     with np.errstate(invalid="ignore", divide="ignore"):
         total = np.where(base.df > 0, base.df * base.variance, 0.0)

@@ -1,13 +1,13 @@
 """A run against stored baselines: what moves between two runs of one code is part of the error.
 
 A stored baseline was measured in another session. Between sessions the whole machine shifts
-(clocks, temperature, driver state), and each case a little of its own. Neither can be seen inside
-one run, so the spread between processes alone would call unchanged code slower in most suites. Here
-the error of new - base has three parts:
+(clocks, temperature, driver state), and each case shifts a little by itself. Neither shift can be
+seen inside one run, so an error from only the spread between processes would call unchanged code
+slower in most suites. Here the error of new - base has three parts:
 
 - processes: what one fresh process differs from the next, over their number;
 - the session of a case: from five baselines on how they differ among themselves, each case's
-  variance moderated by those of its neighbours; below that, how far the cases of the two sides lie
+  variance moderated by those of the other cases; below that, how far the cases of the two sides lie
   apart once their common shift is taken off;
 - the session of the machine: the common shift of a run, from the shifts of the baselines and of the
   new run, joined with a declared prior of 0.5 % that counts for four runs.
@@ -26,13 +26,13 @@ import numpy as np
 from attnbench.stats.difference import Array, Centre, Difference, unpaired
 from attnbench.stats.prior import fit_prior, moderated
 
-SESSION_SHIFT = 0.005  # standard deviation of a run's common shift, where runs do not tell it
-SHIFT_DF = 4.0  # as many runs does that prior count for
-CASE_SESSION = 0.005  # likewise of one case, where too few cases tell it
-CASE_DF = 5.0  # one pair of runs tells the spread of the cases, but not which case is how spread
-ENOUGH_RUNS = 5  # from here on the baselines themselves tell how a case varies between runs
-FEWEST_CASES = 8  # below it neither a common shift nor a spread of cases can be told
-_MAD_TO_SD = 1.4826
+SESSION_SHIFT = 0.005  # standard deviation of a run's common shift, where runs do not show it
+SHIFT_DF = 4.0  # that prior counts for as many runs
+CASE_SESSION = 0.005  # likewise of one case, where too few cases show it
+CASE_DF = 5.0  # one pair of runs shows the spread over cases, not that of each case
+ENOUGH_RUNS = 5  # from here on the baselines themselves show how a case varies between runs
+FEWEST_CASES = 8  # below it neither a common shift nor a spread over cases can be estimated
+_MAD_TO_SD = 1.4826  # 1 / 0.6745, the third quartile of a standard normal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

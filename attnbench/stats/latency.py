@@ -91,7 +91,7 @@ def latencies_of(log: NDArray[np.float64]) -> list[Latency | None]:
 
 
 def is_tie(best: Latency, other: Latency, *, without_interval: float = SMALLEST_WIN) -> bool:
-    """Return whether ``best`` cannot be told from a slower ``other``.
+    """Return whether ``best`` is not certainly faster than ``other``.
 
     A win is a tie when it is below ``SMALLEST_WIN``, or when the two intervals overlap.
 

@@ -1,22 +1,213 @@
-"""From a grid to cases: every combination a problem (of a model: several), times the backends."""
+"""From ``problem`` and ``sweep`` to cases.
+
+``--set F=a,b`` replaces a field by an axis of its own, after the file's axes. The axes multiply to
+a grid; each combination is one problem (with a model, one for each kind of layer), and each problem
+is measured with every backend.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 from attnbench import models
 from attnbench.case import Case
 from attnbench.errors import InputError, ProblemError
-from attnbench.filter import plain_fields
+from attnbench.filter import did_you_mean, plain_fields
+from attnbench.models import GIVEN
 from attnbench.problem import DEFAULTS, REQUIRED, Problem
 from attnbench.problem.batch import Request, parse_requests
 from attnbench.suite.diagnostics import Diagnostic, Place
-from attnbench.suite.exclusions import Exclusions
-from attnbench.suite.grid import Grid, Picks
-from attnbench.suite.variants import Variant
+from attnbench.suite.fields import PROBLEM, FieldSpec, ValueFault
+from attnbench.suite.source import KeyPath, Source
+from attnbench.suite.variants import Exclusions, Variant
+
+_FLAG = "--set "
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One ``--set``, its values read and each with its place."""
+
+    field: str
+    values: tuple[Any, ...]
+    places: tuple[Place, ...]
+    place: Place
+
+
+def read_overrides(words: Iterable[str]) -> tuple[list[Override], list[Diagnostic]]:
+    """Read every ``--set``."""
+    overrides: list[Override] = []
+    faults: list[Diagnostic] = []
+    for word in words:
+        field, equals, rest = word.partition("=")
+        place = _place(word, 0, len(field))
+        if not equals or not rest:
+            faults.append(Diagnostic(f"{word!r} sets nothing", place, "write --set kv_len=1k,4k"))
+        elif field not in PROBLEM:
+            advice = did_you_mean(field, PROBLEM)
+            faults.append(Diagnostic(f"unknown field {field!r}", place, advice))
+        elif any(one.field == field for one in overrides):
+            faults.append(Diagnostic(f"{field} is set twice", place, f"write --set {field}=a,b"))
+        else:
+            override, wrong = _read_override(word, field, rest)
+            overrides.append(override)
+            faults += wrong
+    return overrides, faults
+
+
+def _read_override(word: str, field: str, rest: str) -> tuple[Override, list[Diagnostic]]:
+    values, places, faults = [], [], []
+    start = len(field) + 1
+    for text in rest.split(","):
+        place = _place(word, start, len(text))
+        start += len(text) + 1
+        try:
+            values.append(PROBLEM[field](_typed(PROBLEM[field], text.strip())))
+            places.append(place)
+        except ValueFault as fault:
+            faults.append(Diagnostic(fault.message, place, fault.advice))
+    return Override(field, tuple(values), tuple(places), _place(word, 0, len(field))), faults
+
+
+def _typed(leaf: FieldSpec, text: str) -> Any:
+    """Read a word of the command line as the kind of value that a file would hold."""
+    kind = leaf.schema.get("type")
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text, text)
+    if kind == "number":
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _place(word: str, start: int, width: int) -> Place:
+    return Place("command line", None, len(_FLAG) + start, width, f"{_FLAG}{word}")
+
+
+# More problems than any machine measures; a slip of a digit must not fill the memory.
+MOST_PROBLEMS = 100_000
+
+Fields = Mapping[str, Any]
+Picks = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis: each entry sets one field, or several that are tied.
+
+    ``places`` has one for each entry of an override; what stands in the file is looked up there.
+    """
+
+    name: str
+    entries: tuple[Fields, ...]
+    place: Place
+    places: tuple[Place, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field that one of its entries sets."""
+        return tuple(dict.fromkeys(name for entry in self.entries for name in entry))
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What the problems have in common and what is varied; an axis wins over ``base``."""
+
+    source: Source
+    base: Fields
+    axes: tuple[Axis, ...]
+
+    @property
+    def size(self) -> int:
+        """How many combinations there are."""
+        return math.prod(len(axis.entries) for axis in self.axes)
+
+    def combinations(self) -> Iterator[tuple[Picks, dict[str, Any]]]:
+        """Yield every combination with the entry it takes of each axis, the first outermost."""
+        for picks in product(*(range(len(axis.entries)) for axis in self.axes)):
+            fields = dict(self.base)
+            for axis, pick in zip(self.axes, picks, strict=True):
+                fields.update(axis.entries[pick])
+            yield picks, fields
+
+    def axis_of(self, field: str) -> int | None:
+        """Return which axis sets a field."""
+        return next((i for i, axis in enumerate(self.axes) if field in axis.fields), None)
+
+    def place(self, field: str, picks: Picks) -> Place:
+        """Return where a combination has a field from; the nearest right place if nowhere."""
+        index = self.axis_of(field)
+        if index is not None and field in self.axes[index].entries[picks[index]]:
+            axis = self.axes[index]
+            if axis.places:
+                return axis.places[picks[index]]
+            path: KeyPath = ("sweep", axis.name, picks[index])
+            tied = axis.name not in PROBLEM
+            return self.source.value_place((*path, field) if tied else path)
+        if field in self.base:
+            return self.source.value_place(("problem", field))
+        section = "problem" if "problem" in self.source.data else "sweep"
+        return self.source.key_place((section,))
+
+
+def grid_of(
+    source: Source, sections: Mapping[str, Any], overrides: Sequence[Override]
+) -> tuple[Grid, list[Diagnostic]]:
+    """Make the grid of a file's ``problem`` and ``sweep``, and of ``--set``."""
+    replaced = {one.field for one in overrides}
+    if "model" in replaced:
+        replaced.update(GIVEN)  # a model brings its own
+    base = {k: v for k, v in sections.get("problem", {}).items() if k not in replaced}
+    axes = list(_file_axes(source, sections.get("sweep", {}), replaced))
+    for one in overrides:
+        entries = tuple({one.field: value} for value in one.values)
+        axes.append(Axis(one.field, entries, one.place, one.places))
+    grid = Grid(source, base, tuple(axes))
+    faults = list(_twice(source, axes))
+    if grid.size > MOST_PROBLEMS:
+        message = f"the sweep multiplies to {grid.size} problems, more than {MOST_PROBLEMS}"
+        faults.append(Diagnostic(message, source.key_place(("sweep",))))
+    return grid, faults
+
+
+def _file_axes(source: Source, sweep: Mapping[str, Any], replaced: set[str]) -> Iterator[Axis]:
+    """Yield the file's axes in its order, without the fields that ``--set`` replaces."""
+    for name in source.data.get("sweep", {}):
+        if name in replaced or name not in sweep:
+            continue
+        values = sweep[name]
+        if name in PROBLEM:
+            entries = [{name: value} for value in values]
+        else:
+            entries = [{k: v for k, v in one.items() if k not in replaced} for one in values]
+        if not any(entries):
+            continue
+        yield Axis(name, tuple(entries), source.key_place(("sweep", name)))
+
+
+def _twice(source: Source, axes: Sequence[Axis]) -> Iterator[Diagnostic]:
+    """Find fields that two axes set."""
+    for one, other in combinations(axes, 2):
+        for name in one.fields:
+            if name in other.fields:
+                message = f"{name} stands in two axes, {one.name} and {other.name}"
+                places = [_field_place(source, axis, name) for axis in (one, other)]
+                yield Diagnostic(message, places[1], "keep one", also=(places[0], "and here"))
+
+
+def _field_place(source: Source, axis: Axis, field: str) -> Place:
+    if axis.name == field:
+        return axis.place
+    index = next(i for i, entry in enumerate(axis.entries) if field in entry)
+    return source.key_place(("sweep", axis.name, index, field))
+
 
 # How many different messages of one fault are shown.
 _SHOWN = 3

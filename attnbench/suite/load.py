@@ -11,14 +11,11 @@ from attnbench.errors import InputError, NothingSelected, SuiteError
 from attnbench.filter import did_you_mean, find_mistake, parse
 from attnbench.method import Measure
 from attnbench.plugin import Catalogue
-from attnbench.suite import overrides as command_line
 from attnbench.suite import source as yaml
 from attnbench.suite.diagnostics import Diagnostic, rendered
-from attnbench.suite.exclusions import Exclusions, exclusions_of
-from attnbench.suite.expand import Expansion, expand
-from attnbench.suite.grid import grid_of
+from attnbench.suite.expand import Expansion, expand, grid_of, read_overrides
 from attnbench.suite.values import Gate, Limit, Published, Suite
-from attnbench.suite.variants import Backends, from_file, from_words
+from attnbench.suite.variants import Backends, Exclusions, exclusions_of, from_file, from_words
 
 _LISTED = {"timer": "timers", "l2": "l2_states"}
 
@@ -50,7 +47,10 @@ def load(
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text (byte {error.start})") from None
+        if path.read_bytes().startswith(b"PAR1"):
+            message = f"{path} is not a suite; it looks like Parquet"
+            raise InputError(message, hint=f"try attnbench show {path}") from None
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise InputError(f"cannot read the suite {path}: {error.strerror}") from None
     read = _Loader(text, str(path), path.parent, catalogue)
@@ -75,7 +75,7 @@ class _Loader:
     """One reading of one text; gathers faults until it is known that there are none."""
 
     def __init__(self, text: str, name: str, folder: Path, catalogue: Catalogue) -> None:
-        from attnbench.suite.shape import shape_of
+        from attnbench.suite.schema import shape_of
 
         self.text = text
         self.flag = "--backend"
@@ -172,7 +172,7 @@ class _Loader:
 
     def expand(self, words: Sequence[str], backends: Backends, exclusions: Exclusions) -> Expansion:
         """Make the cases, if what they are made of is right."""
-        overrides, faults = command_line.read(words)
+        overrides, faults = read_overrides(words)
         self.faults += faults
         if faults or not self.shape.is_right("problem", "sweep"):
             return Expansion()
@@ -212,10 +212,10 @@ def _published(block: Iterable[Mapping[str, Any]], options: Iterable[str]) -> tu
     return tuple(Published(**{**one, "where": parse(one["where"], extra=options)}) for one in block)
 
 
-def _filters(data: Mapping[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
+def _filters(data: Mapping[str, Any]) -> Iterator[tuple[yaml.KeyPath, str]]:
     """Yield every filter of a file, as far as it is where filters stand."""
     gate = data.get("gate")
-    lists: list[tuple[yaml.Path, Any]] = [(("published",), data.get("published"))]
+    lists: list[tuple[yaml.KeyPath, Any]] = [(("published",), data.get("published"))]
     if isinstance(gate, dict):
         lists.append((("gate", "limits"), gate.get("limits")))
     for path, values in lists:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.nodes import Node
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 # The line breaks of YAML, which are fewer than those of str.splitlines.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -64,24 +64,24 @@ class Source:
     text: str
     lines: tuple[str, ...]
     data: dict[str, Any]
-    keys: dict[Path, Span]
-    values: dict[Path, Span]
+    keys: dict[KeyPath, Span]
+    values: dict[KeyPath, Span]
 
-    def key_place(self, path: Path) -> Place:
+    def key_place(self, path: KeyPath) -> Place:
         """Return where a key stands; of a list's element, or what is not there, what is nearest."""
         return self._place(path, self.keys)
 
-    def value_place(self, path: Path) -> Place:
+    def value_place(self, path: KeyPath) -> Place:
         """Return where a value stands; of what is not there, the nearest that holds it."""
         return self._place(path, self.values)
 
-    def within(self, path: Path, start: int, width: int) -> Place:
+    def within(self, path: KeyPath, start: int, width: int) -> Place:
         """Return a stretch inside a text value."""
         place = self.value_place(path)
         quote = place.text[place.column : place.column + 1] in ("'", '"')
         return Place(place.name, place.line, place.column + start + quote, width, place.text)
 
-    def _place(self, path: Path, first: dict[Path, Span]) -> Place:
+    def _place(self, path: KeyPath, first: dict[KeyPath, Span]) -> Place:
         while path:
             span = first.get(path) or self.values.get(path) or self.keys.get(path)
             if span is not None:
@@ -97,7 +97,7 @@ def read(text: str, name: str) -> tuple[Source, list[Diagnostic]]:
     """Read a suite's text; duplicate keys and the like are faults beside the values.
 
     Raises:
-        SuiteError: the text is no YAML, or no map.
+        SuiteError: the text is invalid YAML or is not a map.
 
     """
     from ruamel.yaml import YAML
@@ -117,8 +117,8 @@ def read(text: str, name: str) -> tuple[Source, list[Diagnostic]]:
     except RecursionError:
         raise SuiteError([Diagnostic(f"{name} is nested too deeply", None).render()]) from None
     except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
-        # The parser's own slips on text that is no YAML.
-        raise SuiteError([Diagnostic(f"{name} is no YAML: {error}", None).render()]) from None
+        # The parser itself fails on some invalid YAML.
+        raise SuiteError([Diagnostic(f"{name} is invalid YAML: {error}", None).render()]) from None
     what = "is empty" if root is None else "is no map of keys and values"
     more = ("attnbench init writes one to begin with",)
     raise SuiteError(rendered([Diagnostic(f"{name} {what}", None, more=more)]))
@@ -130,12 +130,12 @@ class _Builder:
     def __init__(self, name: str, lines: tuple[str, ...]) -> None:
         self.name = name
         self.lines = lines
-        self.keys: dict[Path, Span] = {}
-        self.values: dict[Path, Span] = {}
+        self.keys: dict[KeyPath, Span] = {}
+        self.values: dict[KeyPath, Span] = {}
         self.faults: list[Diagnostic] = []
         self.seen: set[int] = set()
 
-    def build(self, node: Any, path: Path) -> Any:
+    def build(self, node: Any, path: KeyPath) -> Any:
         """Return the value of a node."""
         self.values[path] = self.span(node)
         if node.anchor or id(node) in self.seen:
@@ -151,7 +151,7 @@ class _Builder:
             return [self.build(one, (*path, index)) for index, one in enumerate(node.value)]
         return _scalar(str(node.tag).removeprefix(_TAG), str(node.value))
 
-    def mapping(self, node: Any, path: Path) -> dict[str, Any]:
+    def mapping(self, node: Any, path: KeyPath) -> dict[str, Any]:
         """Return a map; the first of two equal keys stays."""
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -172,7 +172,7 @@ class _Builder:
                 self.values[*path, key] = span
         return values
 
-    def duplicate(self, key: str, path: Path, span: Span) -> None:
+    def duplicate(self, key: str, path: KeyPath, span: Span) -> None:
         where = f" in {'.'.join(map(str, path))}" if path else ""
         first = _place(self.name, self.lines, self.keys[*path, key])
         second = _place(self.name, self.lines, span)
@@ -232,7 +232,7 @@ def _syntax(error: YAMLError, name: str, lines: tuple[str, ...]) -> Diagnostic:
     problem = str(getattr(error, "problem", "") or getattr(error, "reason", "") or "")
     if mark is None:
         place = _position(error, name, lines)
-        return Diagnostic(f"{name} is no text that YAML allows: {problem or 'unreadable'}", place)
+        return Diagnostic(f"{name} is invalid YAML: {problem or 'unreadable'}", place)
     if "could not find expected ':'" in problem:
         mark = getattr(error, "context_mark", None) or mark
     place = _place(name, lines, Span(mark.line, mark.column, 1))
@@ -244,7 +244,7 @@ def _syntax(error: YAMLError, name: str, lines: tuple[str, ...]) -> Diagnostic:
     for theirs, ours, advice in _WORDS:
         if theirs in problem:
             return Diagnostic(ours, place, advice)
-    return Diagnostic(f"no YAML: {problem}", place)
+    return Diagnostic(f"invalid YAML: {problem}", place)
 
 
 def _position(error: YAMLError, name: str, lines: tuple[str, ...]) -> Place | None:

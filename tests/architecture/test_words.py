@@ -105,7 +105,6 @@ WORDS = {
 # Still used somewhere: delete an entry when its last use is gone.
 NOT_YET: frozenset[str] = frozenset(
     {
-        "Contest",
         "canvas",
         "crew",
         "duel",
@@ -123,7 +122,6 @@ NOT_YET: frozenset[str] = frozenset(
         "told",
         "walker",
         "whoever",
-        "advices",
         "by turns",
         "crews?",
         "errands?",

@@ -22,6 +22,7 @@ from attnbench.analysis.advise.regions import (
 from attnbench.analysis.warnings import input_warnings, note_warnings, process_warnings
 from attnbench.errors import NothingSelected
 from attnbench.store.run import Source
+from attnbench.units import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,16 +155,14 @@ def _of_device(rows: pd.DataFrame) -> DeviceAdvice:
 def _about_choice(regions: Sequence[Region], grids: Sequence[Grid]) -> Iterable[str]:
     """Say where there was no choice, where runs disagree, and where nothing finished."""
     cells = [cell for grid in grids for cell in grid.cells]
-    alone = sum(len(cell.latencies) == 1 for cell in cells)
-    if alone:
-        yield (
-            f"{alone} of {len(cells)} problems were finished by one backend alone:"
-            " nothing was chosen there"
-        )
+    single = sum(len(cell.latencies) == 1 for cell in cells)
+    problems = counted(len(cells), "problem", "were")
+    if single:
+        yield f"{single} of {problems} finished by only one backend: nothing was chosen there"
     if disputed := sum(one.disputed for one in regions):
         yield (
-            f"on {disputed} of {len(cells)} problems the runs have different winners:"
+            f"on {disputed} of {counted(len(cells), 'problem')} the runs have different winners:"
             " both are named"
         )
     if failed := sum(not cell.is_settled for cell in cells):
-        yield f"{failed} of {len(cells)} problems were finished by no backend: no advice there"
+        yield f"{failed} of {problems} finished by no backend: no advice there"

@@ -62,7 +62,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One problem: ``good`` are the backends that cannot be told from the fastest, it first.
+    """One problem: ``good`` are the backends that tie with the fastest, which comes first.
 
     ``latencies`` has every backend that finished, in seconds. ``batch`` and ``context`` are None
     where the requests differ. ``disputed`` says that two runs have different winners.
@@ -201,7 +201,7 @@ def options_of(backend: Backend) -> dict[str, Any]:
 class Span:
     """Both ends included; ``measured`` are the values inside it that were measured.
 
-    Between two measured values of neighbouring spans the border is their geometric mean.
+    Between two measured values of adjacent spans the border is their geometric mean.
     """
 
     low: int
@@ -273,7 +273,7 @@ def regions_of(grid: Grid) -> Iterator[Region]:
 
 
 def _groups(rows: dict[int, Row]) -> Iterator[list[tuple[int, Row]]]:
-    """Lay neighbouring batches together where that needs no more switches than each alone."""
+    """Group adjacent batches where the group needs no more switches than each batch does."""
     group: list[tuple[int, Row]] = []
     for batch, row in rows.items():
         if group and not _fit([one for _, one in group], row):
@@ -288,9 +288,9 @@ def _fit(rows: Sequence[Row], row: Row) -> bool:
     known = [[(cell.context, cell.is_settled) for cell in one] for one in (*rows, row)]
     if any(one != known[0] for one in known):
         return False
-    alone = max(_switches([one]) for one in (*rows, row))
+    single = max(_switches([one]) for one in (*rows, row))
     together = [*rows, row]
-    return all(_good([column]) for column in _settled(together)) and _switches(together) <= alone
+    return all(_good([column]) for column in _settled(together)) and _switches(together) <= single
 
 
 def _switches(rows: Sequence[Row]) -> int:
@@ -378,7 +378,7 @@ def _fastest(one: Cell) -> float:
 
 
 def _spans(groups: Sequence[Sequence[int]]) -> list[Span]:
-    """Tile what was measured: neighbours meet at the geometric mean of their nearest values."""
+    """Tile what was measured: adjacent spans meet at the geometric mean of their nearest values."""
     borders = [math.isqrt(one[-1] * other[0]) for one, other in pairwise(groups)]
     lows = [groups[0][0], *(border + 1 for border in borders)] if groups else []
     highs = [*borders, groups[-1][-1]] if groups else []

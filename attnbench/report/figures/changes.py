@@ -20,7 +20,7 @@ from attnbench.report.model import (
     ReportData,
     backend_keys,
 )
-from attnbench.units import time_text
+from attnbench.units import counted, time_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,17 +58,21 @@ def forest(data: ReportData) -> Figure | MissingFigure:
     parts = [part for pair in judged for part in _parts(pair, several=len(judged) > 1)]
     if not parts:
         same = sum(one.verdicts["same"] for one in judged)
-        why = f"nothing changed in {same:,} cases" if same else "the runs have no case in common"
+        why = (
+            f"nothing changed in {counted(same, 'case')}"
+            if same
+            else "the runs have no case in common"
+        )
         return MissingFigure(_FOREST, _FOREST_TITLE, why)
     shown = parts[:_MOST_FORESTS]
     threshold = data.comparisons.threshold
     panels = tuple(_forest_panel(one, threshold, f"{_FOREST}-{n}") for n, one in enumerate(shown))
-    remarks = [f"{count:,} cases are unchanged" for count in [_same(judged)] if count]
+    remarks = [f"{counted(count, 'case', 'are')} unchanged" for count in [_same(judged)] if count]
     hidden = sum(one.left_out for one in shown) + sum(
         len(one.shown) + len(one.lost) + one.left_out for one in parts[_MOST_FORESTS:]
     )
     if hidden:
-        remarks.append(f"{hidden:,} more cases are in the data table")
+        remarks.append(f"{counted(hidden, 'more case', 'are')} in the data table")
     return Figure(
         name=_FOREST,
         title=_FOREST_TITLE,
@@ -130,9 +134,9 @@ def _forest_panel(part: _Part, threshold: float, name: str) -> Panel:
     cases = [*(case for _, case in part.lost), *part.shown]
     labels = distinct_words([one.label for one in cases])
     words = [*(word for word, _ in part.lost), *(one.verdict or "" for one in part.shown)]
-    told = [_change_words(one, word) for one, word in zip(cases, words, strict=True)]
+    outcomes = [_change_words(one, word) for one, word in zip(cases, words, strict=True)]
     shown = [svg.literal(one, 46) for one in labels]
-    beside = _LETTER * (max(map(_letters, shown)) + max(map(_letters, told)))
+    beside = _LETTER * (max(map(_letters, shown)) + max(map(_letters, outcomes)))
     figure, axes = svg.new_panel(max(_NARROWEST, _PLOT + beside), 62 + _ROW * len(cases))
     values = [
         end for one in part.shown for end in (one.change, one.low, one.high) if end is not None
@@ -140,7 +144,7 @@ def _forest_panel(part: _Part, threshold: float, name: str) -> Panel:
     low, high = reach(values, threshold)
     axes.axvspan(1 - threshold, 1 + threshold, color=palette.BLANK, linewidth=0, zorder=0)
     axes.axvline(1.0, color=palette.MUTED, linewidth=1, zorder=1)
-    for place, (one, said) in enumerate(zip(cases, told, strict=True)):
+    for place, (one, said) in enumerate(zip(cases, outcomes, strict=True)):
         y = len(cases) - 1 - place
         if place >= len(part.lost):
             _dot(axes, one, y)
@@ -209,7 +213,7 @@ _CHANGE_TICKS = (
     *(-0.9, -0.8, -0.67, -0.5, -0.33, -0.2, -0.1, -0.05, -0.02, -0.01, 0.0),
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 9.0),
 )
-_NARROW, _WIDE, _MANY = 380, 620, 130  # more cases than that need the room
+_NARROW, _WIDE, _MANY = 380, 620, 130  # more cases than that need the wide panel
 _FEWEST_PIXELS = 44  # between two ticks
 
 
@@ -266,11 +270,11 @@ def _sorted_panel(pair: RunComparison, threshold: float, name: str) -> Panel:
     axes.set_xlim(-0.8, len(known) - 0.2)
     axes.set_xticks([])
     axes.grid(visible=False, axis="x")
-    axes.set_xlabel(f"{len(known):,} cases, sorted")
+    axes.set_xlabel(f"{counted(len(known), 'case')}, sorted")
     axes.set_ylabel("change in latency")
     title = f"{pair.new.name} against {pair.base.name}"
     about = (
-        f"{len(known)} cases from {100 * (known[0].change or 0):+.1f} % to"
+        f"{counted(len(known), 'case')} from {100 * (known[0].change or 0):+.1f} % to"
         f" {100 * (known[-1].change or 0):+.1f} %."
     )
     return Panel(svg.literal(title, 80), svg.render(figure, name, title, about))

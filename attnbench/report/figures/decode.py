@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from attnbench.analysis.variants import variant_name
 from attnbench.report import palette, svg
-from attnbench.report.facets import Facet, largest, split
+from attnbench.report.facets import IN_CASE_TABLE, Facet, largest, not_shown, split
 from attnbench.report.figures import lines
 from attnbench.report.model import DataTable, Figure, MissingFigure, Panel, ReportData, backend_keys
 from attnbench.report.points import Point
-from attnbench.units import bytes_text, count_text, rate_text, time_text
+from attnbench.units import bytes_text, count_text, counted, rate_text, time_text
 
 _MOST_BANDWIDTHS = 9
 _BY_BATCH = ("bandwidth-batch", "Does a larger batch use more of the bandwidth?")
@@ -51,12 +51,12 @@ def _why_no_bandwidth(data: ReportData, needed: str) -> str:
     if not _decoding(data):
         if resident:
             return (
-                f"the working set of {resident} of {len(decoding)} decode cases fits in the"
-                " last-level cache, so a share of the memory bandwidth means nothing"
+                f"the working set of {resident} of {counted(len(decoding), 'decode case')} fits in"
+                " the last-level cache, so a share of the memory bandwidth means nothing"
             )
         return "no decode case has a measured bandwidth ceiling"
     why = f"no decode problem has a bandwidth share at two or more {needed}"
-    within = f"; {resident} of {len(decoding)} cases fit in the last-level cache"
+    within = f"; {resident} of {counted(len(decoding), 'case', 'fit')} in the last-level cache"
     return f"{why}{within if resident else ''}"
 
 
@@ -68,11 +68,7 @@ def _bandwidth_figure(
         _bandwidth_panel(one, data, f"{named[0]}-{n}", is_length=is_length)
         for n, one in enumerate(shown)
     )
-    remarks = []
-    if left_out:
-        remarks.append(
-            f"{left_out} more panels are not shown; the table of all cases has every case"
-        )
+    remarks = not_shown(left_out, "panel", IN_CASE_TABLE)
     resident = sum(p.phase == "decode" and "L2_RESIDENT" in p.case.notes for p in data.ok)
     if resident:
         remarks.append(
@@ -157,7 +153,7 @@ def groups(data: ReportData) -> Figure | MissingFigure:
             sizes.add(tuple(size))
             panels.append(_cache_panel(facet, size, f"{_GROUPS}-c{number}"))
     panels += [_time_panel(one, data, f"{_GROUPS}-t{n}") for n, one in enumerate(shown)]
-    remarks = [f"{left_out} more problems are not shown"] if left_out else []
+    remarks = not_shown(left_out, "problem")
     points = [point for one in shown for point in one.points]
     return Figure(
         name=_GROUPS,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.compare import unpriced
 from attnbench.analysis.comparison import CaseComparison
 from attnbench.analysis.running_cost import NO_PRICES, dollars_a_million, energies
-from attnbench.render.values import dollars_text
+from attnbench.render.values import dollars_text, ratio_text
 from attnbench.report import palette, svg
+from attnbench.report.facets import not_shown
 from attnbench.report.model import (
     DataTable,
     Figure,
@@ -21,7 +22,7 @@ from attnbench.report.model import (
     ReportData,
     backend_keys,
 )
-from attnbench.units import time_text
+from attnbench.units import counted, time_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +103,7 @@ def _remarks(across: Sequence[RunComparison], words: set[str], *, left_out: int)
     for pair in across:
         if pair.ceilings:
             yield f"Measured ceilings of {pair.new.name} over {pair.base.name}: " + ", ".join(
-                f"{what.name} {what.ratio:.2f}x" for what in pair.ceilings
+                f"{what.name} {ratio_text(what.ratio)}" for what in pair.ceilings
             )
     if "work per joule" not in words:
         yield "The runs do not report power, so work per joule is unknown"
@@ -113,8 +114,7 @@ def _remarks(across: Sequence[RunComparison], words: set[str], *, left_out: int)
         yield f"Prices as given, per hour and device: {', '.join(known)}"
     for name in unpriced(across):
         yield f"No price was given for {name}, so its work per dollar is unknown"
-    if left_out:
-        yield f"{left_out} more panels are not shown; the data table has every case"
+    yield from not_shown(left_out, "panel", "the data table has every case")
 
 
 def _phase(one: CaseComparison) -> str:
@@ -145,7 +145,7 @@ def _panel(
     _axes_ticks(axes, min(xs), max(xs), low, high)
     axes.set_xlabel(f"latency on {svg.literal(pair.base.name, 30)}")
     axes.set_ylabel(f"{gain.axis} {svg.literal(pair.new.name, 22)}")
-    about = f"{len(members)} cases from {min(ys):.2f} to {max(ys):.2f} times."
+    about = f"{counted(len(members), 'case')} from {min(ys):.2f} to {max(ys):.2f} times."
     return Panel(svg.literal(title, 80), svg.render(figure, name, title, about))
 
 
@@ -252,7 +252,7 @@ def _table(across: Sequence[RunComparison], gains: Mapping[int, tuple[Gain, ...]
 
 
 def _times(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}x"
+    return ratio_text(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attnbench.report import palette, svg
-from attnbench.report.facets import Facet, largest, split
+from attnbench.report.facets import IN_CASE_TABLE, Facet, largest, not_shown, split
 from attnbench.report.model import (
     DataTable,
     Figure,
@@ -19,7 +19,7 @@ from attnbench.report.model import (
     backend_keys,
 )
 from attnbench.report.points import Point
-from attnbench.report.winners import Contest, contests, ties
+from attnbench.report.winners import Ranking, rankings, ties
 from attnbench.units import count_text, time_text
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _MULTIPLE = 2.0  # larger wins are written as a multiple, 2.3x, smaller ones as 
 
 def crossover(data: ReportData) -> Figure | MissingFigure:
     """Draw grids of lengths by batches (or heads), coloured by the fastest backend."""
-    held = [one for one in data.contests if not one.is_alone and one.best.length]
+    held = [one for one in data.rankings if not one.has_one_backend and one.best.length]
     if not held:
         return MissingFigure(
             _CROSSOVER,
@@ -47,15 +47,13 @@ def crossover(data: ReportData) -> Figure | MissingFigure:
         _map_panel(one, row, data, f"{_CROSSOVER}-{n}")
         for n, (one, row) in enumerate(shown_rows(shown))
     )
-    found = [one for facet in shown for one in contests(facet.points)]
-    remarks = []
-    if left_out:
-        remarks.append(f"{left_out} more maps are not shown; the table of all cases has every case")
+    found = [one for facet in shown for one in rankings(facet.points)]
+    remarks = not_shown(left_out, "map", IN_CASE_TABLE)
     if any(point.latency and point.latency.low is None for one in found for point in one.points):
         remarks.append(
             "Some cases have fewer than three processes, so only the 2 % rule applies to them"
         )
-    winners = {one.best.backend for one in found if not one.is_alone}
+    winners = {one.best.backend for one in found if not one.has_one_backend}
     return Figure(
         name=_CROSSOVER,
         title=_CROSSOVER_TITLE,
@@ -90,7 +88,7 @@ def _maps(data: ReportData) -> list[Facet]:
         members = [point for point in points if point.phase == phase]
         for facet in split(members, names):
             title = ", ".join(filter(None, (phase if len(axes) > 1 else "", facet.title)))
-            if any(not one.is_alone for one in contests(facet.points)):
+            if any(not one.has_one_backend for one in rankings(facet.points)):
                 by_phase.append(Facet(title, facet.points))
     return by_phase
 
@@ -101,7 +99,7 @@ def _row_field(points: Sequence[Point]) -> str:
 
 
 def _map_panel(facet: Facet, field: str, data: ReportData, name: str) -> Panel:
-    found = contests(facet.points)
+    found = rankings(facet.points)
     lengths = sorted({p.length for p in facet.points if p.length})
     cells = {
         (_row(one.best, field), count_text(one.best.length)): _winner_cell(one, data)
@@ -130,9 +128,9 @@ def _map_panel(facet: Facet, field: str, data: ReportData, name: str) -> Panel:
     return Panel(facet.title, grid_svg(drawn, name, facet.title or _CROSSOVER_TITLE, about))
 
 
-def _winner_cell(one: Contest, data: ReportData) -> GridCell:
+def _winner_cell(one: Ranking, data: ReportData) -> GridCell:
     style = data.styles[one.best.backend]
-    if one.is_alone:
+    if one.has_one_backend:
         return GridCell(palette.BLANK, f"{style.code} only", palette.FG)
     if one.winner is None:
         codes = [data.styles[label].code for label in dict.fromkeys(one.tied)]
@@ -146,18 +144,18 @@ def _short(status: str) -> str:
     return status.replace("_", " ")
 
 
-def _margin(one: Contest) -> str:
+def _margin(one: Ranking) -> str:
     margin = one.margin or 0.0
     if margin + 1 >= _MULTIPLE:
         return f"{margin + 1:.1f}x" if margin < 9 else f"{margin + 1:.0f}x"  # noqa: PLR2004
     return f"+{100 * margin:.0f}%"
 
 
-def _winner_table(found: Sequence[Contest]) -> DataTable:
+def _winner_table(found: Sequence[Ranking]) -> DataTable:
     rows = []
     for one in found:
-        second = "" if one.is_alone else one.points[1].backend
-        what = "only one" if one.is_alone else "tie" if one.winner is None else "win"
+        second = "" if one.has_one_backend else one.points[1].backend
+        what = "only one" if one.has_one_backend else "tie" if one.winner is None else "win"
         margin = "" if one.margin is None else f"+{100 * one.margin:.1f} %"
         best = one.best
         rows.append(
@@ -175,11 +173,11 @@ def _winner_table(found: Sequence[Contest]) -> DataTable:
     return DataTable(columns, tuple(rows))
 
 
-def _winner_words(found: Sequence[Contest]) -> list[str]:
+def _winner_words(found: Sequence[Ranking]) -> list[str]:
     lines = []
     for one in found[:6]:
         length = count_text(one.best.length or 0)
-        who = one.winner or ("a tie" if not one.is_alone else f"only {one.best.backend}")
+        who = one.winner or ("a tie" if not one.has_one_backend else f"only {one.best.backend}")
         lines.append(f"{length}: {who}")
     return lines
 
@@ -231,7 +229,6 @@ def speedup(data: ReportData) -> Figure | MissingFigure:
         _speedup_panel(one, ratios, undecided, base, f"{_SPEEDUP}-{n}")
         for n, one in enumerate(shown)
     )
-    remarks = [f"{left_out} more panels are not shown; the table of all cases has every case"]
     return Figure(
         name=_SPEEDUP,
         title=_SPEEDUP_TITLE,
@@ -251,17 +248,17 @@ def speedup(data: ReportData) -> Figure | MissingFigure:
         )
         + ((Key("a tie", sign="hatch"),) if undecided else ()),
         table=_speedup_table(speeds),
-        remarks=tuple(remarks if left_out else ()),
+        remarks=tuple(not_shown(left_out, "panel", IN_CASE_TABLE)),
     )
 
 
 def _speeds(data: ReportData, base: str) -> list[Speed]:
     speeds = []
-    for contest in data.contests:
-        against = next((p.seconds for p in contest.points if p.backend == base), None)
+    for ranking in data.rankings:
+        against = next((p.seconds for p in ranking.points if p.backend == base), None)
         if against is not None:
             speeds += [
-                (p, against / p.seconds) for p in contest.points if p.backend != base and p.length
+                (p, against / p.seconds) for p in ranking.points if p.backend != base and p.length
             ]
     order = {id(point): place for place, point in enumerate(data.points)}
     return sorted(speeds, key=lambda one: order[id(one[0])])
@@ -270,9 +267,9 @@ def _speeds(data: ReportData, base: str) -> list[Speed]:
 def _undecided(data: ReportData, base: str) -> set[int]:
     """The ids of the points that tie with the baseline on their problem."""
     found = set()
-    for contest in data.contests:
-        against = next((p for p in contest.points if p.backend == base), None)
-        for point in contest.points:
+    for ranking in data.rankings:
+        against = next((p for p in ranking.points if p.backend == base), None)
+        for point in ranking.points:
             if against is not None and point is not against:
                 ordered = sorted((point, against), key=lambda one: one.seconds)
                 if ties(*ordered):

@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from attnbench.report import palette, svg
-from attnbench.report.facets import Facet, largest, split
+from attnbench.report.facets import IN_CASE_TABLE, Facet, largest, not_shown, split
 from attnbench.report.model import (
     DataTable,
     Figure,
@@ -55,11 +55,7 @@ def latency(data: ReportData) -> Figure | MissingFigure:
         )
     if any(_launch_bound(one) for one in shown):
         keys = (*keys, Key("launch overhead is a fifth of the time or more", sign="blank"))
-    remarks = []
-    if left_out:
-        remarks.append(
-            f"{left_out} more panels are not shown; the table of all cases has every case"
-        )
+    remarks = not_shown(left_out, "panel", IN_CASE_TABLE)
     return Figure(
         name=_LATENCY,
         title=_LATENCY_TITLE,
@@ -209,7 +205,7 @@ def memory(data: ReportData) -> Figure | MissingFigure:
         panels=panels,
         keys=keys,
         table=_memory_table(shown),
-        remarks=(f"{left_out} more panels are not shown",) if left_out else (),
+        remarks=tuple(not_shown(left_out, "panel")),
     )
 
 

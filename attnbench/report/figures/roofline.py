@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.report import palette, svg
-from attnbench.report.facets import Facet, largest, split
+from attnbench.report.facets import Facet, largest, not_shown, split
 from attnbench.report.model import (
     DataTable,
     Figure,
@@ -17,7 +17,7 @@ from attnbench.report.model import (
     backend_keys,
 )
 from attnbench.report.points import Point
-from attnbench.units import flops_text, rate_text, significant
+from attnbench.units import counted, flops_text, rate_text, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,14 +40,14 @@ def roofline(data: ReportData) -> Figure | MissingFigure:
     facets = split(roofed, _AXES)
     shown, left_out = largest(facets, _MOST_PANELS)
     panels = tuple(_panel(one, data, f"{NAME}-{n}") for n, one in enumerate(shown))
-    remarks = [f"{left_out} more panels are not shown"] if left_out else []
+    remarks = not_shown(left_out, "panel")
     if any(len(one.points) > _MOST_POINTS for one in shown):
         remarks.append(f"Each panel draws at most {_MOST_POINTS:,} points, spread over its cases")
     outside = sum("L2_RESIDENT" in point.case.notes for one in shown for point in one.points)
     if outside:
         remarks.append(
-            f"The working set of {outside} points fits in the last-level cache (L2_RESIDENT): they"
-            " may lie above the memory ceiling"
+            f"The working set of {counted(outside, 'point')} fits in the last-level cache"
+            " (L2_RESIDENT): they may lie above the memory ceiling"
         )
     present = sorted({point.backend for one in shown for point in one.points})
     return Figure(
@@ -132,7 +132,7 @@ def _panel(facet: Facet, data: ReportData, name: str) -> Panel:
     axes.set_xlabel("FLOP per byte (minimum traffic)")
     axes.set_ylabel("rate")
     about = (
-        f"{len(facet.points)} cases by arithmetic intensity and rate. Ceilings:"
+        f"{counted(len(facet.points), 'case')} by arithmetic intensity and rate. Ceilings:"
         f" {rate_text(bandwidth * 1e9)} and {flops_text(peak * 1e12)}, meeting at"
         f" {significant(ridge)} FLOP per byte."
     )

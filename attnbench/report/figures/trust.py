@@ -16,7 +16,7 @@ from attnbench.report.model import (
     backend_keys,
 )
 from attnbench.report.points import Point
-from attnbench.units import significant, time_text
+from attnbench.units import counted, significant, time_text
 
 _INTERVALS = ("intervals", "How precise are the latencies?")
 _CLOCKS = ("clocks", "Did the clocks stay stable?")
@@ -42,7 +42,7 @@ def intervals(data: ReportData) -> Figure | MissingFigure:
     below = sum(one <= 1 for one in width)
     within = sum(one <= 5 for one in width)  # noqa: PLR2004  the second line
     about = (
-        f"{below} of {len(width)} cases have an interval of ±1 % or better,"
+        f"{below} of {counted(len(width), 'case', 'have')} an interval of ±1 % or better,"
         f" {within} of ±5 % or better."
     )
     missing = len(data.ok) - len(known)

@@ -227,7 +227,7 @@ def remeasured(seed, processes=5):
 
 
 def flips(one, other):
-    """Problems on which two advices name nobody in common."""
+    """Problems on which two recommendations have no backend in common."""
     lost = []
     for batch in (1, 8):
         for context in (1024 << n for n in range(6)):
@@ -300,7 +300,7 @@ def test_noise_and_a_lack_of_choice_are_warned_of(made):
     (device,) = advise(made.run(rows)).devices
 
     assert any("(NOISY)" in one for one in device.warnings)
-    assert any("finished by one backend alone: nothing" in one for one in device.warnings)
+    assert any("finished by only one backend: nothing" in one for one in device.warnings)
 
 
 def test_wrong_cases_are_never_advised(made):

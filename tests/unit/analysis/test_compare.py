@@ -183,7 +183,7 @@ def test_any_column_can_set_sides_apart(tmp_path):
 def test_a_value_that_is_not_there_is_answered_with_the_nearest(base):
     with pytest.raises(InputError, match="no column 'devise_name'"):
         compare(base, by="devise_name")
-    with pytest.raises(NothingSelected, match="one backend alone: sdpa"):
+    with pytest.raises(NothingSelected, match="only one backend: sdpa"):
         compare(base, by="backend")
     with pytest.raises(NothingSelected, match="nothing to be compared with"):
         compare(base)

@@ -4,7 +4,8 @@ import pytest
 
 from attnbench.cli.run_stats import RunStats, SuiteTitle, closing_lines
 from attnbench.execute.events import RunFinished
-from attnbench.render.values import about, counted, elapsed_text, left, reason_lines, shown_path
+from attnbench.render.values import about, elapsed_text, left, reason_lines, shown_path
+from attnbench.units import counted
 
 
 def test_reasons_that_differ_in_figures_alone_are_one_line():
@@ -60,6 +61,14 @@ def test_the_bar_never_goes_back():
 )
 def test_counting(count, text):
     assert counted(count, "case") == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(1, "1 more case is"), (2, "2 more cases are"), (1000, "1,000 more cases are")],
+)
+def test_a_verb_agrees_with_the_count(count, text):
+    assert counted(count, "more case", "are") == text
 
 
 def test_a_path_is_shown_as_one_would_type_it(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ LOADED_ONCE = (
         "attnbench.pytest_plugin.checked_call",
         "attnbench.registry",
     ),
-    *("attnbench.pytest_plugin.suites", "attnbench.suite.shape", "attnbench.backends.sdpa"),
+    *("attnbench.pytest_plugin.suites", "attnbench.suite.schema", "attnbench.backends.sdpa"),
     "attnbench.backends.triton_decode",
 )
 for module in LOADED_ONCE:

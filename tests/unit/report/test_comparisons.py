@@ -187,7 +187,7 @@ def test_what_cannot_be_compared_is_said(made):
 
 
 def test_a_wrong_way_to_compare_is_an_error(two):
-    with pytest.raises(NothingSelected, match="one gpu alone"):
+    with pytest.raises(NothingSelected, match="only one gpu"):
         comparisons(two, by="gpu")
     with pytest.raises(InputError, match="no column 'gpus'"):
         comparisons(two, by="gpus")

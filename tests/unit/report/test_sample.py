@@ -8,7 +8,7 @@ from xml.dom import minidom
 import pytest
 
 from attnbench.report.points import gather
-from attnbench.report.winners import contests
+from attnbench.report.winners import rankings
 from attnbench.store import load
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +29,7 @@ def test_it_has_thirty_ok_cases_of_both_phases(points):
 
 
 def test_two_backends_each_win_somewhere(points):
-    winners = {one.winner for one in contests(points) if one.winner}
+    winners = {one.winner for one in rankings(points) if one.winner}
 
     assert winners >= {"naive", "sdpa"}
 

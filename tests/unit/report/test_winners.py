@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from attnbench.report.points import gather
-from attnbench.report.winners import contests, rules, verdict
+from attnbench.report.winners import rankings, rules, verdict
 from attnbench.store import load
 
 
 @pytest.fixture
-def contest(made):
-    """The one contest between sdpa at 100 µs and naive at some latency."""
+def ranking(made):
+    """The one ranking between sdpa at 100 µs and naive at some latency."""
 
     def make(naive_us, *, processes=3, noise=0.0001):
         problem = made.decode()
@@ -19,49 +19,65 @@ def contest(made):
             *made.ok_rows(problem, "sdpa", latency_us=100.0, processes=processes, noise=noise),
             *made.ok_rows(problem, "naive", latency_us=naive_us, processes=processes, noise=noise),
         ]
-        (found,) = contests(gather(load(made.run(rows))))
+        (found,) = rankings(gather(load(made.run(rows))))
         return found
 
     return make
 
 
-def test_a_clear_win_has_a_winner_and_a_margin(contest):
-    found = contest(150.0)
+def test_a_clear_win_has_a_winner_and_a_margin(ranking):
+    found = ranking(150.0)
 
     assert found.winner == "sdpa"
     assert found.margin == pytest.approx(0.5, rel=0.01)
 
 
-def test_a_win_under_two_percent_is_a_tie_however_sure_it_is(contest):
-    found = contest(101.5)
+def test_a_win_under_two_percent_is_a_tie_however_sure_it_is(ranking):
+    found = ranking(101.5)
 
     assert found.winner is None
     assert found.tied == ("sdpa", "naive")
 
 
-def test_overlapping_intervals_are_a_tie_however_large_the_win(contest):
-    found = contest(130.0, noise=1.0)
+def test_the_verdict_on_one_tied_problem_is_in_the_singular(ranking):
+    found = ranking(101.5)
+
+    assert verdict(found.points, [found]) == "In decode the only problem is a tie."
+
+
+def test_overlapping_intervals_are_a_tie_however_large_the_win(ranking):
+    found = ranking(130.0, noise=1.0)
 
     assert found.best.latency.high > found.points[1].latency.low
     assert found.winner is None
 
 
-def test_without_intervals_two_percent_alone_decide(contest):
-    found = contest(130.0, processes=2, noise=0.01)
+def test_without_intervals_only_two_percent_decide(ranking):
+    found = ranking(130.0, processes=2, noise=0.01)
 
     assert found.best.latency.low is None
     assert found.winner == "sdpa"
 
 
-def test_who_is_alone_has_not_won(made):
+def test_the_only_problem_may_be_a_tie(made):
+    rows = [
+        *made.ok_rows(made.decode(), "sdpa", latency_us=100.0),
+        *made.ok_rows(made.decode(), "naive", latency_us=101.0),
+    ]
+    points = gather(load(made.run(rows)))
+
+    assert verdict(points, rankings(points)) == "In decode the only problem is a tie."
+
+
+def test_the_only_backend_has_not_won(made):
     rows = [
         *made.ok_rows(made.decode(), "sdpa"),
         made.other_row(made.decode(), "naive", "oom", "out of memory"),
     ]
     points = gather(load(made.run(rows)))
-    (found,) = contests(points)
+    (found,) = rankings(points)
 
-    assert found.is_alone
+    assert found.has_one_backend
     assert found.winner is None
     assert verdict(points, [found]).startswith("Only sdpa was measured: 1 problem")
 
@@ -70,7 +86,7 @@ def test_a_case_with_one_bad_process_wins_nothing(made):
     ok = list(made.ok_rows(made.decode(), "sdpa", latency_us=10.0))
     bad = {**made.other_row(made.decode(), "sdpa", "incorrect", "wrong"), "process": 3}
     naive = made.ok_rows(made.decode(), "naive", latency_us=90.0)
-    (found,) = contests(gather(load(made.run([*ok, bad, *naive]))))
+    (found,) = rankings(gather(load(made.run([*ok, bad, *naive]))))
 
     assert [point.backend for point in found.points] == ["naive"]
 
@@ -82,7 +98,7 @@ def test_the_verdict_counts_each_phase_by_itself(made):
             rows += made.ok_rows(problem, backend, latency_us=50.0 if backend == fast else 99.0)
     points = gather(load(made.run(rows)))
 
-    said = verdict(points, contests(points))
+    said = verdict(points, rankings(points))
 
     assert "n decode sdpa is fastest in 1 of 1 problem" in said
     assert "n prefill naive is fastest in 1 of 1 problem" in said
@@ -91,7 +107,7 @@ def test_the_verdict_counts_each_phase_by_itself(made):
 def test_a_verdict_without_an_ok_case_says_what_came_instead(made):
     points = gather(load(made.run([made.other_row(made.decode(), "sdpa", "failed", "boom")])))
 
-    assert verdict(points, contests(points)) == "Nothing can be compared: 1 case failed."
+    assert verdict(points, rankings(points)) == "Nothing can be compared: 1 case failed."
 
 
 def test_where_length_decides_there_is_a_rule(made):
@@ -102,19 +118,19 @@ def test_where_length_decides_there_is_a_rule(made):
             problem = made.decode(kv_len=kv_len)
             rows += made.ok_rows(problem, backend, latency_us=50.0 if is_fast else 99.0)
 
-    assert rules(contests(gather(load(made.run(rows))))) == [
+    assert rules(rankings(gather(load(made.run(rows))))) == [
         "decode: naive 1k to 2k, sdpa 4k to 8k"
     ]
 
 
-def test_two_runs_of_one_problem_are_two_contests(made):
+def test_two_runs_of_one_problem_are_two_rankings(made):
     one = made.run(made.ok_rows(made.decode(), "sdpa"))
     other = made.run(
         made.ok_rows(made.decode(), "naive", who=made.identity(run_id="r2", run_name="other"))
     )
-    found = contests(gather(load([one, other])))
+    found = rankings(gather(load([one, other])))
 
-    assert [len(contest.points) for contest in found] == [1, 1]
+    assert [len(ranking.points) for ranking in found] == [1, 1]
 
 
 def test_of_several_runs_each_has_a_verdict_and_rules_of_its_own(made):
@@ -127,7 +143,7 @@ def test_of_several_runs_each_has_a_verdict_and_rules_of_its_own(made):
             for backend, us in zip(("sdpa", "naive"), turned, strict=True):
                 rows += made.ok_rows(problem, backend, latency_us=us * factor, who=who)
     points = gather(load(made.run(rows)))
-    found = contests(points)
+    found = rankings(points)
 
     text = verdict(points, found)
     assert text.startswith("run-0: in decode ")

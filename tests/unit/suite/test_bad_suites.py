@@ -20,6 +20,20 @@ def said(text: str) -> str:
 
 
 BAD = {
+    "a key by the name that it had before": (
+        SMALL + "measure: {launches: 3}\ngate:\n  min_launches: 5\n",
+        """
+        error: 'launches' in measure was renamed to 'processes'
+          suites/x.yaml:4:11
+            4 | measure: {launches: 3}
+              |           ^^^^^^^^ write processes
+        error: 'min_launches' in gate was renamed to 'min_processes'
+          suites/x.yaml:6:3
+            6 |   min_launches: 5
+              |   ^^^^^^^^^^^^ write min_processes
+        2 errors
+        """,
+    ),
     "an unknown key, and those allowed": (
         (
             "suite: x\nabuot: hi\nproblem: {q_len: 1, q_heads: 2, head_dim: 8, dtype: bf16}\n"

@@ -172,12 +172,22 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, catalogue):
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"suite: caf\xe9")
 
-    with pytest.raises(InputError, match=r"latin.yaml is no UTF-8 text \(byte 10\)"):
+    with pytest.raises(InputError, match=r"latin.yaml is not UTF-8 text \(byte 10\)"):
         load(latin, catalogue)
     with pytest.raises(InputError, match=r"cannot read the suite .*: No such file"):
         load(tmp_path / "none.yaml", catalogue)
     with pytest.raises(InputError, match=r"cannot read the suite .*: Is a directory"):
         load(tmp_path, catalogue)
+
+
+def test_parquet_is_not_read_as_a_suite(tmp_path, catalogue):
+    path = tmp_path / "run.parquet"
+    path.write_bytes(b"PAR1\x15\x04\x15\xff\xfe")
+
+    with pytest.raises(InputError, match="is not a suite; it looks like Parquet") as caught:
+        load(path, catalogue)
+
+    assert caught.value.hint == f"try attnbench show {path}"
 
 
 def test_ten_thousand_cases_are_loaded(loaded):

@@ -12,7 +12,7 @@ from attnbench.errors import InputError
 from attnbench.filter import case_fields
 from attnbench.registry import Registry
 from attnbench.suite import find, load, shipped
-from attnbench.suite.shipped import folder
+from attnbench.suite.shipped import folder, starter_text
 
 NAMES = [
     "ab",
@@ -170,3 +170,17 @@ def test_peers_names_every_adapter_and_each_can_do_something_of_it(catalogue):
     assert able == set(suite.labels)
     adapters = {row.name for row in catalogue.listed() if row.library is not None}
     assert adapters <= {case.backend for case in suite.cases}
+
+
+def test_the_starter_is_a_suite_as_it_stands(loaded):
+    suite = loaded(starter_text("mine"))
+
+    assert suite.name == "mine"
+    assert len(suite.cases) == 22
+    assert suite.baseline == "sdpa"
+
+
+def test_the_starter_points_editors_to_the_schema():
+    first, *_ = starter_text().splitlines()
+
+    assert first == "# yaml-language-server: $schema=./suite.schema.json"

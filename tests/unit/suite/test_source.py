@@ -167,13 +167,13 @@ SAID = {
               | ^ one suite a file: remove the ---
         """,
     "%YAML 9.9\n---\na: 1": """
-        error: no YAML: found incompatible YAML document (version 1.* is required)
+        error: invalid YAML: found incompatible YAML document (version 1.* is required)
           x.yaml:1:1
             1 | %YAML 9.9
               | ^
         """,
     "a: b\x07c": """
-        error: x.yaml is no text that YAML allows: special characters are not allowed
+        error: x.yaml is invalid YAML: special characters are not allowed
           x.yaml:1:5
             1 | a: b\x07c
               |     ^
