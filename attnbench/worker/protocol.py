@@ -242,6 +242,7 @@ def decode(line: bytes) -> Message:
 
     Raises:
         ValueError, KeyError, TypeError: the line holds no message.
+        ProblemError: a problem in it breaks a rule.
 
     """
     values = json.loads(line)

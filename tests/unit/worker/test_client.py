@@ -308,7 +308,10 @@ def test_a_worker_that_dies_of_a_probe_is_the_reason():
         b'{"type":"Nonsense"}',
         b'"Nonsense"',
         # A problem that cannot be is an error of another family.
-        b'{"type":"ConformCase","case":{"problem":{"q_len":"Nonsense"},"backend":"x"},"way":"x"}',
+        (
+            b'{"type":"ConformCase","way":"Nonsense","case":{"backend":"x","problem":'
+            b'{"q_len":1,"q_heads":0,"head_dim":16,"dtype":"fp32"}}}'
+        ),
     ],
     ids=["type", "object", "problem"],
 )
