@@ -39,12 +39,6 @@ def test_a_win_under_two_percent_is_a_tie_however_sure_it_is(ranking):
     assert found.tied == ("sdpa", "naive")
 
 
-def test_the_verdict_on_one_tied_problem_is_in_the_singular(ranking):
-    found = ranking(101.5)
-
-    assert verdict(found.points, [found]) == "In decode the only problem is a tie."
-
-
 def test_overlapping_intervals_are_a_tie_however_large_the_win(ranking):
     found = ranking(130.0, noise=1.0)
 
