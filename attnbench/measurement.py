@@ -146,5 +146,5 @@ def _plain(value: object) -> object:
 
 
 def worst(statuses: Iterable[str]) -> str:
-    """Return the status of a case from the statuses of its rows, of which there is at least one."""
+    """Return the status of a case from the statuses of its rows, at least one."""
     return max(statuses, key=STATUSES.index)

@@ -132,9 +132,9 @@ def read_bytes(problem: Problem) -> int:
 
 
 def rotation_fits(problem: Problem, device: Device) -> bool:
-    """Say whether so many copies can be had; told by problem and device, for every backend alike.
+    """Say whether so many copies fit; problem and device decide, for every backend alike.
 
-    A window reads little of a large cache, so that its copies may need far more room than five
+    A window reads little of a large cache, so that its copies may need far more memory than five
     last-level caches.
     """
     copies = copies_for(problem, device.llc_bytes)

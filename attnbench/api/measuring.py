@@ -189,7 +189,7 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
         base: The side to compare against.
         new: The side to decide about.
         overrides: Fields of the suite to replace, such as ``kv_len=1k,4k``.
-        filter: Only pairs of which either case matches.
+        filter: Only pairs where either case matches.
         device: auto, cpu or cuda:N.
         rounds: Rounds for all cases.
         confirm: Fresh rounds for cases that may be slower.

@@ -38,7 +38,7 @@ _RIGHT = "    rrrrrrrr"
 def command(backend: str, arch: str, baseline: Path | None, as_json: bool) -> int:
     """Compile a backend's Triton kernels without a GPU: registers, spills, memory, occupancy.
 
-    A kernel that spills, or of which an SM holds fewer programs, is likely slower; only a run on a
+    A kernel that spills, or fits fewer programs on an SM, is likely slower; only a run on a
     GPU measures how fast it is.
     """
     from attnbench import api

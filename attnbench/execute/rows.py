@@ -65,7 +65,7 @@ class RunIdentity:
 def make_row(
     identity: RunIdentity, measurement: Measurement, method: Method
 ) -> tuple[dict[str, Any], Summary | None]:
-    """Join everything that one row says; the summary comes along for whoever shows it."""
+    """Return one row, and the summary of its samples where it is ok."""
     case = measurement.case
     method = method.read_as(measurement.l2)
     summary = summarize(measurement.samples_us) if measurement.status == "ok" else None

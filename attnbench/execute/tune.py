@@ -72,7 +72,7 @@ def tunable_module(backend: str) -> ModuleType:
 
 
 def device_like(arch: str) -> Device:
-    """A GPU of which only the architecture is known, to list candidates for.
+    """A GPU known only by its architecture, to list candidates for.
 
     Raises:
         OptionError: there is no such architecture to compile for.

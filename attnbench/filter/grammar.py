@@ -1,4 +1,4 @@
-"""From a filter's text to a tree of frozen values, each of which says whether a case matches.
+"""From a filter's text to a tree of frozen values that say whether a case matches.
 
 The reader is a recursive descent: ``or`` binds weakest, then ``and``, then ``not``.
 """

@@ -37,7 +37,7 @@ def mean_pool_heads(projection: Array, *, heads: int, kv_heads: int) -> Array:
     Args:
         projection: a weight ``[heads * head_dim, hidden]`` as ``torch.nn.Linear`` and Hugging Face
             keep it, or its bias ``[heads * head_dim]``; a numpy array or a torch tensor. Heads that
-            will share a KV head are neighbours, as everywhere here: head h shares h // (heads /
+            will share a KV head are adjacent, as everywhere here: head h shares h // (heads /
             kv_heads).
         heads: heads that the projection has.
         kv_heads: heads that it is to have: 1 makes MQA, ``heads`` changes nothing.

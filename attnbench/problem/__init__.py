@@ -208,7 +208,7 @@ class Problem:
 
     @property
     def request_groups(self) -> list[tuple[int, Request]]:
-        """The requests as (how many equal neighbours, request)."""
+        """The requests as (how many equal ones in a row, request)."""
         if self.requests is None:
             assert self.batch is not None and self.q_len is not None and self.kv_len is not None  # noqa: PT018
             return [(self.batch, Request(self.q_len, self.kv_len))]

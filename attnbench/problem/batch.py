@@ -31,7 +31,7 @@ class Request:
 
     @property
     def phase(self) -> str:
-        """decode, prefill or extend, told by the lengths."""
+        """decode, prefill or extend, from the lengths."""
         if self.q_len == 1:
             return "decode"
         return "prefill" if self.q_len >= self.kv_len else "extend"
@@ -69,7 +69,7 @@ def parse_requests(text: str) -> tuple[Request, ...]:
 
 
 def format_requests(requests: Iterable[Request]) -> str:
-    """Write the canonical text: equal neighbours joined, ``s`` only where it says something."""
+    """Write the canonical text: equal adjacent requests joined, ``s`` only where it is needed."""
     return "_".join(group_text(len(list(same)), one) for one, same in groupby(requests))
 
 

@@ -149,7 +149,7 @@ def _block_pairs(problem: Problem, request: Request, rows: range, start: int) ->
 
 
 def _kept_keys(problem: Problem, request: Request) -> tuple[range, ...]:
-    """Keys that at least one row sees inside its kept blocks, overlaps and neighbours merged."""
+    """Keys that at least one row sees inside its kept blocks, as merged ranges."""
     block = problem.block
     assert block is not None
     parts = set()

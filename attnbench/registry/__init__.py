@@ -262,7 +262,7 @@ def _import_file(path: Path, name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Where its dataclasses and pickles look for it; and its neighbours can be imported.
+    # Where its dataclasses and pickles look for it; and the files beside it can be imported.
     sys.modules[spec.name] = module
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))

@@ -95,7 +95,7 @@ def _place(word: str, start: int, width: int) -> Place:
 MOST_PROBLEMS = 100_000
 
 Fields = Mapping[str, Any]
-Picks = tuple[int, ...]
+Choice = tuple[int, ...]  # which entry of each axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Grid:
         """How many combinations there are."""
         return math.prod(len(axis.entries) for axis in self.axes)
 
-    def combinations(self) -> Iterator[tuple[Picks, dict[str, Any]]]:
+    def combinations(self) -> Iterator[tuple[Choice, dict[str, Any]]]:
         """Yield every combination with the entry it takes of each axis, the first outermost."""
         for picks in product(*(range(len(axis.entries)) for axis in self.axes)):
             fields = dict(self.base)
@@ -141,7 +141,7 @@ class Grid:
         """Return which axis sets a field."""
         return next((i for i, axis in enumerate(self.axes) if field in axis.fields), None)
 
-    def place(self, field: str, picks: Picks) -> Place:
+    def place(self, field: str, picks: Choice) -> Place:
         """Return where a combination has a field from; the nearest right place if nowhere."""
         index = self.axis_of(field)
         if index is not None and field in self.axes[index].entries[picks[index]]:
@@ -328,7 +328,7 @@ class _Expander:
             if not (common and self.exclusions.remove(_with(variant, common))):
                 members[member] = None
 
-    def trouble(self, error: ProblemError, picks: Picks, given: dict[str, Any]) -> None:
+    def trouble(self, error: ProblemError, picks: Choice, given: dict[str, Any]) -> None:
         """Note a fault, unless every case of the combination is excluded anyway."""
         fields = {**DEFAULTS, **_filled(given)}
         model = self.models.get(given.get("model", ""))

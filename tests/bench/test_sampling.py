@@ -18,7 +18,7 @@ from attnbench.stats.summary import summarize
 pytestmark = pytest.mark.torch
 
 HALF_WIDTH = 0.01
-# A neighbour may spoil a pair: one that did not come to its half-width is not counted.
+# A sibling may spoil a pair: one that did not come to its half-width is not counted.
 PAIRS, TRIES, PATIENCE_S = 5, 10, 5.0
 AGREEMENT = 0.02
 
@@ -105,7 +105,7 @@ def test_a_call_above_a_millisecond_is_read_as_pytest_benchmark_reads_it(benchma
     assert theirs_s > 1e-3
 
     differences = []
-    for _ in range(20):  # a neighbour may slow either down for a while
+    for _ in range(20):  # a sibling may slow either down for a while
         _, samples, _ = our_samples(call, patience_s=0.5)
         differences.append(summarize(samples).latency / theirs_s - 1)
         if abs(differences[-1]) <= AGREEMENT:

@@ -190,7 +190,7 @@ def test_sorting_works_from_the_keyboard(chromium, page):
         ("prefill kv_heads<8", lambda row: row["problem"].startswith("prefill")),
     ],
 )
-def test_the_filter_picks_what_the_command_line_would(chromium, page, text, holds):
+def test_the_filter_selects_what_the_command_line_would(chromium, page, text, holds):
     chromium.open(page)
     names = ("problem", "backend", "status", "kv_len")
     total = len(column(chromium, "problem"))

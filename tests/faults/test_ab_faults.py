@@ -1,4 +1,4 @@
-"""Two sides by turns with real processes: workers that die, hang or err, Ctrl-C, no torch."""
+"""Two sides with real processes: workers that die, hang or err, Ctrl-C, no torch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
-        (folder / "tally").mkdir()
+        (folder / "count").mkdir()
 
     def backends(self, **bodies):
         for name, body in bodies.items():
@@ -99,7 +99,7 @@ class Place:
         return subprocess.Popen(
             [*command, "--out", "out", *words],
             cwd=self.folder,
-            env={**os.environ, "AB_TALLY": str(self.folder / "tally"), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "AB_TALLY": str(self.folder / "count"), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -76,7 +76,7 @@ def test_a_run_in_a_locked_down_container_completes(tmp_path):
     frame = attnbench.load(out)
     assert list(frame["status"]) == ["ok", "ok"]
     assert set(frame["threads"]) == {1}
-    assert frame["llc_bytes"].isna().all()  # nobody told
+    assert frame["llc_bytes"].isna().all()  # nothing says
     assert frame["device_memory_bytes"].iloc[0] > 0
     assert frame["peak_bandwidth_gbps"].notna().all()
 

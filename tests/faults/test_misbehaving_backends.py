@@ -78,7 +78,7 @@ def test_each_fault_is_its_own_row_and_the_honest_one_is_measured(bed):
     not_ok = frame[frame["status"] != "ok"]
     assert not_ok["latency_us"].isna().all()
     assert not_ok["samples_us"].isna().all()
-    # One crash was the pilot's; of the other two at least one was followed by another case.
+    # One crash was in calibration; of the other two at least one was followed by another case.
     assert any("RESTARTED" in notes for notes in frame["notes"])
 
 

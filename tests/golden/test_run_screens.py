@@ -1,4 +1,4 @@
-"""What a run looks like, told from a scripted list of events: on a terminal, in a log, in CI."""
+"""What a run looks like, from a scripted list of events: on a terminal, in a log, in CI."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def script(*, interrupted=False):
         ),
         processes=1,
     )
-    yield Remark(text="pilot: a few calls, to predict how long the rest takes")
+    yield Remark(text="calibration: a few calls, to predict how long the rest takes")
     yield RunStarted(run_name=OUT.stem, out=OUT, environment=ENVIRONMENT, plan=plan, processes=1)
     yield ProcessStarted(process=0, processes=1)
     for position, (one, latency, notes) in enumerate(OK, start=1):

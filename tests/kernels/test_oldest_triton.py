@@ -104,7 +104,7 @@ def test_no_function_of_a_kernel_returns_what_a_problem_may_lack():
 
 
 def test_no_function_of_a_kernel_returns_a_constant():
-    """There it comes back as a tensor, of which neither a shape nor a static `if` can be made."""
+    """There it comes back as a tensor, which can make neither a shape nor a static `if`."""
     shared = {name for tree in TREES.values() for name in constants_of(tree)}
     values = [
         (file, function, value, shared | constants_of(function))

@@ -1,4 +1,4 @@
-"""Tables of tiles: what a tile is written like, what a bad file is told, what stays in place."""
+"""Tables of tiles: how a tile is written, the errors of a bad file, and what stays in place."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_tile_is_read_as_it_is_written(one, other):
         ("decode", "64-w4-s3-q3"),
     ],
 )
-def test_what_is_no_tile_is_told_how_one_is_written(kernel, text):
+def test_what_is_no_tile_is_reported_how_one_is_written(kernel, text):
     with pytest.raises(ValueError, match=f"tile '{text}' is not written like"):
         parse_tile(kernel, text)
 
@@ -146,7 +146,7 @@ def test_a_table_of_ones_own_is_used(table_file):
         ({"tiles": [{**ROW, "width": "wide"}]}, "tile 1: width is a whole number"),
     ],
 )
-def test_a_bad_table_is_told_where_and_what(table_file, changes, words):
+def test_a_bad_table_is_reported_where_and_what(table_file, changes, words):
     path = table_file(**changes)
 
     with pytest.raises(InputError, match=words) as caught:
@@ -154,7 +154,7 @@ def test_a_bad_table_is_told_where_and_what(table_file, changes, words):
     assert str(path) in caught.value.message
 
 
-def test_a_file_that_is_none_is_told(tmp_path):
+def test_a_file_that_is_none_is_reported(tmp_path):
     (tmp_path / "text").write_text("tiles", encoding="utf-8")
 
     with pytest.raises(InputError, match="is not a tile table: Expecting value"):
@@ -188,7 +188,7 @@ def test_every_slot_has_a_small_space_without_its_own_tile():
             assert {one.max_m for one in tiles} == {own.max_m}
 
 
-def test_a_slot_is_told_by_what_it_holds_for():
+def test_a_slot_is_reported_by_what_it_holds_for():
     assert str(Slot(kernel="flash_dq", kind="tf32", family="small", width=256)) == (
         "flash_dq tf32 small 256"
     )

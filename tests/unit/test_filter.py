@@ -72,7 +72,7 @@ def picks(text: str, fields=FIELDS_OF_CASE) -> bool:
         "scale<0.1",
     ],
 )
-def test_a_filter_picks_the_case_that_it_describes(text):
+def test_a_filter_selects_the_case_that_it_describes(text):
     assert picks(text)
 
 

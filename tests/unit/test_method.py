@@ -76,7 +76,7 @@ def test_a_whole_number_of_seconds_is_one_method_however_it_is_written():
         ({"batch": 64, "mask": "window", "window": 128}, "event_batched"),  # reads little
     ],
 )
-def test_auto_is_told_by_the_problem_alone(given, timer):
+def test_auto_is_reported_by_the_problem_alone(given, timer):
     problem = (
         replace(PROBLEM, kv_heads=8, **given) if "q_len" in given else replace(PROBLEM, **given)
     )
@@ -98,7 +98,7 @@ def test_auto_is_told_by_the_problem_alone(given, timer):
         (replace(PROBLEM, batch=64), H200, Method(timer="event", l2="cold", flush="read")),
     ],
 )
-def test_auto_is_told_by_the_device_and_the_problem(problem, device, expected):
+def test_auto_is_reported_by_the_device_and_the_problem(problem, device, expected):
     assert Measure().methods(problem, device) == (expected,)
 
 
@@ -126,7 +126,7 @@ def test_a_backward_reads_what_its_forward_reads_and_what_it_writes_counts_nothi
     ("problem", "device"),
     [
         (replace(PROBLEM, kv_len=8, q_heads=1, kv_heads=1), H200),  # too many
-        (PROBLEM, replace(H200, memory_bytes=10**9)),  # too little room
+        (PROBLEM, replace(H200, memory_bytes=10**9)),  # too little memory
         (replace(PROBLEM, batch=8, kv_len=2**17, mask="window", window=64), H200),
     ],
 )

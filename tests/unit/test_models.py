@@ -152,7 +152,7 @@ def test_a_name_that_is_not_known_comes_with_the_nearest(tmp_path):
     assert str(caught.value) == "unknown model 'lama-3-8b'\n  did you mean 'llama-3-8b'?"
 
 
-def test_a_name_near_no_other_is_told_where_the_names_are(tmp_path):
+def test_a_name_near_no_other_is_reported_where_the_names_are(tmp_path):
     with pytest.raises(InputError, match="attnbench list models shows them"):
         find("zzz", folder=tmp_path)
 

@@ -78,7 +78,7 @@ def test_in_a_pytest_of_its_author_a_crash_fails_one_test_and_no_other(tmp_path)
 
 
 @pytest.mark.torch
-def test_what_does_not_exist_is_told_when_tests_are_collected():
+def test_what_does_not_exist_is_reported_when_tests_are_collected():
     with pytest.raises(SuiteError, match="did you mean 'sdpa'"):
         conformance("sdpaa")
     with pytest.raises(NothingSelected, match="picks none of the"):

@@ -15,12 +15,12 @@ from attnbench.filter import case_fields, parse
 from attnbench.store.journal import journal_path
 from attnbench.suite import Gate, Suite
 
-ROUNDS = 8  # the fewest of which the worst may be trimmed
+ROUNDS = 8  # the fewest from which the worst may be trimmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbRequest:
-    """Two sides of a suite, measured by turns.
+    """Two sides of a suite, measured in alternating processes.
 
     ``base`` and ``new`` are SIDE words (see ``sides``); None is the suite as it is. ``confirm`` is
     how many fresh rounds suspects get, None what their number suggests.
@@ -64,7 +64,7 @@ class AbRequest:
         return rule, source
 
     def selected(self, pairs: tuple[Pair, ...], suites: tuple[Suite, Suite]) -> tuple[Pair, ...]:
-        """Keep the pairs of which ``filter`` picks either case.
+        """Keep the pairs where ``filter`` matches either case.
 
         Raises:
             InputError: a filter that cannot be read.

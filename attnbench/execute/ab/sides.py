@@ -112,10 +112,10 @@ def _wide(then: OptionSpec | None, now: OptionSpec) -> OptionSpec:
 class Side:
     """One side of ``ab``.
 
-    ``whole`` is true where it stands for the suite's own backends, each of which pairs with itself,
+    ``whole`` is true where it stands for the suite's own backends, where each pairs with itself,
     and false for one backend. ``options`` has the options of each backend. ``stored`` maps the
     source of a case to what its rows say instead: a worktree is gone when they are read. ``tops``
-    are the folders of which a commit's worker may import nothing: there lies what is new.
+    are the folders that a commit's worker may not import from: they hold the new code.
     """
 
     role: str

@@ -25,7 +25,13 @@ _PREFIX = "attnbench-ab-"
 _LOCK = "lock"
 _GIT_LIMIT_S = 300
 # Set by git for its hooks; they would lead it to another repository than the file's.
-_STRAY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+_GIT_VARIABLES = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+)
 _NO_REF = re.compile(r"[\x00-\x20\x7f?*\[\\:]|\.\.|^-|^$")
 OLDEST = (3, 11)
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -171,7 +177,7 @@ def _git(folder: Path, *words: str) -> str:
         EnvironmentProblem: there is no git here.
 
     """
-    environment = {name: value for name, value in os.environ.items() if name not in _STRAY}
+    environment = {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES}
     try:
         done = subprocess.run(  # noqa: S603  fixed words, no shell; the ref was checked
             ["git", "-C", str(folder), "-c", "core.hooksPath=/dev/null", *words],  # noqa: S607

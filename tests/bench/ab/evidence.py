@@ -4,7 +4,7 @@
     python tests/bench/ab/evidence.py --folder /somewhere --aa 5      five more, if there are fewer
     python tests/bench/ab/evidence.py --folder /somewhere --table     RATES.md from what is there
 
-Each run of `ab` leaves its files in the folder, so that the work can be stopped and gone on with:
+Each run of `ab` leaves its files in the folder, so that the work can be stopped and resumed:
 what has a ruling is not measured again. A run takes two to five minutes.
 
 - aa: suites/ab.yaml, sdpa against sdpa. None may be red.

@@ -32,7 +32,7 @@ PEERS = ("fixed 5% of one run", "Mann-Whitney .05", "pytest-benchmark mean:5%")
 
 
 @dataclass
-class Tally:
+class Counts:
     """What one rule did in many suites of one regime and one planted slowdown."""
 
     red: list[bool] = field(default_factory=list)
@@ -63,7 +63,7 @@ def suites(regime, slowdown, count, seed):
 
 def ab(regime, slowdown, count, seed=7):
     """Interleaved rounds, screened and confirmed."""
-    tally = Tally()
+    count = Counts()
     for machine, slowed in suites(regime, slowdown, count, seed):
         screened = screen(noise.rounds(machine, ROUNDS, slowed), LIMIT)
         suspects = screened.suspects
@@ -75,39 +75,39 @@ def ab(regime, slowdown, count, seed=7):
         # Coverage is that of all cases before any was picked for being far off.
         first = screened.difference
         flagged = [word == "slower" for word in words]
-        tally.add(flagged, slowed, (first.low, first.high), words)
-    return tally
+        count.add(flagged, slowed, (first.low, first.high), words)
+    return count
 
 
 def history(regime, slowdown, count, baselines, seed=7):
     """A run against stored ones, each in a session of its own."""
-    tally = Tally()
+    count = Counts()
     for machine, slowed in suites(regime, slowdown, count, seed):
         runs = [run_of(machine) for _ in range(baselines)]
         found = against_baselines(runs, run_of(machine, slowed)).difference
         words = verdicts(found, LIMIT)
         flagged = [word == "slower" for word in words]
-        tally.add(flagged, slowed, (found.low, found.high), words)
-    return tally
+        count.add(flagged, slowed, (found.low, found.high), words)
+    return count
 
 
 def peers(regime, slowdown, count, seed=7):
     """What other rules say of one stored run and a new one, from the same machines."""
-    tallies = {name: Tally() for name in PEERS}
+    counts = {name: Counts() for name in PEERS}
     for machine, slowed in suites(regime, slowdown, count, seed):
         processes = range(PROCESSES)
         base = machine.session(PROCESSES).processes(processes)
         new = machine.session(PROCESSES).processes(processes, slowed)
         gap = np.exp(new.mean(axis=1) - base.mean(axis=1)) - 1
-        tallies[PEERS[0]].add(gap > 0.05, slowed)
+        counts[PEERS[0]].add(gap > 0.05, slowed)
         p = mannwhitneyu(new, base, axis=1).pvalue
-        tallies[PEERS[1]].add((p < 0.05) & (gap > 0), slowed)
+        counts[PEERS[1]].add((p < 0.05) & (gap > 0), slowed)
         means = [
             machine.session(1).samples([0], one, PROCESSES * noise.SAMPLES).mean(axis=2)[:, 0]
             for one in (0.0, slowed)
         ]
-        tallies[PEERS[2]].add(means[1] / means[0] > 1.05, slowed)
-    return tallies
+        counts[PEERS[2]].add(means[1] / means[0] > 1.05, slowed)
+    return counts
 
 
 def run_of(machine, slowed=0.0):
@@ -117,15 +117,15 @@ def run_of(machine, slowed=0.0):
 
 
 def table(count, *, regimes=tuple(noise.REGIMES), with_peers=True):
-    """Every rule in every regime: rows of regime, rule and the tallies at 0, 3 and 5 %."""
+    """Every rule in every regime: rows of regime, rule and the counts at 0, 3 and 5 %."""
     slowdowns = (0.0, 0.03, 0.05)
     rows = []
     for regime in regimes:
         rows.append((regime, "ab", [ab(regime, one, count) for one in slowdowns]))
         for baselines in (20, 1):
-            tallies = [history(regime, one, max(count // 2, 1), baselines) for one in slowdowns]
+            counts = [history(regime, one, max(count // 2, 1), baselines) for one in slowdowns]
             name = f"gate, {baselines} baseline{'s' if baselines > 1 else ''}"
-            rows.append((regime, name, tallies))
+            rows.append((regime, name, counts))
         if with_peers:
             found = [peers(regime, one, max(count // 2, 1)) for one in slowdowns]
             rows += [(regime, name, [one[name] for one in found]) for name in PEERS]

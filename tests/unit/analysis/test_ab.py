@@ -70,7 +70,7 @@ def test_too_few_rounds_settle_nothing(tmp_path, rounds):
     assert not {"slower", "faster"} & set(ruling.compared.verdicts)
 
 
-def test_an_improvement_is_told_and_fails_nothing(tmp_path):
+def test_an_improvement_is_reported_and_fails_nothing(tmp_path):
     ruling = rule(tmp_path, slower={2: -0.2})
 
     assert ruling.outcome == "pass"

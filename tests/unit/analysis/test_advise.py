@@ -131,7 +131,7 @@ def test_batches_with_the_same_advice_are_one_region():
     assert (found[0].batch.low, found[0].batch.high, found[2].batch.low) == (1, 22, 23)
 
 
-def test_a_tie_in_one_batch_follows_its_neighbour():
+def test_a_tie_in_one_batch_follows_its_adjacent_cell():
     found = regions(*row("A", "AB"), *row("AB", "A", batch=8))
 
     assert [(one.batch.measured, "".join(one.use)) for one in found] == [((1, 8), "A")]
@@ -150,7 +150,7 @@ def test_no_advice_reaches_over_a_length_that_nobody_finished():
     assert [(one.context.low, one.context.high) for one in found] == [(1024, 1024), (4096, 4096)]
 
 
-def test_the_rival_and_what_the_choice_may_lose_are_told():
+def test_the_rival_and_what_the_choice_may_lose_are_reported():
     (one,) = regions(*row("A", "AB"))
 
     assert (one.rival, one.least, one.most) == ("B", 0.0, pytest.approx(1.0))

@@ -97,7 +97,7 @@ def test_a_filter_may_name_columns_and_options():
     assert len(filtered(rows, None)) == 2
 
 
-def test_a_filter_that_picks_nothing_names_a_case():
+def test_a_filter_that_selects_nothing_names_a_case():
     with pytest.raises(NothingSelected, match="zzz") as caught:
         filtered(frame(row()), "zzz")
 

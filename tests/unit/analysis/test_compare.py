@@ -1,4 +1,4 @@
-"""Two runs case by case: what changed, what cannot be told, and what is missing."""
+"""Two runs case by case: what changed, what is unclear, and what is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_run_compared_with_a_like_one_has_no_slower_and_no_faster_case(base, t
     assert found.mean.ratio == pytest.approx(1, abs=0.01)
 
 
-def test_what_became_slower_and_faster_is_told_with_its_interval(base, tmp_path):
+def test_what_became_slower_and_faster_is_reported_with_its_interval(base, tmp_path):
     rows = made.make_rows(seed=2, run_id="n", slowdowns={3: 0.15, 7: -0.12})
 
     (found,) = compare(base, new(tmp_path, rows))
@@ -189,7 +189,7 @@ def test_a_value_that_is_not_there_is_answered_with_the_nearest(base):
         compare(base)
 
 
-def test_a_filter_picks_cases_on_both_sides(base, tmp_path):
+def test_a_filter_selects_cases_on_both_sides(base, tmp_path):
     other = new(tmp_path, made.make_rows(seed=2, run_id="n"))
 
     (found,) = compare(base, other, filter="kv_len>=16k")

@@ -27,17 +27,17 @@ def state(*records):
     return only
 
 
-def test_a_process_is_told_by_how_much_its_end_differs_from_its_beginning():
-    told = state(canaries("first"), canaries("last", gemm=103.0, notes=["CLOCK_DRIFT"]))
+def test_a_process_is_reported_by_how_much_its_end_differs_from_its_beginning():
+    reported = state(canaries("first"), canaries("last", gemm=103.0, notes=["CLOCK_DRIFT"]))
 
-    assert told.processes[0].changes == {"gemm": pytest.approx(0.03)}
-    assert told.processes[0].notes == ("CLOCK_DRIFT",)
+    assert reported.processes[0].changes == {"gemm": pytest.approx(0.03)}
+    assert reported.processes[0].notes == ("CLOCK_DRIFT",)
 
 
 def test_a_process_that_was_cut_off_and_gone_on_with_is_two():
-    told = state(canaries("first"), canaries("first"), canaries("last"), canaries("first", 1))
+    reported = state(canaries("first"), canaries("first"), canaries("last"), canaries("first", 1))
 
-    assert [(one.process, one.last is None) for one in told.processes] == [
+    assert [(one.process, one.last is None) for one in reported.processes] == [
         (0, True),
         (0, False),
         (1, True),
@@ -46,16 +46,16 @@ def test_a_process_that_was_cut_off_and_gone_on_with_is_two():
 
 def test_canaries_that_could_not_be_timed_say_why():
     failed = {"record": "canaries", "process": 0, "when": "first", "failed": "it died"}
-    told = state(failed, canaries("last"))
+    reported = state(failed, canaries("last"))
 
-    assert told.processes[0].failed == "it died"
-    assert told.processes[0].changes == {}
+    assert reported.processes[0].failed == "it died"
+    assert reported.processes[0].changes == {}
 
 
 def test_only_a_grave_failure_is_a_reason_for_distrust():
-    told = state({"record": "selftest", "at": 0.0, "tests": [SPIN, COPY]})
+    reported = state({"record": "selftest", "at": 0.0, "tests": [SPIN, COPY]})
 
-    assert told.distrust == ("spin: 900 us, expected 1000 us within 1%",)
+    assert reported.distrust == ("spin: 900 us, expected 1000 us within 1%",)
 
 
 def test_runs_that_were_merged_keep_their_own():

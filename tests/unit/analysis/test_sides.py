@@ -58,24 +58,24 @@ def test_of_few_rows_everything_is_read(runs):
 
 @pytest.mark.parametrize("filter_text", [None, "kv_len>=4k", "decode batch=2"])
 def test_what_is_left_out_changes_no_comparison(monkeypatch, runs, filter_text):
-    def told():
+    def reported():
         (found,) = compare(*runs, filter=filter_text, fields=("kv_len",))
         cases = [(one.key, one.verdict, one.low, one.facts["kv_len"]) for one in found.comparisons]
         return cases, found.differing, found.ceilings, found.mean, found.kernels_changed
 
-    whole = told()
+    whole = reported()
     monkeypatch.setattr(sides, "LEAN_ROWS", 10)
 
-    assert told() == whole
+    assert reported() == whole
 
 
 def test_what_is_left_out_changes_no_ruling(monkeypatch, runs):
-    def told():
+    def reported():
         ruling = gate(runs[1], runs[:1])
         return [(one.ruling, one.why, one.case.limit, one.case.key) for one in ruling.judged]
 
-    whole = told()
+    whole = reported()
     monkeypatch.setattr(sides, "LEAN_ROWS", 10)
 
-    assert told() == whole
+    assert reported() == whole
     assert {limit for _, _, limit, _ in whole} == {0.05, 0.4}

@@ -24,7 +24,7 @@ def standins():
 
 
 @pytest.fixture
-def neighbour():
+def sibling():
     return load
 
 

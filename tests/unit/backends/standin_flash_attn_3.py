@@ -11,7 +11,7 @@ LIBRARY, NAME = "flash_attn_3", "flash_attn_interface"
 
 
 def module(standins, older):
-    """The module; ``older`` is the stand-in of flash-attn 2, of which it takes masks and caches."""
+    """The module; it takes masks and caches from ``older``, the stand-in of flash-attn 2."""
     entries = {"func": dense, "varlen_func": varlen, "with_kvcache": with_kvcache}
     made = {
         f"flash_attn_{name}": standins.strict(

@@ -34,8 +34,8 @@ PAGED = [
 
 
 @pytest.fixture(autouse=True)
-def library(monkeypatch, standins, neighbour):
-    module = neighbour("standin_cudnn").module(standins)
+def library(monkeypatch, standins, sibling):
+    module = sibling("standin_cudnn").module(standins)
     standins.install(monkeypatch, cudnn.library, {"cudnn": module})
     stream = SimpleNamespace(cuda_stream=7)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)

@@ -38,8 +38,8 @@ PACKED = [
 
 
 @pytest.fixture(autouse=True)
-def library(monkeypatch, standins, neighbour):
-    module = neighbour("standin_flash_attn").module(standins)
+def library(monkeypatch, standins, sibling):
+    module = sibling("standin_flash_attn").module(standins)
     standins.install(monkeypatch, flash_attn.library, {"flash_attn": module})
     return module
 

@@ -31,9 +31,9 @@ CACHED = [
 
 
 @pytest.fixture(autouse=True)
-def library(monkeypatch, standins, neighbour):
-    older = neighbour("standin_flash_attn")
-    module = neighbour("standin_flash_attn_3").module(standins, older)
+def library(monkeypatch, standins, sibling):
+    older = sibling("standin_flash_attn")
+    module = sibling("standin_flash_attn_3").module(standins, older)
     standins.install(monkeypatch, flash_attn_3.library, {"flash_attn_interface": module})
     return module
 

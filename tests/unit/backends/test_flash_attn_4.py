@@ -27,8 +27,8 @@ LATENTS = [
 
 
 @pytest.fixture(autouse=True)
-def library(monkeypatch, standins, neighbour):
-    modules = neighbour("standin_flash_attn_4").modules(standins)
+def library(monkeypatch, standins, sibling):
+    modules = sibling("standin_flash_attn_4").modules(standins)
     standins.install(monkeypatch, flash_attn_4.library, modules)
     return modules["flash_attn.cute"]
 

@@ -37,8 +37,8 @@ APART = {"batch": 2, "q_len": 5, "kv_len": 9, "mask": "causal"}
 
 
 @pytest.fixture(autouse=True)
-def library(monkeypatch, standins, neighbour):
-    modules = neighbour("standin_flashinfer").modules(standins)
+def library(monkeypatch, standins, sibling):
+    modules = sibling("standin_flashinfer").modules(standins)
     standins.install(monkeypatch, flashinfer.library, modules)
     return modules["flashinfer"]
 
@@ -118,7 +118,7 @@ def test_a_plan_that_the_library_refuses_is_unsupported(library, is_right, monke
         is_right(flashinfer, **HEADS, **DECODE[0])
 
 
-def test_the_workspace_is_told_to_the_plan():
+def test_the_workspace_is_reported_to_the_plan():
     problem = Problem(**HEADS, **APART)
 
     assert flashinfer.workspace_bytes(problem) == 128 * 2**20

@@ -112,7 +112,7 @@ def test_what_gate_writes_ab_writes_too(attnbench, made, tmp_path, monkeypatch):
         (("ab", "decod", *SIDES), "did you mean 'decode'?"),
     ],
 )
-def test_what_is_typed_wrong_is_told(attnbench, words, said):
+def test_what_is_typed_wrong_is_reported(attnbench, words, said):
     result = attnbench(*words)
 
     assert result.code == 2

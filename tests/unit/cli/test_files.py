@@ -134,7 +134,7 @@ def test_runs_are_listed_with_what_came_of_them(attnbench, run_file, monkeypatch
     assert "broken.parquet is empty (0 bytes)" in result.out
 
 
-def test_no_run_is_told_on_stderr(attnbench, tmp_path, monkeypatch):
+def test_no_run_is_reported_on_stderr(attnbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     result = attnbench("list", "runs")

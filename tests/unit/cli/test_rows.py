@@ -73,7 +73,7 @@ def measured(**facts):
         ({"peak_bandwidth_gbps": 40.0, "notes": ("L2_RESIDENT",)}, ""),
     ],
 )
-def test_the_nearer_limit_is_told_and_none_where_none_is_known(facts, expected):
+def test_the_nearer_limit_is_reported_and_none_where_none_is_known(facts, expected):
     assert share_of_peak(measured(**facts), summarize([100.0])) == expected
 
 

@@ -110,11 +110,11 @@ def test_redo_without_resume_is_refused(attnbench):
 
 @pytest.mark.usefixtures("fake_run")
 def test_stdout_holds_json_alone_and_only_when_asked_for(attnbench):
-    quiet, told = attnbench("run"), attnbench("run", "--json")
+    quiet, reported = attnbench("run"), attnbench("run", "--json")
 
     assert quiet.out == ""
-    assert [json.loads(line)["event"] for line in told.out.splitlines()] == ["run_finished"]
-    assert told.err == ""
+    assert [json.loads(line)["event"] for line in reported.out.splitlines()] == ["run_finished"]
+    assert reported.err == ""
 
 
 @pytest.mark.usefixtures("fake_run")

@@ -68,7 +68,7 @@ def test_what_cannot_be_shown(attnbench, words, code, text):
     assert result.out == ""
 
 
-def test_where_nothing_was_measured_the_next_step_is_told(attnbench, tmp_path, monkeypatch):
+def test_where_nothing_was_measured_the_next_step_is_reported(attnbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     result = attnbench("show")

@@ -38,7 +38,7 @@ def left_early(folder, *words, streams=("stdout",)):
 
 @pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
 @pytest.mark.parametrize(("words", "code"), [(("list", "models"), 0), (("lsit",), 2)])
-def test_an_exit_code_is_that_of_the_verb_whoever_has_left(tmp_path, words, code, streams):
+def test_an_exit_code_is_that_of_the_verb_whatever_has_left(tmp_path, words, code, streams):
     assert left_early(tmp_path, *words, streams=streams) == code
 
 

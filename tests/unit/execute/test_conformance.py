@@ -81,7 +81,7 @@ def test_no_trial_begins_after_the_budget(monkeypatch):
     assert finished.counts == {"ok": 1, "not_run": 2}
 
 
-def test_a_filter_picks_trials_by_their_fields_and_theme():
+def test_a_filter_selects_trials_by_their_fields_and_theme():
     assert picked(TRIALS, None, MINE) == TRIALS
     assert picked(TRIALS, "mask=causal", MINE) == [TRIALS[1]]
     assert picked(TRIALS, "theme=lengths way=guarded q_len>1k", MINE) == [TRIALS[2]]

@@ -69,7 +69,7 @@ class ScriptedConnection:
 
     def send(self, request):
         assert not self.is_gone
-        self._executor.heard.append(request)
+        self._executor.requests.append(request)
         self._waiting = self._reply(request)
 
     def receive(self, timeout_s):
@@ -127,7 +127,7 @@ class ScriptedExecutor:
 
     def __init__(self, *cases):
         self.cases = list(cases)
-        self.heard = []
+        self.requests = []
         self.opened = []
         self.clock = Clock()
 
@@ -176,7 +176,7 @@ def test_each_process_is_a_fresh_worker_and_all_are_gone_afterwards(run_on):
 
     assert len(executor.opened) == 3
     assert all(one.is_gone for one in executor.opened)
-    opening = [i for i, one in enumerate(executor.heard) if isinstance(one, protocol.OpenDevice)]
+    opening = [i for i, one in enumerate(executor.requests) if isinstance(one, protocol.OpenDevice)]
     assert len(opening) == 3
     assert opening[0] == 0
 

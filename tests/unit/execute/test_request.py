@@ -1,4 +1,4 @@
-"""Where a run's file goes, and which run is gone on with."""
+"""Where a run's file goes, and which run is resumed."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def process(machine):
         ("cuda", canaries(gemm=103.0), ("CLOCK_DRIFT",)),
         ("cuda", canaries(gemm=97.0), ("CLOCK_DRIFT",)),  # it cooled
         ("cuda", canaries(copy=60.0), ()),  # the memory's clock is fixed
-        ("cpu", canaries(gemm=150.0), ()),  # a CPU's neighbours do that
+        ("cpu", canaries(gemm=150.0), ()),  # other processes on a CPU do that
     ],
 )
 def test_a_clock_that_moved_over_a_process_is_noted_on_a_gpu(recorded, kind, last, notes):

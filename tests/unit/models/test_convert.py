@@ -21,7 +21,7 @@ def projections(draw):
     return dice.standard_normal((heads * head_dim, hidden)), heads, head_dim, kv_heads
 
 
-def test_neighbours_are_averaged():
+def test_adjacent_cells_are_averaged():
     weight = np.array([[1.0], [10.0], [3.0], [30.0], [100.0], [0.0], [200.0], [4.0]])
 
     pooled = mean_pool_heads(weight, heads=4, kv_heads=2)

@@ -1,4 +1,4 @@
-"""The pilot: a climb of cheap calls, and what it does with those that do not come back."""
+"""Calibration: a climb of cheap calls, and what it does with those that do not come back."""
 
 from __future__ import annotations
 

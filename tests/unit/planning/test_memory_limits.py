@@ -1,4 +1,4 @@
-"""The memory frontier that ``plan`` predicts, and that a worker with so much memory confirms."""
+"""The memory limits that ``plan`` predicts, and that a worker with so much memory confirms."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_a_backend_without_graphs_is_unsupported_under_that_timer_alone() -> Non
     )
 
 
-def test_a_missing_library_is_told_last_and_with_what_to_type() -> None:
+def test_a_missing_library_is_reported_last_and_with_what_to_type() -> None:
     library = Library(
         module="x", distribution="no-such-thing", install="pip install x", checked="1"
     )

@@ -1,4 +1,4 @@
-"""Predictions: they follow the ceilings, learn from pilots and grow with the work."""
+"""Predictions: they follow the ceilings, learn from calibration and grow with the work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_work_is_the_roof_that_binds() -> None:
     assert predictor.work_s(square) == pytest.approx(compute_cost(square).flops_dense / 0.2e12)
 
 
-def test_one_pilot_may_be_all_overhead() -> None:
+def test_one_calibration_call_may_be_all_overhead() -> None:
     predictor = Predictor(CPU, CEILINGS)
     small, large = decode(1024), decode(8192)
     predictor.learn(small, 1e-3)
@@ -44,14 +44,14 @@ def test_one_pilot_may_be_all_overhead() -> None:
     assert predictor.call_s(decode(256)) == 1e-3  # never less than the smallest that was tried
 
 
-def test_two_pilots_give_the_slope() -> None:
+def test_two_calibration_calls_give_the_slope() -> None:
     predictor = Predictor(CPU, CEILINGS)
     predictor.learn(decode(1024), 2e-3)
     predictor.learn(decode(16384), 17e-3)
     assert predictor.call_s(decode(32768)) == pytest.approx(33e-3, rel=0.01)
 
 
-def test_a_pilot_that_met_another_process_does_not_make_the_rest_free() -> None:
+def test_a_calibration_call_that_met_another_process_does_not_make_the_rest_free() -> None:
     predictor = Predictor(CPU, CEILINGS)
     predictor.learn(decode(16), 1e-2)
     predictor.learn(decode(16384), 5e-3)

@@ -87,7 +87,7 @@ def test_zeros_are_refused(text):
         (512, 4096, "extend"),
     ],
 )
-def test_the_phase_is_told_by_the_lengths(q_len, kv_len, phase):
+def test_the_phase_is_reported_by_the_lengths(q_len, kv_len, phase):
     assert Request(q_len, kv_len).phase == phase
 
 

@@ -278,7 +278,7 @@ def test_a_kernel_of_ones_own_is_checked_and_recorded(run, pytester):
         ),
     ],
 )
-def test_a_marker_that_makes_no_problem_is_told_in_one_line(run, pytester, marker, message):
+def test_a_marker_that_makes_no_problem_is_reported_in_one_line(run, pytester, marker, message):
     pytester.makepyfile(f"import pytest\n{marker}\ndef test_own(attnbench):\n    pass\n")
 
     result = run()
@@ -308,8 +308,8 @@ def test_unasked_the_plugin_imports_neither_torch_nor_the_rest_of_attnbench(pyte
         test_free="""
         import sys
         def test_free():
-            rooms = {name.split(".")[1] for name in sys.modules if name.startswith("attnbench.")}
-            assert rooms == {"pytest_plugin"}
+            packages = {name.split(".")[1] for name in sys.modules if name.startswith("attnbench.")}
+            assert packages == {"pytest_plugin"}
             assert not {"torch", "numpy", "pandas", "pydantic"} & set(sys.modules)
         """
     )

@@ -152,8 +152,8 @@ def test_installed_entry_points_are_looked_up(monkeypatch):
 
 
 def test_loading_a_built_in_and_a_file(registry, write, tmp_path):
-    write("my_attn.py", BACKEND + "from neighbour import NUMBER\n")
-    write("neighbour.py", "NUMBER = 3\n")
+    write("my_attn.py", BACKEND + "from sibling import NUMBER\n")
+    write("sibling.py", "NUMBER = 3\n")
 
     module = registry.load(registry.describe("./my_attn.py", folder=tmp_path))
 
@@ -259,7 +259,7 @@ def listed_adapters(registry, probe=None):
 
 
 @pytest.mark.torch  # without torch that is what is missing
-def test_a_missing_library_is_told_with_what_to_type(registry):
+def test_a_missing_library_is_reported_with_what_to_type(registry):
     rows = listed_adapters(registry)
 
     assert list(rows) == ADAPTERS
@@ -270,7 +270,7 @@ def test_a_missing_library_is_told_with_what_to_type(registry):
 
 
 @pytest.mark.torch  # without torch that is what is missing
-def test_an_installed_library_is_told_with_its_version(registry, monkeypatch):
+def test_an_installed_library_is_reported_with_its_version(registry, monkeypatch):
     monkeypatch.setattr(Library, "version", lambda _: "9.9")
 
     row = listed_adapters(registry)["flash_attn"]

@@ -88,7 +88,7 @@ def test_both_names_may_be_bound_in_any_way(tmp_path, text):
         ),
     ],
 )
-def test_what_is_no_backend_is_told_where(tmp_path, text, message):
+def test_what_is_no_backend_is_reported_where(tmp_path, text, message):
     with pytest.raises(InputError) as caught:
         read_source(written(tmp_path, text))
 

@@ -132,7 +132,7 @@ def test_annotations_tell_a_slowdown_and_follow_the_policy(small):
     assert [line.split(" ")[0] for line in passed] == ["::error"]
 
 
-def test_what_a_gate_sees_is_told_in_words_that_hold_for_several_limits(small):
+def test_what_a_gate_sees_is_reported_in_words_that_hold_for_several_limits(small):
     from attnbench.render.ruling_text import sensitivity
 
     ruling = small("warn")

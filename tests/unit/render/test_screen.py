@@ -46,7 +46,7 @@ def test_ci_that_says_no_is_none():
     assert screen(Stream(terminal=True), {"CI": "false"}).live
 
 
-def test_a_log_is_120_wide_unless_it_is_told():
+def test_a_log_is_120_wide_unless_it_is_reported():
     assert screen(Stream(), {}).width == 120
     assert screen(Stream(), {"COLUMNS": "77"}).width == 77
 

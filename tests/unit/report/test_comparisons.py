@@ -102,7 +102,7 @@ def test_another_device_has_ratios_beside_the_ceilings_and_no_verdict(made):
         assert verdict not in words
 
 
-def test_work_a_joule_is_told_where_both_sides_know_their_power(made):
+def test_work_a_joule_is_reported_where_both_sides_know_their_power(made):
     rows = [
         {**row, "power_w": 600.0 if row["status"] == "ok" else None}
         for row in made.sweep(("sdpa",), **SMALL)
@@ -219,7 +219,7 @@ def test_a_forest_is_as_narrow_as_a_phone_where_its_names_allow_that(made):
         widths.append(int(re.search(r'viewBox="0 0 (\d+)', str(svg))[1]))
 
     assert widths[0] <= 400
-    assert widths[1] > 500  # a letter as wide as two has the room of two
+    assert widths[1] > 500  # a letter as wide as two has the width of two
 
 
 def test_a_name_that_turns_the_direction_of_writing_turns_nothing(made):

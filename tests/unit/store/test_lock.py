@@ -10,7 +10,7 @@ from attnbench.errors import NameTakenError, OutputError
 from attnbench.store.lock import RunLock
 
 
-def test_a_second_writer_is_told_who_holds_the_run(tmp_path):
+def test_a_second_writer_is_reported_who_holds_the_run(tmp_path):
     lock = RunLock(tmp_path / "x.parquet")
 
     with pytest.raises(NameTakenError) as caught:

@@ -55,7 +55,7 @@ def test_two_sides_of_one_case_are_two_rows(tmp_path, store_row, finished_run):
     assert len(load(tmp_path)) == 2
 
 
-def test_rows_of_the_plan_are_told_without_a_process(tmp_path, store_row, finished_run):
+def test_rows_of_the_plan_are_reported_without_a_process(tmp_path, store_row, finished_run):
     for number, name in enumerate(("a", "b")):
         row = store_row(0, None, status="skipped", reason=f"reason {number}", case_label=None)
         finished_run(tmp_path / f"{name}.parquet", [row])

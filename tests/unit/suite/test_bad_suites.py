@@ -535,7 +535,7 @@ compile_s, deadline_s, timer, l2, flush
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_the_faults_of_a_text_are_told_at_once(what, faults):
+def test_the_faults_of_a_text_are_reported_at_once(what, faults):
     text, expected = BAD[what]
 
     assert faults(text) == said(expected)

@@ -43,17 +43,17 @@ def test_the_words_of_a_field_are_those_of_a_problem(name):
     assert PROBLEM[name].schema["enum"] == list(CHOICES[name])
 
 
-def test_the_defaults_that_are_told_are_those_of_a_problem():
+def test_the_defaults_that_are_reported_are_those_of_a_problem():
     base = {"q_len": 8, "q_heads": 4, "head_dim": 64, "dtype": "bf16"}
-    told = {name: leaf.default for name, leaf in PROBLEM.items()}
+    reported = {name: leaf.default for name, leaf in PROBLEM.items()}
     problem = Problem(**base)
 
     for name in FIELDS:
         value = getattr(problem, name)
-        if name in base or not told[name]:
+        if name in base or not reported[name]:
             continue
         if value is not None and name != "scale":
-            assert str(value).lower() == str(base.get(told[name], told[name]))
+            assert str(value).lower() == str(base.get(reported[name], reported[name]))
 
 
 def test_the_keys_of_measure_are_those_of_its_value():
@@ -157,7 +157,7 @@ def test_what_may_be_said_is_read(read, value, expected):
         (scalar, [1], "it takes single values, found a list", ""),
     ],
 )
-def test_what_cannot_be_is_told_with_advice(read, value, message, advice):
+def test_what_cannot_be_is_reported_with_advice(read, value, message, advice):
     with pytest.raises(ValueFault) as caught:
         read("it", value)
 

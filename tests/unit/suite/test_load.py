@@ -149,7 +149,7 @@ def test_a_filter_narrows_a_suite(loaded):
         suite.select("kernl=flash")
 
 
-def test_a_filter_that_picks_nothing_is_told(loaded):
+def test_a_filter_that_selects_nothing_is_reported(loaded):
     with pytest.raises(NothingSelected) as caught:
         loaded(SMALL).select("prefill")
 
@@ -168,7 +168,7 @@ def test_a_file_is_loaded_from_its_path(tmp_path, catalogue):
     assert suite.cases[1].source == str(tmp_path / "b.py")
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path, catalogue):
+def test_a_file_that_cannot_be_read_is_reported(tmp_path, catalogue):
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"suite: caf\xe9")
 

@@ -119,7 +119,7 @@ def test_a_path_is_found_as_it_is(tmp_path):
         ("sub/", "sub/ is a folder; a suite is a YAML file"),
     ],
 )
-def test_what_is_not_there_is_told_with_what_to_type(asked, said, tmp_path, monkeypatch):
+def test_what_is_not_there_is_reported_with_what_to_type(asked, said, tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text("suite: mine")
     (tmp_path / "sub").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -222,7 +222,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("text", SAID, ids=lambda text: repr(text[:20]))
-def test_what_is_no_suite_is_told_in_words_of_a_suite(text):
+def test_what_is_no_suite_is_reported_in_words_of_a_suite(text):
     assert faults_of(text) == textwrap.dedent(SAID[text]).strip("\n")
 
 

@@ -44,7 +44,7 @@ def test_one_case_under_two_methods_has_two_names(tmp_path, store_row, finished_
     assert names == ["decode #0 · naive [wall warm]", "decode #0 · naive [wall cold]"]
 
 
-def test_two_cases_of_one_label_are_told_apart_by_their_ids(tmp_path, store_row, finished_run):
+def test_two_cases_of_one_label_are_kept_apart_by_their_ids(tmp_path, store_row, finished_run):
     rows = [store_row(0), store_row(1, case_label="decode #0 · naive")]
 
     names = [case.name for case in cases_of(tmp_path, rows, finished_run)]

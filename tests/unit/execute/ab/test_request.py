@@ -52,7 +52,7 @@ def test_without_a_limit_anywhere_nothing_is_measured():
     assert request(max_slowdown=0.1).rule(suite())[0].max_slowdown == 0.1
 
 
-def test_a_filter_keeps_the_pairs_of_which_it_picks_either_case():
+def test_a_filter_keeps_the_pairs_where_it_matches_either_case():
     pairs = (pair(16), pair(32))
     both = (suite(), suite())
 

@@ -1,4 +1,4 @@
-"""Rounds by turns on a scripted machine, and the ruling that its files give."""
+"""Alternating rounds on a scripted machine, and the ruling that its files give."""
 
 from __future__ import annotations
 
