@@ -41,6 +41,18 @@ class Device:
         return digest({name: getattr(self, name) for name in identity})
 
     @property
+    def summary(self) -> str:
+        """``NVIDIA H200, sm_90, 150 GB, driver 580.65`` or ``Xeon, x86_64, 2 cores, 8.3 GB``."""
+        parts = [self.name, self.arch, bytes_text(self.memory_bytes)]
+        if self.kind == "cpu" and self.cores:
+            parts.append("1 core" if self.cores == 1 else f"{self.cores} cores")
+        if self.driver:
+            parts.append(f"driver {self.driver}")
+        if self.mig:
+            parts.append(f"MIG {self.mig}")
+        return ", ".join(parts)
+
+    @property
     def compute_capability(self) -> int | None:
         """90 for ``sm_90``; None where the device is not NVIDIA's."""
         return arch_number(self.arch)

@@ -222,7 +222,7 @@ _DECLARED = (
         column="intensity",
         unit="FLOP/B",
         better=None,
-        about="FLOPs for each byte of the least traffic; against the ridge it tells the bound",
+        about="FLOPs for each byte of the least traffic; below the ridge a case is memory-bound",
         formula="flops / min_bytes",
     ),
     Metric(

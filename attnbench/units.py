@@ -80,6 +80,11 @@ def counted(count: int, noun: str, verb: str = "") -> str:
     return " ".join(words)
 
 
+def the_counted(count: int, noun: str) -> str:
+    """Write ``the one case`` or ``the 2 cases``."""
+    return f"the one {noun}" if count == 1 else f"the {counted(count, noun)}"
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Write a number with three significant digits: 9.996 is ``10.0``, 0.5 is ``0.500``.
 

@@ -4,8 +4,8 @@
     python docs/draw_internals.py --check    # exit 1 where the committed one is out of date
 
 The layers are those of the import contract in pyproject.toml, the thin lines are imports that no
-longer chain of imports implies, and the boxes count files and lines. Only ``DATA_FLOW`` is written
-by hand; a step whose two packages do not import each other is an error.
+longer chain of imports implies. Only ``DATA_FLOW`` is written by hand; a step whose two packages do
+not import each other is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ PICTURE = ROOT / "docs" / "images" / "internals.svg"
 DATA_FLOW = (
     ("suite", "execute"),
     ("planning", "execute"),
-    ("execute", "measure"),
+    ("execute", "worker"),
+    ("worker", "measure"),
     ("measure", "registry"),
     ("execute", "store"),
     ("store", "analysis"),

@@ -92,7 +92,7 @@ def list_backends(*, probe: bool = False) -> list[ListedBackend]:
 
     if not probe:
         return list(Registry().listed(None))
-    from attnbench.execute.probe import probe as probe_backends
+    from attnbench.execute.doctor import probe as probe_backends
 
     return list(Registry().listed(probe_backends))
 
@@ -158,12 +158,12 @@ def _device_here(word: str) -> Device:
     """Return the device that a run would take; without torch only the CPU can be described."""
     from attnbench.device.local import describe_cpu
     from attnbench.errors import TorchMissing
-    from attnbench.execute.probe import environment
+    from attnbench.execute.doctor import device_environment
 
     if word == "cpu":
         return describe_cpu()
     try:
-        return environment(word).device
+        return device_environment(word).device
     except TorchMissing:
         if word != "auto":
             raise

@@ -15,9 +15,8 @@ from attnbench.units import parse_duration
 
 if TYPE_CHECKING:
     from attnbench.analysis.gate import Ruling
-    from attnbench.execute.ab.events import AbListener, AbMeasured
     from attnbench.execute.checker import CheckFinished
-    from attnbench.execute.events import Event, Listener, RunFinished
+    from attnbench.execute.events import AbListener, AbMeasured, Event, Listener, RunFinished
     from attnbench.planning.plan import Plan
     from attnbench.profile.one_case import ProfileRequest
     from attnbench.profile.profiled import Profiled
@@ -208,8 +207,8 @@ def ab(  # noqa: PLR0913  as many as the command line has flags
         AttnbenchError: See ``attnbench.errors`` for the tree.
 
     """
-    from attnbench.execute.ab import AbRequest, measure
-    from attnbench.execute.ab.request import ROUNDS
+    from attnbench.execute.ab.request import ROUNDS, AbRequest
+    from attnbench.execute.ab.rounds import measure
     from attnbench.execute.ab.sides import Asked
     from attnbench.suite import find
 

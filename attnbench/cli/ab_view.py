@@ -10,17 +10,21 @@ from typing import Self
 from attnbench.cli.rows import failure, row_style
 from attnbench.cli.run_view import HEARTBEAT_S, Footer, bar_text, footer_line
 from attnbench.environment import device_text, stack_text
-from attnbench.execute.ab.events import (
+from attnbench.execute.ab.request import result_of, ruling_of
+from attnbench.execute.ab.sides import ROLES
+from attnbench.execute.events import (
     CONFIRM,
     AbEvent,
     AbStarted,
+    Beat,
+    CaseFinished,
+    CaseStarted,
+    Remark,
     RoundFinished,
     Screened,
+    SelfTested,
     SideStarted,
 )
-from attnbench.execute.ab.request import result_of, ruling_of
-from attnbench.execute.ab.sides import ROLES
-from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark, SelfTested
 from attnbench.render.run_table import distrust_lines
 from attnbench.render.screen import Screen
 from attnbench.render.values import about, elapsed_text, left, shown_path

@@ -1,6 +1,6 @@
 """The conformance kit on a device: a backend's trials one after another, nothing timed.
 
-The way of a trial is that of a case: one worker, time limits, a crash costs one trial. Triton
+A trial runs like a case: in a worker, with time limits, and a crash costs one trial. Triton
 backends are interpreted where there is no GPU, as in ``checker``.
 """
 
@@ -17,17 +17,17 @@ from attnbench.conformance import THEMES, Trial, trial_fields, trials_of, undecl
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Environment
 from attnbench.errors import NothingSelected
-from attnbench.execute.crew import WorkerHandle
-from attnbench.execute.errand import Stopped
-from attnbench.execute.interrupt import Interrupt
-from attnbench.execute.process import CaseRunner
+from attnbench.execute.case_runner import CaseRunner, Interrupt
+from attnbench.execute.checker import interpretable
+from attnbench.execute.executors import Executor, worker_on
 from attnbench.filter import parse
-from attnbench.measure.reduce import reduced, upcast
 from attnbench.measurement import BAD_STATUSES
-from attnbench.method import Measure, Method
-from attnbench.planning.plan import RUN, PlannedCase, describe_backends
+from attnbench.method import Measure
+from attnbench.planning.plan import describe_backends
 from attnbench.plugin import BackendDescription
 from attnbench.units import duration_text
+from attnbench.worker.client import Stopped, WorkerHandle, WorkerSpec
+from attnbench.worker.protocol import ConformCase
 
 # Of one interpreted call; what is predicted to take longer is tried at a smaller size.
 _INTERPRETED_S = 1.0
@@ -95,13 +95,18 @@ class Examiner:
     """
 
     def __init__(
-        self, subject: Case, device: str = "auto", interrupt: Interrupt | None = None
+        self,
+        subject: Case,
+        device: str = "auto",
+        interrupt: Interrupt | None = None,
+        executor: Executor | None = None,
     ) -> None:
+        self._executor = executor
         self._closing = ExitStack()
-        crew = self._crew(device)
+        worker = self._open_worker(WorkerSpec(device))
         try:
-            backend = _describe(subject, crew)
-            self.environment = crew.environment
+            backend = _describe(subject, worker)
+            self.environment = worker.environment
         except BaseException:
             self.close()
             raise
@@ -109,15 +114,12 @@ class Examiner:
         self.trials = trials_of(subject, backend.capabilities)
         self.is_interpreted = backend.is_triton and self.environment.device.kind == "cpu"
         if self.is_interpreted:
-            crew = self._crew("cpu", interpret=True)
-        heard = interrupt or Interrupt()
-        self._walker = CaseRunner(crew, Measure(), Ceilings(), heard, lambda _: None)
+            worker = self._open_worker(WorkerSpec("cpu", interpret=True))
+        self._runner = CaseRunner(worker, Measure(), Ceilings(), interrupt or Interrupt())
 
-    def _crew(self, device: str, *, interpret: bool = False) -> WorkerHandle:
+    def _open_worker(self, spec: WorkerSpec) -> WorkerHandle:
         self._closing.close()  # one worker at a time
-        crew = WorkerHandle(device, interpret=interpret)
-        self._closing.callback(crew.lost)
-        return crew
+        return self._closing.enter_context(worker_on(self._executor, spec))
 
     def close(self) -> None:
         """End the worker."""
@@ -130,31 +132,22 @@ class Examiner:
             Stopped: Ctrl-C twice.
 
         """
-        stand_in, notes = self._stand_in(trial)
-        facts = self._walker.conform(_planned(stand_in), trial.way)
-        faults = [(kind, words) for kind, words in facts.get("faults", ())]
-        if facts["status"] in BAD_STATUSES and not faults:
-            faults = [(facts["status"], facts["reason"])]
+        case, notes = trial.case, list[str]()
+        if self.is_interpreted:
+            case, notes = interpretable(case, _INTERPRETED_S)
+        answer = self._runner.conform(ConformCase(case=case, way=trial.way))
+        faults = [(kind, words) for kind, words in answer.get("faults", ())]
+        if answer["status"] in BAD_STATUSES and not faults:
+            faults = [(answer["status"], answer["reason"])]
         return TrialDone(
             trial=trial,
-            status=facts["status"],
-            reason=facts["reason"],
-            notes=(*facts.get("notes", ()), *notes),
-            error_rel=facts.get("error_rel"),
-            error_ratio=facts.get("error_ratio"),
+            status=answer["status"],
+            reason=answer["reason"],
+            notes=(*answer.get("notes", ()), *notes),
+            error_rel=answer.get("error_rel"),
+            error_ratio=answer.get("error_ratio"),
             faults=tuple(faults),
         )
-
-    def _stand_in(self, trial: Trial) -> tuple[Case, list[str]]:
-        """The case as the interpreter can take it, and what was changed."""
-        case = trial.case
-        if not self.is_interpreted:
-            return case, []
-        wider = upcast(case.problem)
-        smaller = reduced(wider, _INTERPRETED_S)
-        notes = ["UPCAST"] if wider != case.problem else []
-        notes += ["REDUCED"] if smaller != wider else []
-        return replace(case, problem=smaller), notes
 
 
 def examine(
@@ -235,18 +228,10 @@ def _one_by_one(
             return
 
 
-def _describe(subject: Case, crew: WorkerHandle) -> BackendDescription:
+def _describe(subject: Case, worker: WorkerHandle) -> BackendDescription:
     """Describe a backend; a worker is asked about a third-party one."""
     key = (subject.backend, subject.source)
-    found = describe_backends([subject], crew.capabilities([subject]))[key]
+    found = describe_backends([subject], worker.capabilities([subject]))[key]
     if subject.source == BUILT_IN:
         return found
-    return replace(found, is_triton=crew.probe(*key)["is_triton"])
-
-
-def _planned(case: Case) -> PlannedCase:
-    """A case on its way to a worker; how it would be timed does not matter here."""
-    method = Method(timer="wall", l2="warm")
-    return PlannedCase(
-        case=case, method=method, status=RUN, reason=None, predicted_bytes=0, predicted_s=0.0
-    )
+    return replace(found, is_triton=worker.probe(*key).is_triton)

@@ -8,16 +8,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnbench.environment import device_text
 from attnbench.errors import AttnbenchError
+from attnbench.execute.executors import Executor, worker_on
 from attnbench.units import bytes_text
+from attnbench.worker.client import WorkerHandle, WorkerSpec
+from attnbench.worker.protocol import RunSelfTest, SustainCeilings
 
 if TYPE_CHECKING:
     from attnbench.device.rates import Ceilings
     from attnbench.environment import Device, Environment
-    from attnbench.execute.crew import WorkerHandle
+    from attnbench.plugin import BackendDescription
 
 OK, WARNING, PROBLEM, ABSENT = "ok", "warning", "problem", "absent"
 RESULTS = Path("results")
@@ -37,20 +40,43 @@ class Finding:
     fix: str | None = None
 
 
-def examine() -> Iterator[Finding]:
-    """Run all checks, one finding at a time."""
-    from attnbench.execute.crew import WorkerHandle
+def device_environment(device: str = "auto", executor: Executor | None = None) -> Environment:
+    """Open a device in a worker and describe it.
 
+    Raises:
+        TorchMissing: torch cannot be imported.
+        DeviceMissing: torch sees no such device.
+
+    """
+    with worker_on(executor, WorkerSpec(device)) as worker:
+        return worker.environment
+
+
+def probe(
+    backends: list[BackendDescription], device: str = "auto", executor: Executor | None = None
+) -> dict[str, dict[str, Any]]:
+    """Import third-party backends in a worker: their capabilities, or the error in words."""
+    found: dict[str, dict[str, Any]] = {}
+    with worker_on(executor, WorkerSpec(device)) as worker:
+        for one in backends:
+            probed = worker.probe(one.name, one.source)
+            if probed.capabilities is None:
+                found[one.name] = {"error": probed.error, "hint": probed.hint}
+            else:
+                found[one.name] = {"capabilities": probed.capabilities.to_dict()}
+    return found
+
+
+def examine(executor: Executor | None = None) -> Iterator[Finding]:
+    """Run all checks, one finding at a time."""
     yield from software()
-    worker_handle = WorkerHandle("auto")
-    try:
-        environment = worker_handle.environment
-        yield from device(environment, worker_handle.worker().pid)
-        yield from timing(worker_handle, environment)
-    except AttnbenchError as error:
-        yield Finding(section="device", state=PROBLEM, text=error.message, fix=error.hint)
-    finally:
-        worker_handle.lost()
+    with worker_on(executor, WorkerSpec("auto")) as worker:
+        try:
+            environment = worker.environment
+            yield from device(environment, worker.pid)
+            yield from timing(worker, environment)
+        except AttnbenchError as error:
+            yield Finding(section="device", state=PROBLEM, text=error.message, fix=error.hint)
     yield from storage(RESULTS)
     yield from backends()
 
@@ -81,18 +107,20 @@ def device(environment: Environment, worker: int) -> Iterator[Finding]:
         yield from _cpu(environment.device)
 
 
-def timing(worker_handle: WorkerHandle, environment: Environment) -> Iterator[Finding]:
+def timing(worker: WorkerHandle, environment: Environment) -> Iterator[Finding]:
     """Report whether the timers measure known durations and known traffic correctly."""
     from attnbench.device.rates import Ceilings
     from attnbench.store.ceilings import store_ceilings, stored_ceilings
 
-    answer = worker_handle.selftest(stored_ceilings(environment))
-    ceilings = Ceilings(**answer["ceilings"])
+    stored = stored_ceilings(environment)
+    known = None if stored is None else Ceilings(**stored)
+    answer = worker.ask(RunSelfTest(ceilings=known))
+    ceilings = answer.ceilings
     if ceilings.sustained_gbps is None:
-        ceilings = worker_handle.sustained(ceilings)
+        ceilings = worker.ask(SustainCeilings(ceilings=ceilings)).ceilings
         store_ceilings(environment, ceilings.to_dict())
     yield from rates(ceilings)
-    for one in answer["selftest"]:
+    for one in answer.tests:
         yield Finding(
             section="timing",
             state=OK if one["passed"] else PROBLEM if one["grave"] else WARNING,
@@ -135,7 +163,6 @@ def storage(folder: Path) -> Iterator[Finding]:
 
 def backends() -> Iterator[Finding]:
     """Report which backends work here, and what the others lack."""
-    from attnbench.execute.probe import probe
     from attnbench.registry import Registry
 
     try:

@@ -1,6 +1,6 @@
-"""What a run tells whoever listens: a terminal, a log, a JSON stream.
+"""The events of ``run``, ``check`` and ``ab``, for a terminal, a log or a JSON stream.
 
-The runner calls ``listener(event)`` in the parent process, in order, and never prints itself.
+A session calls ``listener(event)`` in the parent process, in order, and never prints itself.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnbench.case import Case
 from attnbench.environment import Environment
@@ -17,6 +17,13 @@ from attnbench.method import Method
 from attnbench.planning.plan import Plan
 from attnbench.stats.latency import Rank
 from attnbench.stats.summary import Summary
+
+if TYPE_CHECKING:
+    from attnbench.execute.ab.pairs import Pair
+    from attnbench.suite import Gate
+
+SCREEN, CONFIRM = "screen", "confirm"
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +149,81 @@ Event = (
     | RunFinished
 )
 Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbStarted:
+    """Both sides answered; nothing has been measured yet. Tuples are base, then new."""
+
+    stem: Path
+    words: tuple[str, str]
+    commits: tuple[str | None, str | None]
+    environments: tuple[Environment, Environment]
+    pairs: int
+    ruled_out: int
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideStarted:
+    """A fresh worker of one side begins a round; rounds of a stage count from 1."""
+
+    stage: str
+    round: int
+    rounds: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundFinished:
+    """Both sides of a round are measured; ``seconds`` is what it took."""
+
+    stage: str
+    round: int
+    rounds: int
+    seconds: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """All pairs had their first rounds; ``suspects`` get so many fresh ones."""
+
+    suspects: tuple[Pair, ...]
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbMeasured:
+    """Both result files are on disk; ``rule`` and its source are what they are to be judged by.
+
+    ``cut`` says what ended it before its time (the user, the budget), None where nothing did.
+    """
+
+    stem: Path
+    results: tuple[Path, Path]
+    seconds: float
+    rule: Gate
+    rule_source: str
+    cut: str | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended it."""
+        return self.cut == INTERRUPTED
+
+
+AbEvent = (
+    AbStarted
+    | SelfTested
+    | SideStarted
+    | RoundFinished
+    | Screened
+    | AbMeasured
+    | CaseStarted
+    | CaseFinished
+    | Beat
+    | Remark
+)
+AbListener = Callable[[AbEvent], None]

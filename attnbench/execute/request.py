@@ -67,7 +67,7 @@ class RunRequest:
         return kept
 
     def place(self, device: Device) -> tuple[Path, bool]:
-        """Return where the result file goes, and whether that run exists and is gone on with."""
+        """Return where the result file goes, and whether that run exists and is resumed."""
         named = self.out or (self.folder / f"{self.name}.parquet" if self.name else None)
         if named is not None and named.suffix != ".parquet":
             raise InputError(f"--out {named} is not a .parquet file", hint=f"write {named}.parquet")

@@ -13,12 +13,12 @@ from typing import Any
 
 from attnbench.case import Case
 from attnbench.errors import EnvironmentProblem, InputError, NameTakenError, OptionError
-from attnbench.execute.local import worker_environment
 from attnbench.method import Measure
 from attnbench.profile.profiled import Profiled
 from attnbench.profile.tools import TOOLS, Tool
 from attnbench.store.atomic import check_writable, writing
 from attnbench.suite import Suite
+from attnbench.worker.client import worker_environment
 
 FOLDER = Path("results") / "profiles"
 _LISTED = 10

@@ -136,7 +136,7 @@ class Registry:
         """Every backend, built-in ones first; a broken one is a row with a fault.
 
         Args:
-            probe: asks third-party backends in a worker, such as ``execute.probe.probe``; without
+            probe: asks third-party backends in a worker, such as ``execute.doctor.probe``; without
                 it they are "not probed", and an adapter's library is only known to be installed.
 
         """

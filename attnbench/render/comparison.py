@@ -24,7 +24,7 @@ from attnbench.render.values import (
     reading_text,
     shown_path,
 )
-from attnbench.units import counted, time_text
+from attnbench.units import counted, the_counted, time_text
 
 if TYPE_CHECKING:
     from attnbench.analysis.compare import CaseComparison, CaseGroup, RunComparison
@@ -190,7 +190,7 @@ def _show_table(one: RunComparison, screen: Screen, view: View) -> None:
         _print_rows(one, shown, screen)
     if one.mean.ratio is not None:
         mean = _gain_text(one) if one.ratios_only else change_text(one.mean.ratio - 1)
-        screen.line(f"geometric mean over the {counted(one.mean.n, 'common case')}  {mean}")
+        screen.line(f"geometric mean over {the_counted(one.mean.n, 'common case')}  {mean}")
     if (left := len(cases) - len(shown)) > 0:
         screen.line(f"{counted(left, 'row')} not shown: --all", "dim")
     if view.explain:

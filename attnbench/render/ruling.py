@@ -19,7 +19,7 @@ from attnbench.render.values import (
     reading_text,
     shown_path,
 )
-from attnbench.units import counted
+from attnbench.units import counted, the_counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,8 +220,8 @@ def _show_ab_cases(ruling: Ruling, screen: Screen) -> None:
     screen.table(lines, right=(" " if len(backends) == 1 else "  ") + "rrr r")
     mean = ruling.compared.mean
     if mean.ratio is not None:
-        count = counted(mean.n, "pair")
-        screen.line(f"geometric mean over the {count}  {change_text(mean.ratio - 1)}")
+        count = the_counted(mean.n, "pair")
+        screen.line(f"geometric mean over {count}  {change_text(mean.ratio - 1)}")
     if (more := len(both) - len(shown)) > 0:
         screen.line(f"{counted(more, 'row')} not shown (the JSON has all)", "dim")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.measurement import STATUSES
 from attnbench.render.screen import width_of
 from attnbench.render.values import change_text, nearest_limit, reason_lines, shown_path
-from attnbench.units import counted, duration_text, spread_text, time_text
+from attnbench.units import duration_text, spread_text, the_counted, time_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,12 +80,12 @@ def fastest_lines(fastest: Sequence[Rank]) -> Iterator[str]:
 
     if not fastest:
         return
-    problems = counted(fastest[0].n, "problem")
+    problems = the_counted(fastest[0].n, "problem")
     who = {1: "the only backend", 2: "both backends"}.get(
         len(fastest), f"all {len(fastest)} backends"
     )
     yield ""
-    yield f"fastest backend, geometric mean over the {problems} {who} completed"
+    yield f"fastest backend, geometric mean over {problems} {who} completed"
     rows = [
         (
             one.label,

@@ -36,7 +36,7 @@ def count(word):
     return n
 """
 GOOD = "def prepare(inputs: Inputs):\n    return lambda: honest(inputs)\n"
-# The pilot prepares once, and each round once.
+# The calibration prepares once, and each round once.
 DIES = """
 def prepare(inputs: Inputs):
     if count("dies") == 3:
@@ -209,7 +209,7 @@ def test_a_disk_that_is_full_for_the_second_side_keeps_both_journals(place):
     assert {row["status"] for row in (*base, *new)} == {"ok"}
 
 
-def test_a_python_without_torch_is_told_before_anything_is_measured(place):
+def test_a_python_without_torch_is_reported_before_anything_is_measured(place):
     place.backends(good=GOOD)
     venv.create(place.folder / "bare", with_pip=False)
 

@@ -13,8 +13,8 @@ import pytest
 
 import attnbench
 from attnbench.device import local
-from attnbench.execute.local import _log_file
 from attnbench.store import ceilings
+from attnbench.worker.client import _log_file
 
 # Read by every python of the test, the worker included, before anything else.
 CONTAINER = """

@@ -59,7 +59,7 @@ def workers_of(bed):
             folder = str((one / "cwd").readlink())
         except OSError:
             continue
-        if b"attnbench.execute.worker" in command and folder == str(bed.folder):
+        if b"attnbench.worker.server" in command and folder == str(bed.folder):
             found.append(int(one.name))
     return found
 

@@ -14,15 +14,19 @@ from attnbench.analysis.ab import rule_ab
 from attnbench.case import Case
 from attnbench.cli.ab_view import AbView
 from attnbench.environment import Device, Environment
-from attnbench.execute.ab.events import (
+from attnbench.execute.ab.pairs import Pair
+from attnbench.execute.events import (
     AbMeasured,
     AbStarted,
+    Beat,
+    CaseFinished,
+    CaseStarted,
+    Remark,
     RoundFinished,
     Screened,
+    SelfTested,
     SideStarted,
 )
-from attnbench.execute.ab.pairs import Pair
-from attnbench.execute.events import Beat, CaseFinished, CaseStarted, Remark, SelfTested
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.problem import Problem

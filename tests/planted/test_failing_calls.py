@@ -7,7 +7,7 @@ import torch
 
 from attnbench.device.cpu import Cpu
 from attnbench.device.fake import Fake, Script
-from attnbench.execute.process import shuffled
+from attnbench.execute.case_runner import shuffled
 from attnbench.kv_cache import slots_of
 from attnbench.problem import Problem
 from attnbench.stats.summary import summarize

@@ -9,7 +9,7 @@ import pytest
 import attnbench
 from attnbench import api
 from attnbench.errors import DeviceMissing, InputError, NothingSelected, TorchMissing
-from attnbench.execute import checker, probe, runner
+from attnbench.execute import checker, doctor, runner
 
 SUITE = """\
 suite: tiny
@@ -104,7 +104,7 @@ def test_without_torch_a_plan_is_for_the_cpu(path, monkeypatch):
     def missing(_):
         raise TorchMissing("measuring needs torch")
 
-    monkeypatch.setattr(probe, "environment", missing)
+    monkeypatch.setattr(doctor, "device_environment", missing)
 
     assert attnbench.plan(path).device.kind == "cpu"
     with pytest.raises(TorchMissing):

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from attnbench.errors import NotComparable
-from attnbench.execute.ab.events import AbListener, AbStarted
+from attnbench.errors import EnvironmentProblem, NotComparable
 from attnbench.execute.ab.pairs import Pair, paired
 from attnbench.execute.ab.request import AbRequest, refuse_taken, result_of
 from attnbench.execute.ab.sides import BASE, NEW, ROLES, Side, resolve
-from attnbench.execute.ab.station import SideSession, open_station
-from attnbench.execute.errand import Stopped
-from attnbench.execute.events import Remark
-from attnbench.execute.interrupt import Interrupt
+from attnbench.execute.case_runner import Interrupt
+from attnbench.execute.events import AbStarted, Remark
+from attnbench.execute.executors import Executor, worker_on
+from attnbench.execute.session import Job, Progress, Session, run_preflight
 from attnbench.planning.plan import RUN, PlannedCase
 from attnbench.suite import Gate
+from attnbench.worker.client import Stopped, WorkerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class CasePair:
     new: PlannedCase
 
     def of(self, role: str) -> PlannedCase:
-        """One side's."""
+        """Return one side's."""
         return self.base if role == BASE else self.new
 
     @property
@@ -44,8 +44,9 @@ class CasePair:
 class Opened:
     """Two sides that are ready to measure; ``stem`` is what their files' names begin with."""
 
-    stations: Mapping[str, SideSession]
-    duels: tuple[CasePair, ...]
+    sides: Mapping[str, Side]
+    sessions: Mapping[str, Session]
+    case_pairs: tuple[CasePair, ...]
     rule: Gate
     rule_source: str
     stem: Path
@@ -53,12 +54,19 @@ class Opened:
 
 def open_sides(
     request: AbRequest,
-    tell: AbListener,
+    progress: Progress,
     interrupt: Interrupt,
-    on_beat: Callable[[str], None],
     stack: ExitStack,
+    executor: Executor | None = None,
 ) -> Opened:
     """Resolve both sides, open them one after the other, and begin their files.
+
+    Args:
+        request: what to measure.
+        progress: where the ``ab`` is; hears what happens.
+        interrupt: Ctrl-C.
+        stack: closes sessions, workers and worktrees at its end.
+        executor: where the workers run; None for this machine.
 
     Raises:
         AttnbenchError: whatever keeps it from starting; nothing has been measured.
@@ -73,37 +81,84 @@ def open_sides(
     pairs, remarks = paired(base, new)
     pairs = request.selected(pairs, (base.suite, new.suite))
     if request.out is not None or request.name is not None:
-        # Said before anything is asked of a device.
+        # Checked before any device is opened.
         refuse_taken(request.out or request.folder / str(request.name), ROLES)
     for remark in remarks:
-        tell(Remark(text=remark))
-    stations: dict[str, SideSession] = {}
+        progress.listener(Remark(text=remark))
+    sessions: dict[str, Session] = {}
+    start_s = 0.0
     for side in (base, new):
         if interrupt.asked:
             raise Stopped
         cases = [pair.base if side is base else pair.new for pair in pairs]
-        tell(Remark(text=f"{side.role}: opening {side.words}"))
-        stations[side.role] = open_station(side, cases, request.device, interrupt, on_beat)
-        stack.callback(stations[side.role].close)
+        progress.listener(Remark(text=f"{side.role}: opening {side.words}"))
+        spec = WorkerSpec(request.device, python=side.python, search=side.search)
+        worker = stack.enter_context(worker_on(executor, spec))
+        try:
+            began = time.monotonic()
+            worker.open()
+            start_s += time.monotonic() - began
+            preflight = run_preflight(cases, worker)
+        except EnvironmentProblem as error:
+            error.message = f"--{side.role} {side.words}: {error.message}"
+            raise
+        session = Session(_job_of(request, side), preflight, worker, interrupt, progress)
+        stack.callback(session.close)
+        session.make_plan(cases)
+        refuse_foreign_imports(side, session)
+        worker.close()  # each process is a fresh one
+        sessions[side.role] = session
     if interrupt.asked:
         raise Stopped
-    _require_one_device(stations)
-    stem = request.stem(new.suite, stations[BASE].ground.environment.device)
+    _require_one_device(sessions)
+    stem = request.stem(new.suite, sessions[BASE].preflight.environment.device)
     refuse_taken(stem, ROLES)
     opened = Opened(
-        stations=stations,
-        duels=_duels(pairs, stations),
+        sides={BASE: base, NEW: new},
+        sessions=sessions,
+        case_pairs=_case_pairs(pairs, sessions),
         rule=rule,
         rule_source=rule_source,
         stem=stem,
     )
-    _begin_files(request, opened, pairs, tell)
-    tell(_started(request, opened, (base, new)))
+    begin_files(request, opened, pairs)
+    progress.listener(_started(request, opened, start_s))
     return opened
 
 
-def _require_one_device(stations: Mapping[str, SideSession]) -> None:
-    one, other = (stations[role].ground.environment.device for role in ROLES)
+def _job_of(request: AbRequest, side: Side) -> Job:
+    return Job(
+        suite=side.suite,
+        settings=side.suite.measure,
+        seed=request.seed,
+        run_args=request.run_args,
+        repro=request.repro,
+        side=side.role,
+        commit=side.commit,
+        stored_sources=side.stored,
+    )
+
+
+def refuse_foreign_imports(side: Side, session: Session) -> None:
+    """See that a commit's worker imported only that commit's files.
+
+    Raises:
+        EnvironmentProblem: it did not, so that both sides may run the same code.
+
+    """
+    if not side.tops or not session.worker.is_open:
+        return
+    found = session.worker.imported_below(side.tops)
+    if found:
+        raise EnvironmentProblem(
+            f"--{side.role} {side.words}: its backend imports {found[0]}, which is "
+            "not that commit's file",
+            hint="install the package of that commit in another environment: python:PATH",
+        )
+
+
+def _require_one_device(sessions: Mapping[str, Session]) -> None:
+    one, other = (sessions[role].preflight.environment.device for role in ROLES)
     if one.id != other.id:
         raise NotComparable(
             f"the sides open different devices: {one.name} and {other.name}",
@@ -111,11 +166,11 @@ def _require_one_device(stations: Mapping[str, SideSession]) -> None:
         )
 
 
-def _duels(pairs: Sequence[Pair], stations: Mapping[str, SideSession]) -> tuple[CasePair, ...]:
-    """Each pair under each of its methods, which the problem alone chooses."""
+def _case_pairs(pairs: Sequence[Pair], sessions: Mapping[str, Session]) -> tuple[CasePair, ...]:
+    """Each pair under each of its methods, which depend only on the problem."""
     plans: dict[str, dict[str, list[PlannedCase]]] = {role: {} for role in ROLES}
     for role in ROLES:
-        for planned in stations[role].plan.planned:
+        for planned in sessions[role].plan.planned:
             plans[role].setdefault(planned.case.id, []).append(planned)
     return tuple(
         CasePair(pair, old, new)
@@ -124,33 +179,32 @@ def _duels(pairs: Sequence[Pair], stations: Mapping[str, SideSession]) -> tuple[
     )
 
 
-def _begin_files(
-    request: AbRequest, opened: Opened, pairs: Sequence[Pair], tell: AbListener
-) -> None:
+def begin_files(request: AbRequest, opened: Opened, pairs: Sequence[Pair]) -> None:
+    """Begin both result files with what the plans already decide."""
     run_id = uuid.uuid4().hex[:12]
-    header: dict[str, Any] = {
-        **{role: opened.stations[role].side.words for role in ROLES},
-        "screen_rounds": request.rounds,
-        "max_slowdown": request.max_slowdown,
-        "pairs": [[pair.base.id, pair.new.id] for pair in pairs],
-    }
-    for role in ROLES:
-        out = result_of(opened.stem, role)
-        opened.stations[role].write(out, request, run_id, {"side": role, **header}, tell)
+    for role, session in opened.sessions.items():
+        header = {
+            "side": role,
+            **{one: opened.sides[one].words for one in ROLES},
+            "screen_rounds": request.rounds,
+            "max_slowdown": request.max_slowdown,
+            "pairs": [[pair.base.id, pair.new.id] for pair in pairs],
+        }
+        session.open_file(result_of(opened.stem, role), run_id=run_id, header={"ab": header})
+        session.write_plan()
 
 
-def _started(request: AbRequest, opened: Opened, sides: tuple[Side, Side]) -> AbStarted:
-    running = [duel for duel in opened.duels if duel.runs]
-    round_s = sum(station.start_s for station in opened.stations.values())
-    round_s += sum(duel.base.predicted_s + duel.new.predicted_s for duel in running)
-    one, other = (opened.stations[role].environment for role in ROLES)
+def _started(request: AbRequest, opened: Opened, start_s: float) -> AbStarted:
+    running = [one for one in opened.case_pairs if one.runs]
+    round_s = start_s + sum(one.base.predicted_s + one.new.predicted_s for one in running)
+    one, other = (opened.sides[role] for role in ROLES)
     return AbStarted(
         stem=opened.stem,
-        words=(sides[0].words, sides[1].words),
-        commits=(sides[0].commit, sides[1].commit),
-        environments=(one, other),
+        words=(one.words, other.words),
+        commits=(one.commit, other.commit),
+        environments=(opened.sessions[BASE].environment, opened.sessions[NEW].environment),
         pairs=len(running),
-        ruled_out=len(opened.duels) - len(running),
+        ruled_out=len(opened.case_pairs) - len(running),
         rounds=request.rounds,
         seconds=request.rounds * round_s,
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from attnbench.errors import EnvironmentProblem, TorchMissing
 from attnbench.execute import doctor
 from attnbench.execute.doctor import ABSENT, OK, PROBLEM, WARNING, Finding
 from attnbench.store.ceilings import stored_ceilings
+from attnbench.worker.protocol import CeilingsMeasured, SelfTestDone, SustainCeilings
 
 CPU = Device(kind="cpu", name="Xeon", arch="x86_64", memory_bytes=1, free_bytes=1)
 ENVIRONMENT = Environment(device=CPU, host="node", python="3.12.4")
@@ -134,32 +136,34 @@ def test_what_nvml_refuses_is_said_in_its_words(monkeypatch):
     )
 
 
-class WorkerHandle:
-    """A crew whose worker answers a self-test, or has no device to open."""
+class FakeWorker:
+    """A worker that answers a self-test, or has no device to open."""
 
-    answers: dict
-    missing = None
+    pid = 1
 
-    def __init__(self, _device):
-        self.lost_times = 0
+    def __init__(self, tests=(), opening_error=None, asking_error=None):
+        self.tests = list(tests)
+        self.opening_error, self.asking_error = opening_error, asking_error
+        self.asked = []
 
     @property
     def environment(self):
-        if self.missing is not None:
-            raise self.missing
+        if self.opening_error is not None:
+            raise self.opening_error
         return ENVIRONMENT
 
-    def worker(self):
-        return SimpleNamespace(pid=1)
+    def ask(self, request):
+        self.asked.append(type(request))
+        if self.asking_error is not None:
+            raise self.asking_error
+        if isinstance(request, SustainCeilings):
+            held = {"sustained_gbps": 30.5, "sustained_tflops": {"fp32": 0.6}}
+            return CeilingsMeasured(ceilings=replace(request.ceilings, **held))
+        measured = Ceilings(read_gbps=35.36, tflops={"fp32": 0.7})
+        return SelfTestDone(tests=self.tests, ceilings=request.ceilings or measured)
 
-    def selftest(self, _ceilings):
-        return {"selftest": self.answers, "ceilings": {"read_gbps": 35.36, "tflops": {"fp32": 0.7}}}
-
-    def sustained(self, ceilings):
-        return replace(ceilings, sustained_gbps=30.5, sustained_tflops={"fp32": 0.6})
-
-    def lost(self):
-        self.lost_times += 1
+    def serve(self, monkeypatch):
+        monkeypatch.setattr(doctor, "worker_on", lambda *_: nullcontext(self))
 
 
 def answer(**facts):
@@ -174,11 +178,10 @@ def answer(**facts):
 
 
 def test_timing_shows_ceilings_and_what_each_test_read():
-    crew = WorkerHandle("auto")
     failed = {"passed": False, "advice": "stop it"}
-    crew.answers = [answer(), answer(name="A/A", **failed), answer(grave=True, **failed)]
+    worker = FakeWorker([answer(), answer(name="A/A", **failed), answer(grave=True, **failed)])
 
-    found = list(doctor.timing(crew, ENVIRONMENT))
+    found = list(doctor.timing(worker, ENVIRONMENT))
 
     assert [one.state for one in found] == [OK, OK, OK, WARNING, PROBLEM]
     assert found[0].text == "memory reaches read 35.36 GB/s; sustained for a second 30.5"
@@ -191,16 +194,14 @@ def test_timing_shows_ceilings_and_what_each_test_read():
 
 def test_what_a_device_holds_is_measured_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    crew = WorkerHandle("auto")
-    crew.answers = []
-    list(doctor.timing(crew, ENVIRONMENT))
+    list(doctor.timing(FakeWorker(), ENVIRONMENT))
 
     kept = stored_ceilings(ENVIRONMENT)
     assert kept["sustained_gbps"] == 30.5
     assert kept["read_gbps"] == 35.36
-    monkeypatch.setattr(crew, "selftest", lambda known: {"selftest": [], "ceilings": known})
-    monkeypatch.setattr(crew, "sustained", pytest.fail, raising=False)
-    again = list(doctor.timing(crew, ENVIRONMENT))
+    worker = FakeWorker()
+    again = list(doctor.timing(worker, ENVIRONMENT))
+    assert SustainCeilings not in worker.asked
     assert again[0].text.endswith("sustained for a second 30.5")
 
 
@@ -209,11 +210,8 @@ def test_rates_that_are_not_known_are_not_shown():
 
 
 def test_a_self_test_that_cannot_end_is_a_problem_and_the_rest_is_looked_at(monkeypatch):
-    def died(_self, _ceilings):
-        raise EnvironmentProblem("no answer from the self-test: killed")
-
-    monkeypatch.setattr(WorkerHandle, "selftest", died)
-    monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
+    died = EnvironmentProblem("no answer from the self-test: killed")
+    FakeWorker(asking_error=died).serve(monkeypatch)
     monkeypatch.setattr(doctor, "backends", lambda: iter([]))
 
     texts = {one.text: one.state for one in doctor.examine()}
@@ -276,8 +274,7 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypa
 
 def test_without_torch_the_rest_is_looked_at_all_the_same(monkeypatch):
     missing = TorchMissing("measuring needs torch", hint="install it")
-    monkeypatch.setattr(WorkerHandle, "missing", missing)
-    monkeypatch.setattr("attnbench.execute.crew.WorkerHandle", WorkerHandle)
+    FakeWorker(opening_error=missing).serve(monkeypatch)
     monkeypatch.setattr(doctor, "backends", lambda: iter([SimpleNamespace(section="backends")]))
 
     sections = [one.section for one in doctor.examine()]

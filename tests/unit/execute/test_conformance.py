@@ -1,4 +1,4 @@
-"""How trials reach a worker; what they look at is tested in tests/unit/measure/test_conform.py."""
+"""How trials reach a worker; tests/unit/measure/test_conformance_check.py has what they check."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from attnbench.conformance import Trial, placeholder_case
 from attnbench.errors import BackendImportError, InputError, NothingSelected
 from attnbench.execute import conformance
+from attnbench.execute.case_runner import Interrupt
 from attnbench.execute.conformance import ConformanceFinished, Examiner, TrialDone, picked
-from attnbench.execute.interrupt import Interrupt
 from attnbench.problem import Problem
 
 MINE = placeholder_case("mine")
@@ -26,11 +26,11 @@ def an_examiner(answers, *, is_interpreted=False):
     examiner.is_interpreted = is_interpreted
     examiner.asked = []
 
-    def conform(planned, way):
-        examiner.asked.append((planned.case.problem, way))
+    def conform(request):
+        examiner.asked.append((request.case.problem, request.way))
         return answers.pop(0)
 
-    examiner._walker = SimpleNamespace(conform=conform)
+    examiner._runner = SimpleNamespace(conform=conform)
     return examiner
 
 
@@ -110,7 +110,7 @@ def test_a_triton_backend_of_someone_else_is_interpreted_where_there_is_no_gpu(t
 
 
 @pytest.mark.torch
-def test_one_that_cannot_be_imported_is_told_before_any_trial(tmp_path):
+def test_one_that_cannot_be_imported_is_reported_before_any_trial(tmp_path):
     file = tmp_path / "broken.py"
     file.write_text("import no_such_library\ncapabilities = prepare = None\n")
 

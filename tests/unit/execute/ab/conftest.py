@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,17 +15,17 @@ from attnbench.case import Case
 from attnbench.device.rates import Ceilings
 from attnbench.environment import Device, Environment
 from attnbench.execute.ab import rounds as rounds_module
-from attnbench.execute.ab.opening import CasePair, Opened, _begin_files
+from attnbench.execute.ab.opening import CasePair, Opened, begin_files
 from attnbench.execute.ab.pairs import Pair
 from attnbench.execute.ab.request import AbRequest
 from attnbench.execute.ab.sides import ROLES, Asked, Side
-from attnbench.execute.ab.station import SideSession
-from attnbench.execute.survey import Preflight
+from attnbench.execute.session import Job, Preflight, Session
 from attnbench.measurement import Measurement
 from attnbench.method import Method
 from attnbench.planning.plan import Plan, PlannedCase
 from attnbench.problem import Problem
 from attnbench.suite import Gate, Suite
+from attnbench.worker.protocol import CanariesTimed, RunSelfTest, SelfTestDone
 
 METHOD = Method(timer="wall", l2="warm")
 DEVICE = Device(
@@ -44,7 +45,8 @@ def make_case(number, backend="sdpa"):
 class Bed:
     """A machine on which ``latency(role, number of the case, round)`` says what comes of a case.
 
-    It returns a latency in µs, or a status. ``order`` tells afterwards what ran.
+    It returns a latency in µs, or a status. ``order`` tells afterwards what ran, and
+    ``closed`` whose worker ended.
     """
 
     def __init__(self, folder, latency, *, cases=8, statuses=None):
@@ -52,6 +54,7 @@ class Bed:
         self.latency = latency
         self.order = []
         self.events = []
+        self.closed = []
         self.numbers = {make_case(one).problem.id: one for one in range(cases)}
         self.statuses = statuses or {}
         self.before_case = lambda: None
@@ -67,69 +70,66 @@ class Bed:
             out=self.folder / "x",
             **settings,
         )
-        opened = self.opened(request, limit)
 
-        def listener(event):
-            self.events.append(event)
+        def open_sides(request, progress, interrupt, stack, _executor):
+            progress.began = time.monotonic()  # of a clock that a test may have replaced
+            return self.opened(request, limit, progress, interrupt, stack)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rounds_module, "open_sides", lambda *_: opened)
-            try:
-                return rounds_module.measure(request, listener)
-            finally:
-                for station in opened.stations.values():
-                    station.close()
+            patch.setattr(rounds_module, "open_sides", open_sides)
+            return rounds_module.measure(request, self.events.append)
 
-    def opened(self, request, limit):
+    def opened(self, request, limit, progress, interrupt, stack):
         suite = Suite(name="made", text=TEXT, sha256="0" * 64, folder=self.folder, cases=())
         pairs = [Pair(make_case(n, "sdpa"), make_case(n, "naive")) for n in self.numbers.values()]
-        stations, planned = {}, {}
+        sides, sessions = {}, {}
         for role, words in zip(ROLES, ("sdpa", "naive"), strict=True):
-            cases = [pair.base if role == "base" else pair.new for pair in pairs]
-            planned[role] = [
-                PlannedCase(
-                    case=case,
-                    method=METHOD,
-                    status=self.statuses.get((role, number), "run"),
-                    reason="because",
-                    predicted_bytes=1,
-                    predicted_s=0.1,
-                )
-                for number, case in enumerate(cases)
-            ]
-            side = Side(
-                role=role, words=words, suite=suite, cases=tuple(cases), options={}, whole=False
+            cases = tuple(pair.base if role == "base" else pair.new for pair in pairs)
+            sides[role] = Side(
+                role=role, words=words, suite=suite, cases=cases, options={}, whole=False
             )
-            stations[role] = SideSession(
-                side,
-                self.crew(role),
+            session = Session(
+                Job(suite=suite, settings=suite.measure, side=role),
                 Preflight(environment=ENVIRONMENT, ceilings=Ceilings(), backends={}),
-                Plan(device=DEVICE, planned=tuple(planned[role]), processes=1),
-                SimpleNamespace(measure=self.measurer(role)),
-                [],
-                0.0,
+                self.worker(role),
+                interrupt,
+                progress,
             )
+            stack.callback(session.close)
+            planned = tuple(self.planned(role, number, case) for number, case in enumerate(cases))
+            session.plan = Plan(device=DEVICE, planned=planned, processes=1)
+            session.runner = SimpleNamespace(measure=self.measurer(role))
+            sessions[role] = session
+        plans = [sessions[role].plan.planned for role in ROLES]
         opened = Opened(
-            stations=stations,
-            duels=tuple(
-                CasePair(*three)
-                for three in zip(pairs, planned["base"], planned["new"], strict=True)
-            ),
+            sides=sides,
+            sessions=sessions,
+            case_pairs=tuple(CasePair(*three) for three in zip(pairs, *plans, strict=True)),
             rule=Gate(max_slowdown=limit, given=True),
             rule_source="a test",
             stem=request.out,
         )
-        _begin_files(request, opened, pairs, self.events.append)
+        begin_files(request, opened, pairs)
         return opened
 
-    def crew(self, role):
+    def planned(self, role, number, case):
+        return PlannedCase(
+            case=case,
+            method=METHOD,
+            status=self.statuses.get((role, number), "run"),
+            reason="because",
+            predicted_bytes=1,
+            predicted_s=0.1,
+        )
+
+    def worker(self, role):
+        def ask(request):
+            if isinstance(request, RunSelfTest):
+                return SelfTestDone(tests=self.selftest, ceilings=request.ceilings)
+            return CanariesTimed(at=0.0, us=self.canaries_us(role))
+
         return SimpleNamespace(
-            is_open=True,
-            environment=ENVIRONMENT,
-            lost=lambda: None,
-            dismiss=lambda: None,
-            selftest=lambda *_, **__: {"selftest": self.selftest},
-            canaries=lambda **_: {"at": 0.0, "us": self.canaries_us(role)},
+            is_open=True, environment=ENVIRONMENT, ask=ask, close=lambda: self.closed.append(role)
         )
 
     def measurer(self, role):

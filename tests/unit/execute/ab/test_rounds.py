@@ -11,8 +11,7 @@ import attnbench
 from attnbench.analysis.ab import rule_ab
 from attnbench.analysis.machine import machine_states
 from attnbench.errors import NothingSelected, OutputError
-from attnbench.execute.ab.events import RoundFinished, Screened, SideStarted
-from attnbench.execute.events import Remark, SelfTested
+from attnbench.execute.events import Remark, RoundFinished, Screened, SelfTested, SideStarted
 from attnbench.store import read
 from attnbench.store.journal import journal_path
 
@@ -44,6 +43,7 @@ def test_sides_are_adjacent_and_the_order_flips_each_round(bed, noisy):
         *[(0, "base"), (0, "new"), (1, "new"), (1, "base")],
         *[(2, "base"), (2, "new"), (3, "new"), (3, "base")],
     ]
+    assert one.closed == [role for _, role in processes(one)]  # each process is a fresh one
 
 
 def test_both_sides_of_a_round_have_one_order_of_cases_and_rounds_differ(bed, noisy):
@@ -254,8 +254,8 @@ def test_ctrl_c_between_two_cases_is_answered_once_and_begins_no_other_process(b
     assert done.interrupted
     assert asked == ["base", "base", "new", "new"]
     assert processes(one) == [(0, "base"), (0, "new")]
-    told = [event.text for event in one.events if isinstance(event, Remark)]
-    assert told == ["finishing the running case, then stopping"]
+    remarks = [event.text for event in one.events if isinstance(event, Remark)]
+    assert remarks == ["finishing the running case, then stopping"]
 
 
 def test_a_spent_budget_ends_the_screening_and_says_so(bed, noisy, monkeypatch):
@@ -333,13 +333,13 @@ def test_a_full_disk_keeps_what_both_sides_have(bed, noisy):
         assert len(attnbench.load(path)) >= 20
 
 
-def test_sides_and_rounds_are_told_as_they_begin(bed, noisy):
+def test_sides_and_rounds_are_reported_as_they_begin(bed, noisy):
     one = bed(noisy(0.004))
 
     one.run(rounds=2)
 
-    told = [(e.stage, e.round, e.role) for e in one.events if isinstance(e, SideStarted)]
-    assert told == [
+    reported = [(e.stage, e.round, e.role) for e in one.events if isinstance(e, SideStarted)]
+    assert reported == [
         *[("screen", 1, "base"), ("screen", 1, "new")],
         *[("screen", 2, "new"), ("screen", 2, "base")],
     ]
@@ -352,8 +352,8 @@ def test_each_side_is_tested_once_and_has_canaries_at_both_ends_of_each_process(
 
     ruling = ruled(one.run(rounds=3))
 
-    told = [event for event in one.events if isinstance(event, SelfTested)]
-    assert len(told) == 2
+    reported = [event for event in one.events if isinstance(event, SelfTested)]
+    assert len(reported) == 2
     for path in (one.folder / "x.base.parquet", one.folder / "x.new.parquet"):
         metadata = read(path).metadata
         (state,) = machine_states(metadata)

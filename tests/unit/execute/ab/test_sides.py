@@ -97,7 +97,7 @@ def test_a_file_gets_the_suites_options_as_far_as_it_has_them(side, place):
         ("sdpa[kernel=flsh]", "new", "--new sdpa[kernel=flsh]"),
     ],
 )
-def test_what_stands_for_nothing_is_told_at_its_flag(side, word, role, said):
+def test_what_stands_for_nothing_is_refused_at_its_flag(side, word, role, said):
     with pytest.raises(SuiteError) as raised:
         side(word, role)
 
@@ -149,7 +149,7 @@ def test_an_option_that_a_commit_has_not_leaves_out_the_cases_that_set_it(side, 
 
 
 @needs_git
-def test_a_file_that_a_commit_has_not_is_left_out_or_told(side, place):
+def test_a_file_that_a_commit_has_not_is_left_out_or_refused(side, place):
     other = place / "kernels" / "fresh.py"
     other.write_text(FILE.format(block=64, more=""))
     (place / "two.yaml").write_text((SUITE % "") + "  ./kernels/fresh.py:\n")

@@ -1,7 +1,8 @@
-"""A commit of somebody's repository as files: a git worktree that is gone afterwards.
+"""Where the code of a side comes from: a commit of a repository (git:REF), another Python.
 
-The repository is the user's. Nothing in it changes but the entry of the worktree under ``.git``, no
-hook runs, and what a killed run left there is removed by the next.
+A commit's files are laid out in a git worktree that is removed afterwards. The repository is the
+user's: nothing in it changes but the entry of the worktree under ``.git``, no hook runs, and what a
+killed run left there is removed by the next.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from attnbench.errors import EnvironmentProblem, InputError
@@ -21,10 +23,14 @@ from attnbench.filter import did_you_mean
 
 _PREFIX = "attnbench-ab-"
 _LOCK = "lock"
-_LIMIT_S = 300
+_GIT_LIMIT_S = 300
 # Set by git for its hooks; they would lead it to another repository than the file's.
 _STRAY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 _NO_REF = re.compile(r"[\x00-\x20\x7f?*\[\\:]|\.\.|^-|^$")
+OLDEST = (3, 11)
+_PACKAGE = Path(__file__).resolve().parents[2]
+_PYTHON_LIMIT_S = 60
+_ASK = "import sys; print('attnbench', *sys.version_info[:2])"
 
 
 class _GitError(Exception):
@@ -175,12 +181,86 @@ def _git(folder: Path, *words: str) -> str:
             start_new_session=True,  # Ctrl-C is ours to hear: a worktree is not left half made
             stdin=subprocess.DEVNULL,
             text=True,
-            timeout=_LIMIT_S,
+            timeout=_GIT_LIMIT_S,
         )
     except FileNotFoundError:
         raise EnvironmentProblem("git is not installed, and a side is git:REF") from None
     except subprocess.TimeoutExpired:
-        raise _GitError(f"git {words[0]} did not end within {_LIMIT_S} s") from None
+        raise _GitError(f"git {words[0]} did not end within {_GIT_LIMIT_S} s") from None
     if done.returncode:
         raise _GitError((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
     return done.stdout.strip()
+
+
+def interpreter(word: str, flag: str) -> str:
+    """Return the interpreter that ``python:PATH`` names: a file, a folder of a venv, or a command.
+
+    Raises:
+        InputError: there is none, or it is no python.
+        EnvironmentProblem: it is too old.
+
+    """
+    path = _located(word)
+    if path is None:
+        raise InputError(
+            f"{flag}: no such interpreter",
+            hint="write python:/path/to/venv/bin/python",
+        )
+    answer = _answer(path)
+    if answer is None:
+        raise InputError(f"{flag}: {path} does not answer as a python does")
+    if answer < OLDEST:
+        is_one, needs = (".".join(map(str, version)) for version in (answer, OLDEST))
+        raise EnvironmentProblem(f"{flag}: it is Python {is_one}, and a worker needs {needs}")
+    return path
+
+
+@contextmanager
+def harness_alone() -> Iterator[str]:
+    """Hand out a folder that holds this package and no other, for the path of another python.
+
+    The folder that the package lies in may hold a whole environment: its torch would hide the
+    other python's own.
+    """
+    with tempfile.TemporaryDirectory(prefix="attnbench-harness-") as folder:
+        Path(folder, _PACKAGE.name).symlink_to(_PACKAGE, target_is_directory=True)
+        if (facts := _distribution()) is not None:  # it tells the version
+            Path(folder, facts.name).symlink_to(facts, target_is_directory=True)
+        yield folder
+
+
+def _located(word: str) -> str | None:
+    """An absolute path; links are not followed, because a venv's python is one."""
+    path = Path(word).expanduser().absolute()
+    if path.is_dir():
+        path = path / "bin" / "python"
+    if path.is_file():
+        return str(path)
+    return shutil.which(word) if word and "/" not in word else None
+
+
+def _answer(python: str) -> tuple[int, int] | None:
+    try:
+        done = subprocess.run(  # noqa: S603  what the user named, no shell
+            [python, "-c", _ASK],
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=_PYTHON_LIMIT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+    words = done.stdout.split()
+    if done.returncode or len(words) != 3 or words[0] != "attnbench":  # noqa: PLR2004  as asked
+        return None
+    return int(words[1]), int(words[2])
+
+
+def _distribution() -> Path | None:
+    try:
+        found = metadata.distribution("attnbench")
+    except metadata.PackageNotFoundError:
+        return None
+    path = getattr(found, "_path", None)
+    return path if isinstance(path, Path) and path.is_dir() else None

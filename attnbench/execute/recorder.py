@@ -1,4 +1,4 @@
-"""What a run has written so far: rows through the writer, and what they add up to."""
+"""The rows of a run: written through the journal, and counted for plans, resuming and ranking."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from attnbench.execute.rows import RunIdentity, make_row
@@ -22,10 +23,25 @@ _CaseKey = tuple[str, str | None]
 
 
 class RunRecorder:
-    """Appends rows and remembers, per case and method, how it stands."""
+    """Appends rows and remembers the status of each case and method.
 
-    def __init__(self, writer: RunWriter, identity: RunIdentity, redo: Redo = "none") -> None:
+    Args:
+        writer: the journal, which may hold rows already.
+        identity: what every row says about the run.
+        redo: which of the rows in the journal are measured again.
+        stored_sources: what rows say instead of the source of a case.
+
+    """
+
+    def __init__(
+        self,
+        writer: RunWriter,
+        identity: RunIdentity,
+        redo: Redo = "none",
+        stored_sources: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._writer = writer
+        self._stored_sources = stored_sources
         self._identity = identity
         self._before = done(writer.rows(), redo)
         self._statuses: dict[_CaseKey, dict[int | None, str]] = defaultdict(dict)
@@ -48,6 +64,10 @@ class RunRecorder:
             key in self._ended or self._before.covers(*key, process) for key in self._keys(planned)
         )
 
+    def has_ended(self, planned: PlannedCase) -> bool:
+        """Return whether a row of this case ended other than ok."""
+        return (planned.case.id, planned.method.id) in self._ended
+
     def larger_than_oom(self, planned: PlannedCase) -> PlannedCase | None:
         """Return the case of the same family that ran out of memory and was no larger, if any."""
         small = self._oom.get(rate_key(planned.case))
@@ -69,6 +89,8 @@ class RunRecorder:
     def record(self, measurement: Measurement, planned: PlannedCase) -> Summary | None:
         """Write the row of a measurement; when this returns it survives a crash."""
         numbered = replace(measurement, seq=self._writer.row_count)
+        if source := self._stored_sources.get(measurement.case.source):
+            numbered = replace(numbered, case=replace(measurement.case, source=source))
         row, summary = make_row(self._identity, numbered, planned.method)
         self._writer.append(row)
         self._count(row)

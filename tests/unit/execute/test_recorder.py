@@ -1,4 +1,4 @@
-"""The ledger: what counts as done, what a case's status is, who is fastest."""
+"""The recorder: what counts as done, what a case's status is, who is fastest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from attnbench.case import Case
 from attnbench.environment import Device, Environment
-from attnbench.execute.ledger import RunRecorder
+from attnbench.execute.recorder import RunRecorder
 from attnbench.execute.rows import RunIdentity
 from attnbench.measurement import Measurement
 from attnbench.method import Method
@@ -55,7 +55,7 @@ def not_ok(one, status, process):
 
 
 @pytest.fixture
-def open_ledger(tmp_path):
+def open_recorder(tmp_path):
     writers = []
 
     def open_one(*, resume=False, redo="none"):
@@ -71,79 +71,79 @@ def open_ledger(tmp_path):
         writer.close()
 
 
-def test_the_worst_row_is_the_cases_status(open_ledger):
-    ledger, one, other = open_ledger(), planned(), planned(32)
-    ledger.record(ok(one, 0), one)
-    ledger.record(not_ok(one, "incorrect", 1), one)
-    ledger.record(ok(other, 0), other)
-    assert ledger.counts() == {"incorrect": 1, "ok": 1}
+def test_the_worst_row_is_the_cases_status(open_recorder):
+    recorder, one, other = open_recorder(), planned(), planned(32)
+    recorder.record(ok(one, 0), one)
+    recorder.record(not_ok(one, "incorrect", 1), one)
+    recorder.record(ok(other, 0), other)
+    assert recorder.counts() == {"incorrect": 1, "ok": 1}
 
 
-def test_what_ended_is_not_tried_again_in_later_processes(open_ledger):
-    ledger, one = open_ledger(), planned()
-    assert not ledger.covers(one, 0)
-    ledger.record(not_ok(one, "failed", 0), one)
-    assert ledger.covers(one, 1)
+def test_what_ended_is_not_tried_again_in_later_processes(open_recorder):
+    recorder, one = open_recorder(), planned()
+    assert not recorder.covers(one, 0)
+    recorder.record(not_ok(one, "failed", 0), one)
+    assert recorder.covers(one, 1)
 
 
-def test_the_plan_is_written_once(open_ledger):
-    ledger = open_ledger()
+def test_the_plan_is_written_once(open_recorder):
+    recorder = open_recorder()
     plan = Plan(
         device=DEVICE,
         planned=(planned(), planned(32, status="skipped", reason="too large")),
         processes=3,
     )
-    ledger.write_plan(plan)
-    assert ledger.rows == 1
-    assert ledger.counts() == {"skipped": 1}
-    ledger.write_plan(plan)
-    assert ledger.rows == 1
-    again = open_ledger(resume=True)
+    recorder.write_plan(plan)
+    assert recorder.rows == 1
+    assert recorder.counts() == {"skipped": 1}
+    recorder.write_plan(plan)
+    assert recorder.rows == 1
+    again = open_recorder(resume=True)
     again.write_plan(plan)
     assert again.rows == 1
 
 
-def test_a_resumed_ledger_knows_what_was_measured(open_ledger):
-    ledger, one, other = open_ledger(), planned(), planned(32)
-    ledger.record(ok(one, 0), one)
-    ledger.record(not_ok(other, "crashed", 0), other)
-    again = open_ledger(resume=True)
+def test_a_resumed_recorder_knows_what_was_measured(open_recorder):
+    recorder, one, other = open_recorder(), planned(), planned(32)
+    recorder.record(ok(one, 0), one)
+    recorder.record(not_ok(other, "crashed", 0), other)
+    again = open_recorder(resume=True)
     assert again.covers(one, 0)
     assert not again.covers(one, 1)
     assert again.covers(other, 1)
     assert again.counts() == {"ok": 1, "crashed": 1}
-    assert not open_ledger(resume=True, redo="failed").covers(other, 0)
-    assert not open_ledger(resume=True, redo="all").covers(one, 0)
+    assert not open_recorder(resume=True, redo="failed").covers(other, 0)
+    assert not open_recorder(resume=True, redo="all").covers(one, 0)
 
 
-def test_the_smallest_case_that_ran_out_rules_out_what_is_no_smaller(open_ledger):
-    ledger = open_ledger()
+def test_the_smallest_case_that_ran_out_rules_out_what_is_no_smaller(open_recorder):
+    recorder = open_recorder()
     small, middle, large = planned(16), planned(64), planned(256)
-    ledger.record(not_ok(large, "oom", 0), large)
-    assert ledger.larger_than_oom(middle) is None
-    ledger.record(not_ok(middle, "oom", 0), middle)
-    assert ledger.larger_than_oom(large) == middle
-    assert ledger.larger_than_oom(small) is None
-    assert ledger.larger_than_oom(planned(256, backend="sdpa")) is None
+    recorder.record(not_ok(large, "oom", 0), large)
+    assert recorder.larger_than_oom(middle) is None
+    recorder.record(not_ok(middle, "oom", 0), middle)
+    assert recorder.larger_than_oom(large) == middle
+    assert recorder.larger_than_oom(small) is None
+    assert recorder.larger_than_oom(planned(256, backend="sdpa")) is None
 
 
-def test_backends_are_ranked_where_all_finished(open_ledger):
-    ledger = open_ledger()
+def test_backends_are_ranked_where_all_finished(open_recorder):
+    recorder = open_recorder()
     for kv_len, naive_us, sdpa_us in ((16, 10.0, 5.0), (32, 10.0, 20.0), (64, 40.0, None)):
-        ledger.record(ok(planned(kv_len), 0, naive_us), planned(kv_len))
+        recorder.record(ok(planned(kv_len), 0, naive_us), planned(kv_len))
         if sdpa_us is not None:
             one = planned(kv_len, "sdpa")
-            ledger.record(ok(one, 0, sdpa_us), one)
-    ranked = ledger.fastest()
+            recorder.record(ok(one, 0, sdpa_us), one)
+    ranked = recorder.fastest()
     assert {(one.label, one.n, one.wins) for one in ranked} == {("naive", 2, 1), ("sdpa", 2, 1)}
     assert [one.ratio for one in ranked] == pytest.approx([1.0, 1.0])
 
 
-def test_rows_are_numbered_in_order(open_ledger, tmp_path):
-    ledger, one = open_ledger(), planned()
+def test_rows_are_numbered_in_order(open_recorder, tmp_path):
+    recorder, one = open_recorder(), planned()
     for process in range(3):
-        ledger.record(ok(one, process), one)
-    assert ledger.finish() == 3
+        recorder.record(ok(one, process), one)
+    assert recorder.finish() == 3
     import attnbench
 
     frame = attnbench.load(tmp_path / "run.parquet")
@@ -151,43 +151,43 @@ def test_rows_are_numbered_in_order(open_ledger, tmp_path):
     assert list(frame["process"]) == [0, 1, 2]
 
 
-def test_a_case_whose_rotation_found_no_room_has_been_tried(open_ledger):
-    ledger = open_ledger()
+def test_a_case_whose_rotation_found_no_room_has_been_tried(open_recorder):
+    recorder = open_recorder()
     one = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
-    ledger.record(replace(ok(one, 0), timer="graph", l2="warm"), one)
-    assert ledger.is_known(one)
-    assert ledger.counts() == {"ok": 1}
+    recorder.record(replace(ok(one, 0), timer="graph", l2="warm"), one)
+    assert recorder.is_known(one)
+    assert recorder.counts() == {"ok": 1}
 
 
 @pytest.mark.parametrize("status", ["ok", "oom"])
-def test_a_resumed_ledger_knows_a_case_whose_rotation_found_no_room(open_ledger, status):
+def test_a_resumed_recorder_knows_a_case_whose_rotation_found_no_room(open_recorder, status):
     one = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
     plan = Plan(device=DEVICE, planned=(one,), processes=2)
-    first = open_ledger()
+    first = open_recorder()
     first.write_plan(plan)
     found = ok(one, 0) if status == "ok" else not_ok(one, status, 0)
     first.record(replace(found, timer="graph", l2="warm"), one)
 
-    again = open_ledger(resume=True)
+    again = open_recorder(resume=True)
     again.write_plan(plan)
 
     assert again.covers(one, 0)
     assert again.covers(one, 1) == (status != "ok")
     assert again.is_known(one)
-    redone = open_ledger(resume=True, redo="failed")
+    redone = open_recorder(resume=True, redo="failed")
     redone.write_plan(plan)
     assert redone.covers(one, 0) == (status == "ok")
 
 
-def test_a_case_that_is_planned_warm_as_well_is_not_taken_for_the_cold_one(open_ledger):
+def test_a_case_that_is_planned_warm_as_well_is_not_taken_for_the_cold_one(open_recorder):
     cold = replace(planned(), method=Method(timer="graph", l2="cold", flush="rotate"))
     warm = replace(cold, method=cold.method.read_as("warm"))
     plan = Plan(device=DEVICE, planned=(cold, warm), processes=1)
-    first = open_ledger()
+    first = open_recorder()
     first.write_plan(plan)
     first.record(replace(ok(warm, 0), timer="graph", l2="warm"), warm)
 
-    again = open_ledger(resume=True)
+    again = open_recorder(resume=True)
     again.write_plan(plan)
 
     assert again.covers(warm, 0)
@@ -195,9 +195,9 @@ def test_a_case_that_is_planned_warm_as_well_is_not_taken_for_the_cold_one(open_
     assert not again.is_known(cold)
 
 
-def test_a_timer_that_cannot_read_a_case_takes_nothing_from_another(open_ledger):
-    ledger, one = open_ledger(), planned()
+def test_a_timer_that_cannot_read_a_case_takes_nothing_from_another(open_recorder):
+    recorder, one = open_recorder(), planned()
     other = replace(one, method=Method(timer="graph", l2="warm"))
-    ledger.record(ok(one, 0), one)
-    ledger.record(not_ok(other, "unsupported", 0), other)
-    assert ledger.counts() == {"ok": 1, "unsupported": 1}
+    recorder.record(ok(one, 0), one)
+    recorder.record(not_ok(other, "unsupported", 0), other)
+    assert recorder.counts() == {"ok": 1, "unsupported": 1}

@@ -1,0 +1,1 @@
+"""The worker process that measures: messages, the parent's side and the child's side."""
