@@ -133,8 +133,8 @@ def width_of(rows: Sequence[Sequence[str]], *, right: str = "") -> int:
 def stacked(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """Yield each row as its first cell and an indented line for each other cell."""
     header, *entries = rows
-    width = max(map(len, header[1:]))
-    hanging = _INDENT + " " * (width + len(GAP))
+    label_width = max(map(len, header[1:]))
+    hanging = _INDENT + " " * (label_width + len(GAP))
     for name, *cells in entries:
         yield name
         for word, cell in zip(header[1:], cells, strict=True):
@@ -142,7 +142,7 @@ def stacked(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
                 yield from textwrap.wrap(
                     cell,
                     width,
-                    initial_indent=f"{_INDENT}{word:<{width}}{GAP}",
+                    initial_indent=f"{_INDENT}{word:<{label_width}}{GAP}",
                     subsequent_indent=hanging,
                     break_long_words=False,
                     break_on_hyphens=False,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _DEVICES, _DEVICES_TITLE = "devices", "How does the other device compare?"
-_MOST_PANELS = 9  # three rows of a phase: as fast, a joule, a dollar
+_MOST_PANELS = 9  # three rows of a phase: speed, work per joule, work per dollar
 _WIDTH, _HEIGHT = 380, 270
 _FEWEST_TICKS = 3
 _ONE_LINE = 0.02  # ratios nearer than this (log) are one line
@@ -273,9 +273,9 @@ def gains_of(pair: RunComparison) -> tuple[Gain, ...]:
     """Return the gains in speed, per joule and per dollar."""
     spent = energies(pair.base), energies(pair.new)
 
-    def a_joule(one: CaseComparison) -> float | None:
+    def work_per_joule(one: CaseComparison) -> float | None:
         before, after = (side.get(one.case_id) for side in spent)
-        # Only where both sides know it one way.
+        # Energy is comparable only if both sides measured it in the same way.
         if before is None or after is None or before.counted != after.counted:
             return None
         return before.joules / after.joules
@@ -288,7 +288,7 @@ def gains_of(pair: RunComparison) -> tuple[Gain, ...]:
             of=lambda one: 1 / one.ratio if one.ratio else None,
             ceiling=1.0,
         ),
-        Gain(word="work per joule", axis="work per joule on", of=a_joule, ceiling=None),
+        Gain(word="work per joule", axis="work per joule on", of=work_per_joule, ceiling=None),
         Gain(
             word="work per dollar",
             axis="work per dollar on",

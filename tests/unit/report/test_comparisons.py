@@ -102,7 +102,7 @@ def test_another_device_has_ratios_beside_the_ceilings_and_no_verdict(made):
         assert verdict not in words
 
 
-def test_work_a_joule_is_reported_where_both_sides_know_their_power(made):
+def test_work_per_joule_is_reported_where_both_sides_know_their_power(made):
     rows = [
         {**row, "power_w": 600.0 if row["status"] == "ok" else None}
         for row in made.sweep(("sdpa",), **SMALL)
@@ -114,7 +114,7 @@ def test_work_a_joule_is_reported_where_both_sides_know_their_power(made):
     assert "0.75x" in words  # half the energy a second, 1.5 times the seconds
 
 
-def test_work_a_dollar_stands_beside_the_speed_up_at_prices_that_were_given(made):
+def test_work_per_dollar_stands_beside_the_speed_up_at_prices_that_were_given(made):
     rows = list(made.sweep(("sdpa",), **SMALL))
     paths = [made.run(made.again(rows, lambda _: 1.5, **made.other_device)), made.run(rows)]
     prices = {"Made-up GPU": 2.0, "NVIDIA H200": 4.0}
@@ -219,7 +219,7 @@ def test_a_forest_is_as_narrow_as_a_phone_where_its_names_allow_that(made):
         widths.append(int(re.search(r'viewBox="0 0 (\d+)', str(svg))[1]))
 
     assert widths[0] <= 400
-    assert widths[1] > 500  # a letter as wide as two has the width of two
+    assert widths[1] > 500  # a wide letter takes the space of two
 
 
 def test_a_name_that_turns_the_direction_of_writing_turns_nothing(made):

@@ -53,15 +53,15 @@ def oklab(colour, matrix):
 
 @grounds
 @pytest.mark.parametrize("matrix", SIMULATED.values(), ids=SIMULATED)
-def test_any_two_backends_can_be_kept_apart(column, matrix):
+def test_any_two_backends_can_be_distinguished(column, matrix):
     seen = [oklab(pair[column], matrix) for pair in palette.BACKENDS]
 
-    # petroff10 itself comes to 6 here; the least difference that shows in a legend is about 5.
+    # petroff10 itself comes to 6 here; the smallest difference that a legend can show is about 5.
     assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 10
 
 
 @grounds
-def test_lines_stand_out_from_the_background_and_text_on_cells_can_be_read(column):
+def test_lines_stand_out_from_the_ground_and_text_on_cells_can_be_read(column):
     ground = palette.NEUTRAL["ground"][column]
     for pair in palette.BACKENDS:
         colour = pair[column]
@@ -83,11 +83,11 @@ def test_prose_can_be_read(column):
     assert palette.contrast(palette.NEUTRAL["muted"][column], ground) >= 4.5
 
 
-def test_a_backend_has_the_same_colour_whatever_stands_beside_it():
-    alone = palette.styles(["triton_decode"])["triton_decode"]
+def test_a_backend_has_the_same_colour_beside_any_other():
+    single = palette.styles(["triton_decode"])["triton_decode"]
     among = palette.styles(["triton_decode", "naive"])["triton_decode"]
 
-    assert alone.variable == among.variable
+    assert single.variable == among.variable
 
 
 def test_no_two_of_eight_share_a_colour_a_marker_or_letters():

@@ -174,7 +174,7 @@ def test_one_row_is_a_page(made):
     assert "1 of 1 ok cases have fewer than three processes" in text
 
 
-def test_forty_backends_are_kept_apart_as_far_as_anyone_can(made):
+def test_forty_backends_are_distinguished_as_far_as_possible(made):
     names = [f"backend_number_{n}" for n in range(40)]
     text = made.html(made.sweep(names, lengths=2, batches=(1,), heads=(8,)))
 
