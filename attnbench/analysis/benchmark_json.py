@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".json"
 ISOLATION = "pytest"  # what a process of pytest-benchmark is; ours say "worker"
-_COUNTS = "samples_a_process"
+_COUNTS = ("samples_a_process", "samples_a_launch")  # the second: before schema version 2
 
 
 def read_benchmark_json(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
@@ -98,8 +98,9 @@ def _rows(
             hint="save them: pytest --benchmark-json=FILE, or --benchmark-save-data",
         )
     said = (benchmark.get("extra_info") or {}).get(KEY) or {}
-    counts = said.get(_COUNTS) or [len(samples)]
-    method = {} if _COUNTS in said else _method(benchmark)
+    stated = next((said[key] for key in _COUNTS if key in said), None)
+    counts = stated or [len(samples)]
+    method = _method(benchmark) if stated is None else {}
     if sum(counts) != len(samples):
         raise ResultFileError(
             f"{path}: {name} has {len(samples):,} samples, its processes {sum(counts):,}",

@@ -29,7 +29,6 @@ MOST_ROUNDS, FEWEST_ROUNDS = 30, 6  # of a confirmation
 _CONFIRM_DF = 4.0
 
 FASTER, SLOWER, SAME, UNCLEAR = "faster", "slower", "same", "unclear"
-VERDICTS = (SLOWER, FASTER, SAME, UNCLEAR)
 
 Flags = NDArray[np.bool_]
 

@@ -1,4 +1,4 @@
-"""On which GPUs each backend has run, told by the runs committed in folders below results/.
+"""On which GPUs each backend has run, from the runs committed in folders below results/.
 
 The answer lies beside them, ``results/gpus.json``, and in a wheel; a test holds it to the runs.
 """

@@ -42,7 +42,7 @@ class Header:
     """The first line: ``run`` is what the footer of the result file will hold, plain JSON.
 
     Its ``attnbench_version`` is named where an older attnbench meets the journal, and the keys of
-    ``resume.MUST_MATCH`` are compared before a run is gone on with; the rest is the runner's.
+    ``resume.MUST_MATCH`` are compared before a run is resumed; the rest is the session's.
     """
 
     run: dict[str, Any]

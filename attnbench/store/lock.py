@@ -19,7 +19,7 @@ class RunLock:
     """The right to write one run, held by one process at a time.
 
     The operating system gives the lock back when its holder dies, by kill -9 too. The file holds
-    the process id of the holder, for the message to whoever comes second.
+    the process id of the holder, for the message to the second process.
     """
 
     def __init__(self, out: Path) -> None:
@@ -52,7 +52,7 @@ class RunLock:
     def release(self) -> None:
         """Remove the lock file and give the lock back; a second call does nothing."""
         if self.is_held:
-            # Removed while still held: whoever opened it meanwhile sees that it has no name left.
+            # Removed while still held: a process that opened it meanwhile sees that it has no name.
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)
             self._lock.release()

@@ -13,7 +13,7 @@ from attnbench.store.atomic import writing
 from attnbench.store.columns import COLUMNS, SCHEMA_VERSION, arrow_schema
 from attnbench.store.diagnose import foreign, unreadable
 from attnbench.store.rows import REQUIRED, RowKey
-from attnbench.store.upgrade import refuse_newer, upgrade_run, upgrade_table
+from attnbench.store.upgrade import refuse_newer, stored_names, upgrade_run, upgrade_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,9 +109,7 @@ def read_table(path: Path, written: int, columns: Collection[str] | None = None)
     """
     if columns is None:
         return conformed(_table(path), written, path)
-    # An upgrade may ask for any column; only a file of our own schema can be read in part.
-    partly = list(columns) if written == SCHEMA_VERSION else None
-    return conformed(_table(path, partly), written, path, columns)
+    return conformed(_table(path, stored_names(columns, written)), written, path, columns)
 
 
 def conformed(

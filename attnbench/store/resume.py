@@ -1,4 +1,4 @@
-"""Going on with a run: what is measured already, what to measure anew, what must not differ."""
+"""Resuming a run: what is measured already, what to measure anew, what must not differ."""
 
 from __future__ import annotations
 

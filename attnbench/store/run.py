@@ -17,7 +17,7 @@ from attnbench.store.diagnose import missing
 from attnbench.store.join import joined
 from attnbench.store.journal import SUFFIX, journal_path, read_header
 from attnbench.store.parquet import read_footer, read_table
-from attnbench.store.writer import tables_of, told
+from attnbench.store.writer import footer_of, tables_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +32,8 @@ class Run:
 
     ``metadata`` is what the run was begun with (environment, suite text, arguments) and, under
     ``records``, what it said of itself since; empty where another program dropped the footer.
-    ``journal`` is the journal that still lies beside a result file: the run is being gone on with,
-    or was cut off. ``finished`` is false for a journal, whose ``rows`` nobody has counted.
+    ``journal`` is the journal that still lies beside a result file: the run is still going on,
+    or was cut off. ``finished`` is false for a journal, whose ``rows`` are not counted.
     """
 
     path: Path
@@ -84,7 +84,7 @@ def read(path: Source) -> Run:
     place = _located(Path(path).expanduser())
     if place.suffix == SUFFIX:
         header = read_header(place)
-        metadata = told(header.run, place)
+        metadata = footer_of(header.run, place)
         return Run(place, header.schema_version, metadata, None, finished=False)
     footer = read_footer(place)
     beside = journal_path(place)

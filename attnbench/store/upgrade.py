@@ -7,7 +7,7 @@ note, and two keys of the suite. Rows and tables are upgraded when they are read
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NOTES_1 = {"FEW_LAUNCHES": "FEW_PROCESSES"}
-_SUITE_KEYS_1 = re.compile(r"\b(min_)?launches(?=\s*:)")
+# The key of a block map at the start of a line, or of a flow map behind "{" or ",". The text is read
+# again for its gate; `suite_sha256` stays the hash of the text as it was.
+_SUITE_KEYS_1 = re.compile(r"(?m)(^[ \t]*|[{,][ \t]*)(min_)?launches(?=[ \t]*:(?:[ \t]|$))")
+_COLUMNS_1 = {"process": "launch"}
 
 
 def _table_1_to_2(table: pa.Table) -> pa.Table:
@@ -48,7 +51,7 @@ def _row_1_to_2(row: Mapping[str, Any]) -> dict[str, Any]:
 def _run_1_to_2(run: Mapping[str, Any]) -> dict[str, Any]:
     new = dict(run)
     if isinstance(text := new.get("suite_text"), str):
-        new["suite_text"] = _SUITE_KEYS_1.sub(r"\1processes", text)
+        new["suite_text"] = _SUITE_KEYS_1.sub(r"\1\2processes", text)
     if isinstance(records := new.get("records"), list):
         new["records"] = [_row_1_to_2(one) for one in records if isinstance(one, dict)]
     return new
@@ -59,6 +62,12 @@ def _run_1_to_2(run: Mapping[str, Any]) -> dict[str, Any]:
 TABLE_STEPS: dict[int, Callable[[pa.Table], pa.Table]] = {1: _table_1_to_2}
 ROW_STEPS: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: _row_1_to_2}
 RUN_STEPS: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: _run_1_to_2}
+
+
+def stored_names(columns: Collection[str], written: int) -> list[str]:
+    """Return what a file of schema version ``written`` may call these columns."""
+    older = [_COLUMNS_1[name] for name in columns if written < 2 and name in _COLUMNS_1]  # noqa: PLR2004
+    return [*columns, *older]
 
 
 def upgrade_table(table: pa.Table, written: int) -> pa.Table:

@@ -137,7 +137,7 @@ class RunWriter:
         """
         place = self._journal.path
         hint = f"every row is safe in the journal; free some space, then: attnbench repair {place}"
-        keys = write_parquet(self.path, tables_of(place), told(self.run, place), hint=hint)
+        keys = write_parquet(self.path, tables_of(place), footer_of(self.run, place), hint=hint)
         self._journal.delete()
         self._lock.release()
         return len(keys)
@@ -171,7 +171,7 @@ def tables_of(journal: Path) -> Iterator[pa.Table]:
         yield conformed(to_table(group), SCHEMA_VERSION, journal)
 
 
-def told(run: Mapping[str, Any], journal: Path) -> dict[str, Any]:
+def footer_of(run: Mapping[str, Any], journal: Path) -> dict[str, Any]:
     """Return what a footer holds: what the run was begun with, and its records if any."""
     records = read_records(journal)
     return {**run, RECORDS: records} if records else dict(run)

@@ -90,11 +90,6 @@ class Suite:
     excluded: int = 0
     derived: tuple[str, ...] = ()
 
-    @property
-    def n_problems(self) -> int:
-        """How many different problems the cases have."""
-        return len({case.problem for case in self.cases})
-
     def select(self, text: str) -> Suite:
         """Return the suite with the cases alone that a filter picks.
 

@@ -47,7 +47,6 @@ NAMES = {
     "Subject": "ReportData",
     "Absent": "MissingFigure",
     "bent": "apply_softcap_bias",
-    "canvas": "svg",
     "codes_of": "quantized values",
     "crew": "worker",
     "doubts": "warnings",
@@ -55,12 +54,10 @@ NAMES = {
     "errand": "dispatch",
     "fly": "calibrate",
     "frontier": "memory_limit",
-    "ground": "preflight",
     "heard": "translate_errors",
     "house": "package",
     "ledger": "recorder",
     "neighbour": "adjacent",
-    "picks": "row_sampling",
     "pilot": "calibration",
     "rooms": "packages",
     "selection": "filter",
@@ -102,42 +99,6 @@ WORDS = {
     r"whoever": "anyone who; the caller",
 }
 
-# Still used somewhere: delete an entry when its last use is gone.
-NOT_YET: frozenset[str] = frozenset(
-    {
-        "canvas",
-        "crew",
-        "duel",
-        "errand",
-        "ground",
-        "heard",
-        "ledger",
-        "neighbour",
-        "picks",
-        "pilot",
-        "station",
-        "stray",
-        "survey",
-        "tally",
-        "told",
-        "walker",
-        "whoever",
-        "by turns",
-        "crews?",
-        "errands?",
-        "frontiers?",
-        "gone? on with|goes on with|going on with",
-        "ledgers?",
-        "neighbour(s|ing)?",
-        "of which",
-        "pilots?",
-        "rooms?",
-        "stations?",
-        "tall(y|ies)",
-        "walkers?",
-    }
-)
-
 # (the path begins so, the text around holds this): an ordinary meaning, or a contract with others.
 ORDINARY: tuple[tuple[str, str], ...] = (
     ("", "room for"),
@@ -145,7 +106,7 @@ ORDINARY: tuple[tuple[str, str], ...] = (
     ("", "there is room"),
 )
 
-ALTERNATIVES = [word for word in WORDS if word not in NOT_YET]
+ALTERNATIVES = list(WORDS)
 ANY_WORD = re.compile(
     "|".join(
         rf"(?P<_{number}>\b(?:{word})\b)".replace(" ", r"\s+")
@@ -186,7 +147,7 @@ def retired_name(name: str) -> str:
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     spelled = "".join(f"_{word.lower()}" for word in words) + "_"
     for old, new in NAMES.items():
-        if old not in NOT_YET and (name == old if old[0].isupper() else f"_{old}_" in spelled):
+        if name == old if old[0].isupper() else f"_{old}_" in spelled:
             return new
     return ""
 

@@ -74,6 +74,17 @@ def test_an_exported_run_reads_back_process_by_process(run, exported):
     assert again.remarks == ()
 
 
+def test_an_export_from_before_schema_version_2_reads_back_as_well(exported):
+    now = load_side(exported)
+    exported.write_text(exported.read_text().replace("samples_a_process", "samples_a_launch"))
+
+    again = load_side(exported)
+
+    assert again.log == pytest.approx(now.log)
+    assert again.table["process"].to_pylist() == now.table["process"].to_pylist()
+    assert again.remarks == ()
+
+
 def test_an_exported_run_is_compared_with_a_run(tmp_path, exported):
     rows = made.make_rows(seed=9, run_id="n", slowdowns={4: 0.3}, isolation="worker")
     new = made.write_run(tmp_path / "new.parquet", rows)

@@ -20,15 +20,17 @@ STATUSES_IN_FIXTURE = (
 )
 
 
-def test_every_released_schema_loads_for_ever(tmp_path):
-    journal = tmp_path / "schema_v1.journal"
-    shutil.copy(FIXTURES / "schema_v1.journal.jsonl", journal)
-    for path in (FIXTURES / "schema_v1.parquet", journal):
+@pytest.mark.parametrize("version", ["schema_v1", "schema_v2"])
+def test_every_released_schema_loads_for_ever(tmp_path, version):
+    journal = tmp_path / f"{version}.journal"
+    shutil.copy(FIXTURES / f"{version}.journal.jsonl", journal)
+    for path in (FIXTURES / f"{version}.parquet", journal):
         frame = load(path)
 
         assert " ".join(frame["status"]) == STATUSES_IN_FIXTURE
         assert list(frame.columns) == [column.name for column in COLUMNS]
         assert set(frame["schema_version"]) == {SCHEMA_VERSION}
+        assert frame["process"].tolist()[:2] == [0, 1]
         assert list(frame["samples_us"][1]) == [18.5, 18.25, 18.0]
         assert list(frame["notes"][0]) == ["NOISY", "NO_TELEMETRY"]
         assert frame["reason"].iloc[-1] == "ValueError: não é possível"
@@ -37,10 +39,27 @@ def test_every_released_schema_loads_for_ever(tmp_path):
         assert read(path).metadata["environment"]["host"] == "laptop"
 
 
-def test_the_fixture_sets_every_column():
-    frame = load(FIXTURES / "schema_v1.parquet")
+@pytest.mark.parametrize(
+    ("version", "younger"), [("schema_v1", ["calls_per_sample"]), ("schema_v2", [])]
+)
+def test_the_fixture_sets_every_column(version, younger):
+    frame = load(FIXTURES / f"{version}.parquet")
 
-    assert [name for name in frame.columns if frame[name].isna().all()] == ["calls_per_sample"]
+    assert [name for name in frame.columns if frame[name].isna().all()] == younger
+
+
+def test_a_file_of_version_1_reads_as_one_of_version_2():
+    old, new = (load(FIXTURES / f"schema_v{n}.parquet") for n in (1, 2))
+    same = [name for name in old.columns if name != "calls_per_sample"]
+
+    pd.testing.assert_frame_equal(old[same], new[same])
+
+
+def test_a_part_of_an_old_file_is_read_under_its_old_names():
+    run = read(FIXTURES / "schema_v1.parquet")
+
+    assert run.columns(["case_id", "process"]).column_names == ["case_id", "process"]
+    assert run.columns(["process"])["process"].to_pylist()[:3] == [0, 1, None]
 
 
 def test_a_column_that_is_younger_than_a_file_of_our_schema_is_null_in_it():

@@ -25,16 +25,28 @@ def test_each_version_is_a_step_and_a_step_that_is_missing_changes_nothing(monke
     assert upgrade_table([], 4) == []
 
 
+# Keys are renamed; a comment, a sentence and a value are not.
+OLD_SUITE = """
+about: what the launches: of a kernel cost  # launches: many
+measure:
+  launches: 5
+gate: {max_slowdown: 3%, min_launches: 4}
+tags: [launches]
+"""
+
+
 def test_version_1_said_launch_where_version_2_says_process():
     row = {"launch": 3, "notes": ["FEW_LAUNCHES", "NOISY"]}
     run = {
-        "suite_text": "measure: {launches: 5}\ngate: {min_launches: 4}\nabout: launches\n",
+        "suite_text": OLD_SUITE,
         "records": [{"record": "canaries", "launch": 0}],
     }
 
     assert upgrade_row(row, 1) == {"process": 3, "notes": ["FEW_PROCESSES", "NOISY"]}
     assert upgrade_run(run, 1) == {
-        "suite_text": "measure: {processes: 5}\ngate: {min_processes: 4}\nabout: launches\n",
+        "suite_text": OLD_SUITE.replace("launches: 5", "processes: 5").replace(
+            "min_launches: 4", "min_processes: 4"
+        ),
         "records": [{"record": "canaries", "process": 0}],
     }
     assert upgrade_row(row, 2) is row
