@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NOTES_1 = {"FEW_LAUNCHES": "FEW_PROCESSES"}
-# The key of a block map at the start of a line, or of a flow map behind "{" or ",". The text is read
-# again for its gate; `suite_sha256` stays the hash of the text as it was.
+# The key of a block map at the start of a line, or of a flow map behind "{" or ",". The text is
+# read again for its gate; `suite_sha256` stays the hash of the text as it was.
 _SUITE_KEYS_1 = re.compile(r"(?m)(^[ \t]*|[{,][ \t]*)(min_)?launches(?=[ \t]*:(?:[ \t]|$))")
 _COLUMNS_1 = {"process": "launch"}
 
