@@ -30,11 +30,11 @@ _MICRO = 1e6
 _PRODUCTS = 64  # of a 4096 matrix: some tens of milliseconds, so that a reading is no load itself
 
 
-def answer_canaries(message: Mapping[str, Any], device_context: DeviceContext) -> dict[str, Any]:
-    """Answer a worker's ``canaries`` message; ``warm`` warms the device up first."""
+def time_canaries(device_context: DeviceContext, *, warm: bool) -> dict[str, Any]:
+    """Return ``at``, ``us`` by canary, and how the warm-up ended where ``warm`` asks for one."""
     driver = device_context.driver
     answer: dict[str, Any] = {"at": time.time()}
-    if message.get("warm") and driver.kind == "cuda":
+    if warm and driver.kind == "cuda":
         x = torch.randn(4096, 4096, device=driver.torch_name, dtype=torch.bfloat16)
 
         def multiply() -> None:

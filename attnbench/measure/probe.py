@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -27,25 +26,21 @@ def backend_of(case: Case) -> BackendDescription:
     return Registry().describe(reference, folder=Path("/"), name=case.backend)
 
 
-def probe_backend(wanted: dict[str, Any]) -> dict[str, Any]:
+def probe_backend(name: str, source: str) -> dict[str, Any]:
     """Import a backend and its library; return its capabilities, or the error in words."""
-    started = time.perf_counter()
     registry = Registry()
-    name = wanted["name"]
-    reference = wanted["source"] if wanted["source"].endswith(".py") else name
+    reference = source if source.endswith(".py") else name
     try:
         module = registry.load(registry.describe(reference, folder=Path("/"), name=name))
         if hasattr(module, "library"):
             module.library.load()
     except AttnbenchError as error:
-        return {"name": name, "error": error.message, "hint": error.hint}
+        return {"error": error.message, "hint": error.hint}
     except Exception as error:  # noqa: BLE001  a broken plugin is a row, not a crash
-        return {"name": name, "error": f"{type(error).__name__}: {error}", "hint": None}
+        return {"error": f"{type(error).__name__}: {error}", "hint": None}
     return {
-        "name": name,
         "capabilities": module.capabilities.to_dict(),
         "is_triton": hasattr(module, "inspected"),
-        "seconds": time.perf_counter() - started,
     }
 
 

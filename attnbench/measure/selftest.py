@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -25,9 +25,6 @@ from attnbench.measure.outcome import TOLERANCE, Implausible
 from attnbench.measure.timers import make_timer
 from attnbench.measure.timers.base import refuse_side_stream_work
 from attnbench.stats.summary import summarize
-
-if TYPE_CHECKING:
-    from attnbench.measure.context import DeviceContext
 
 _TRIES = 3  # another process may spoil one
 _SAMPLES = 10
@@ -89,18 +86,6 @@ def self_test(
                 advice=_BROKEN,
                 grave=True,
             )
-
-
-def answer_selftest(message: dict[str, Any], device_context: DeviceContext) -> dict[str, Any]:
-    """From a worker's ``selftest`` message to its answer, the ceilings that it used among it."""
-    known = message.get("ceilings")
-    ceilings = Ceilings(**known) if known else device_context.measure_ceilings(repeats=1)
-    tests = self_test(
-        device_context.driver, device_context.device, ceilings, brief=message.get("brief", False)
-    )
-    done = [one.to_dict() for one in tests]
-    device_context.driver.release()
-    return {"selftest": done, "ceilings": ceilings.to_dict()}
 
 
 def spin(driver: Driver) -> SelfTest:

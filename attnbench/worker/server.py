@@ -105,7 +105,7 @@ class Handlers:
         from attnbench.measure.probe import probe_backend
         from attnbench.plugin import Capabilities
 
-        answer = probe_backend({"name": request.name, "source": request.source})
+        answer = probe_backend(request.name, request.source)
         if "error" in answer:
             return protocol.BackendProbed(error=answer["error"], hint=answer["hint"])
         return protocol.BackendProbed(
@@ -141,9 +141,9 @@ class Handlers:
 
     def time_canaries(self, request: protocol.TimeCanaries) -> Message:
         """Time what never changes, at both ends of a process."""
-        from attnbench.measure.canary import answer_canaries
+        from attnbench.measure.canary import time_canaries
 
-        return protocol.CanariesTimed(**answer_canaries({"warm": request.warm}, self.device))
+        return protocol.CanariesTimed(**time_canaries(self.device, warm=request.warm))
 
     def run_case(self, request: protocol.RunCase) -> Message:
         """Measure a case, only check it, or only call it for calibration."""

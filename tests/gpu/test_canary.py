@@ -6,7 +6,7 @@ import pytest
 
 from attnbench.device.cuda import Cuda
 from attnbench.device.nvml import NoTelemetry
-from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries
+from attnbench.measure.canary import canary_calls, read_canaries, time_canaries
 from attnbench.measure.context import DeviceContext
 from attnbench.measure.warmup import warm_device
 
@@ -60,8 +60,8 @@ def test_without_telemetry_the_time_of_the_work_stands_for_the_clock(cuda):
 
 def test_a_process_s_canaries_repeat(cuda):
     bench = DeviceContext(cuda, lambda _: None)
-    first = answer_canaries({"warm": True}, bench)
-    last = answer_canaries({}, bench)
+    first = time_canaries(bench, warm=True)
+    last = time_canaries(bench, warm=False)
     if not first["flat"]:
         pytest.skip("the clock of this device did not come to rest within 8 s")
 

@@ -9,7 +9,7 @@ import pytest
 
 from attnbench.device.base import DeviceState
 from attnbench.device.fake import Fake, Script
-from attnbench.measure.canary import answer_canaries, canary_calls, read_canaries
+from attnbench.measure.canary import canary_calls, read_canaries, time_canaries
 from attnbench.measure.context import DeviceContext
 from attnbench.measure.warmup import DEVICE_LONGEST_S, clock_is_flat, warm_device
 
@@ -114,7 +114,7 @@ def test_flat_means_within_a_per_cent_over_a_second(seen, flat):
 
 def test_this_cpu_has_three_and_they_take_time():
     bench = DeviceContext.open("cpu", stage=lambda _: None)
-    answer = answer_canaries({"warm": True}, bench)
+    answer = time_canaries(bench, warm=True)
 
     assert set(answer["us"]) == {"copy", "gemm", "softmax"}
     assert all(one > 0 for one in answer["us"].values())
